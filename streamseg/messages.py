@@ -1,0 +1,165 @@
+"""What travels along the edges of a graph.
+
+Every message is a frozen msgspec struct with its class name as tag, and carries what came before it by
+reference, so no node ever has to join two streams. Arrays inside a message are read-only to its receiver and
+are valid until the frame is finished (`streamseg.node`); a node that wants to keep one copies it.
+
+Coordinates: pixels of the frame, x to the right, y down, the top left corner of the top left pixel is (0, 0).
+Boxes are ``(x0, y0, x1, y1)`` with exclusive right and bottom edges: a box round the single pixel (3, 5) is
+``(3, 5, 4, 6)``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels, right and bottom edges exclusive."""
+
+ObjectState = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Which frame this is. Made by the source, copied unchanged by everyone."""
+
+    stream: str
+    """Name of the source node."""
+    seq: int
+    """Position among the frames that entered the graph: 0, 1, 2, … without gaps."""
+    index: int
+    """Position among all frames the source saw, the dropped ones included."""
+    pts: int | None
+    """Presentation time in units of `time_base`; None if the source has none."""
+    time_base: tuple[int, int]
+    """Seconds per pts unit as (numerator, denominator)."""
+    captured_ns: int
+    """When the source received the frame, nanoseconds since the epoch."""
+    ticket: int
+    """The frame's slot in every node's output buffer."""
+    generation: int
+    """How often that slot has been handed out; a reader that finds another one discards what it read."""
+
+    @property
+    def pts_s(self) -> float | None:
+        """Presentation time in seconds."""
+        return None if self.pts is None else self.pts * self.time_base[0] / self.time_base[1]
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Base of everything that travels along a data edge; `stamp` says which frame it is about."""
+
+    @property
+    def stamp(self) -> Stamp:
+        """The frame this message is about."""
+        raise AttributeError(f"{type(self).__name__} has no stamp; give it a field or a property of that name")
+
+
+class Frame(Message, frozen=True):
+    """One decoded picture."""
+
+    stamp: Stamp
+    image_rgb: np.ndarray
+    """(H, W, 3) uint8, RGB, upright (rotation metadata applied)."""
+
+
+class View(msgspec.Struct, frozen=True):
+    """A rectangle of the frame as the image encoder saw it."""
+
+    region: Box
+    """In frame pixels; may reach beyond the frame. The whole frame is (0, 0, W, H)."""
+    image_size: tuple[int, int]
+    """(height, width) of the picture made of the region and handed to the encoder."""
+    features: np.ndarray
+    """(C, h, w) float32 or float16: the model's image embedding."""
+    object_id: int | None = None
+    """The object this view was made for; None if it serves every prompt."""
+
+
+class Embedded(Message, frozen=True):
+    """A frame and what the image encoder made of it, one entry per view."""
+
+    frame: Frame
+    views: list[View]
+
+    @property
+    def stamp(self) -> Stamp:
+        """The frame this message is about."""
+        return self.frame.stamp
+
+
+class ObjectResult(msgspec.Struct, frozen=True):
+    """What is known of one object in one frame."""
+
+    id: int
+    """Stable for life, never reused."""
+    state: ObjectState
+    score: float
+    """The model's own estimate of the mask's IoU, 0 to 1."""
+    box_xyxy: Box | None
+    """Tight box round the mask; None if the mask is empty."""
+    area_px: int
+    label: str = ""
+    reason: str = ""
+    """Why the state is what it is."""
+
+
+class Segmented(Message, frozen=True):
+    """A frame and the masks of the objects in it."""
+
+    frame: Frame
+    objects: list[ObjectResult]
+    labels: np.ndarray
+    """(H, W) uint16: 0 is background, k is the mask of ``objects[k - 1]``. Masks do not overlap."""
+    tracker: msgspec.Raw = msgspec.Raw(b"\xc0")
+    """The tracker's state after this frame, as msgpack (nil if there is none): all it needs to go on from here."""
+
+    @property
+    def stamp(self) -> Stamp:
+        """The frame this message is about."""
+        return self.frame.stamp
+
+    def mask(self, position: int) -> np.ndarray:
+        """(H, W) bool mask of ``objects[position]``."""
+        return np.asarray(self.labels == position + 1)
+
+
+class Gap(Message, frozen=True):
+    """A frame that some node could not or did not want to finish; it goes on to every sink in the frame's place.
+
+    So sequences stay without holes: order can be restored, every frame is accounted for.
+    """
+
+    stamp: Stamp
+    node: str
+    kind: Literal["dropped", "failed"]
+    reason: str
+
+
+class End(Message, frozen=True):
+    """A stream is over. Comes after its last frame."""
+
+    stream: str
+    seq: int
+    """How many frames the stream had."""
+    reason: Literal["finished", "stopped", "failed"]
+
+
+class Region(msgspec.Struct, frozen=True):
+    """Where to look for one object."""
+
+    box_xyxy: Box
+    object_id: int | None = None
+
+
+class Regions(Message, frozen=True):
+    """The back-edge of *focus*: where the objects were in frame `seq`, so where to look in the next one.
+
+    ``seq == -1`` comes before the first frame and is made from the prompts. No regions: look at the whole frame.
+    """
+
+    stream: str
+    seq: int
+    regions: list[Region]
