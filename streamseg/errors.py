@@ -20,6 +20,9 @@ raised; any other error raised while a node works on a frame costs that one fram
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 EXIT_INTERRUPTED = 130
 
 
@@ -98,3 +101,12 @@ def rebuild(kind: str, message: str) -> StreamsegError:
     Errors cross process borders as two strings: nothing is unpickled.
     """
     return _all(StreamsegError).get(kind, RunError)(message)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the valid name most like it, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if names else "there are none"

@@ -1,0 +1,231 @@
+"""What the author of a node sees.
+
+A node is plain Python: it knows neither sockets nor processes, and `run_node` runs one in a test.
+
+    class Blur(Node[Frame, Frame]):
+        class Config(NodeConfig):
+            radius_px: int = 3
+
+        def process(self, message: Frame) -> Frame:
+            blurred = self.context.empty(message.stamp, message.image_rgb.shape, np.uint8)
+            cv2.blur(message.image_rgb, (self.config.radius_px,) * 2, dst=blurred)
+            return Frame(stamp=message.stamp, image_rgb=blurred)
+
+The type arguments are the port types; a graph whose links do not fit is refused before any process starts. A node
+without output (``Node[Segmented, None]``) is a sink. Arrays that came in are read-only and are only lent: they hold
+until the frame is finished, so a node that keeps one past its `process` call keeps a copy.
+"""
+
+from __future__ import annotations
+
+import logging
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import msgspec
+import numpy as np
+
+from streamseg.errors import GraphError
+from streamseg.messages import Gap, Message, Stamp
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+Empty = Callable[[Stamp, Sequence[int], Any], np.ndarray]
+"""(stamp, shape, dtype) -> an array of undefined content."""
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a node: typed fields with defaults; one without a default must be given."""
+
+
+def _plain_empty(stamp: Stamp, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    return np.empty(tuple(shape), dtype)
+
+
+def _no_feedback(message: Message) -> None:
+    """Nobody listens."""
+
+
+class NodeContext:
+    """What the world offers a node. The default is a world without processes, for tests and notebooks."""
+
+    def __init__(
+        self,
+        name: str = "node",
+        *,
+        streams: Sequence[str] = (),
+        threads: int = 1,
+        output_dir: str | None = None,
+        empty: Empty = _plain_empty,
+        feedback: Callable[[Message], None] = _no_feedback,
+        has_feedback: bool = False,
+    ) -> None:
+        self.name = name
+        self.streams = tuple(streams)
+        """Names of the streams that can reach this node."""
+        self.threads = threads
+        """How many threads this node should use."""
+        self.output_dir = output_dir
+        """Where a sink writes when its own options do not say."""
+        self.empty = empty
+        """``empty(stamp, shape, dtype)``: an array in the buffer of that frame, so that it travels without a copy."""
+        self.feedback = feedback
+        """Sends a message along the node's back-edge, if it has one."""
+        self.has_feedback = has_feedback
+        """Whether a back-edge of the graph leaves or enters this node."""
+        self.log = logging.getLogger(f"streamseg.nodes.{name}")
+
+
+class _Configured:
+    Config: ClassVar[type[NodeConfig]] = NodeConfig
+    threads_wanted: ClassVar[Literal["one", "all"]] = "one"
+    """Whether more threads than one help."""
+
+    def __init__(self, config: NodeConfig | None = None, context: NodeContext | None = None) -> None:
+        self.config: Any = self.Config() if config is None else config
+        self.context = NodeContext() if context is None else context
+
+    def setup(self) -> None:
+        """Load models, open files. Called once, before the first message; errors here end the run."""
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the run's record (plain JSON values), asked for after `setup` and again before `close`."""
+        return {}
+
+    def close(self) -> None:
+        """Let go of everything. Called once, and only if `setup` succeeded."""
+
+
+class Node(_Configured, Generic[In, Out]):
+    """One stage of the graph: messages in, messages out."""
+
+    replicable: ClassVar[bool] = False
+    """Whether copies of this node may share the work; only for nodes that keep nothing from frame to frame."""
+
+    @property
+    def batch(self) -> int:
+        """How many waiting messages `process_batch` takes at most."""
+        return 1
+
+    def process(self, message: In) -> Out | None:
+        """One message in, one out; None drops the frame on purpose. An exception costs this frame only."""
+        raise TypeError(f"{type(self).__name__} must override process()")
+
+    def process_batch(self, messages: Sequence[In]) -> Sequence[Out | None]:
+        """Several messages at once, one result each and in their order, for nodes that gain by it."""
+        return [self.process(message) for message in messages]
+
+    def ready(self, message: In) -> bool:
+        """Whether `process` can take this message now, or must wait for the back-edge first."""
+        return True
+
+    def on_feedback(self, message: Any) -> None:
+        """A message that came along the back-edge."""
+
+    def gap(self, gap: Gap) -> None:
+        """A frame that an earlier node dropped or failed at; it is passed on by itself."""
+
+    def finish(self, stream: str) -> None:
+        """A stream is over: flush what belongs to it."""
+
+
+class Captured(Generic[Out]):
+    """A frame that a source has but that has not entered the graph yet."""
+
+    __slots__ = ("captured_ns", "index", "make", "pts", "time_base")
+
+    def __init__(
+        self, index: int, pts: int | None, time_base: tuple[int, int], captured_ns: int, make: Callable[[Stamp], Out]
+    ) -> None:
+        self.index = index
+        self.pts = pts
+        self.time_base = time_base
+        self.captured_ns = captured_ns
+        self.make = make
+        """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
+
+
+class Source(_Configured, Generic[Out]):
+    """Where frames come from. The stream has the name of the node."""
+
+    @property
+    def policy(self) -> Literal["every-frame", "freshest"]:
+        """Wait for room (nothing is lost) or drop the older frame for the newer (nothing gets old)."""
+        return "every-frame"
+
+    def produce(self) -> Iterator[Captured[Out]]:
+        """Every frame of the stream, in order."""
+        raise TypeError(f"{type(self).__name__} must override produce()")
+
+    def stop(self) -> None:
+        """Make a `produce` that is waiting come to an end soon. Called from another thread."""
+
+
+AnyNode = Node[Any, Any] | Source[Any]
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """Which message types a node takes and gives; None where it has no such port."""
+
+    takes: type[Message] | None
+    gives: type[Message] | None
+
+
+def ports(kind: type[AnyNode]) -> Ports:
+    """The port types of a node class, read from its type arguments.
+
+    Raises:
+        GraphError: the class does not say them (``class MyNode(Node[Frame, Frame])``).
+    """
+    for cls in kind.__mro__:
+        for base in types.get_original_bases(cls) if hasattr(types, "get_original_bases") else _bases(cls):
+            origin, arguments = typing.get_origin(base), typing.get_args(base)
+            if origin is Node and _concrete(arguments):
+                return Ports(takes=_port(arguments[0]), gives=_port(arguments[1]))
+            if origin is Source and _concrete(arguments):
+                return Ports(takes=None, gives=_port(arguments[0]))
+    raise GraphError(
+        f"{kind.__module__}.{kind.__name__} does not state its port types; "
+        f"write e.g. class {kind.__name__}(Node[Frame, Frame])"
+    )
+
+
+def _bases(cls: type) -> tuple[Any, ...]:
+    return tuple(cls.__dict__.get("__orig_bases__", ()))
+
+
+def _concrete(arguments: tuple[Any, ...]) -> bool:
+    return bool(arguments) and not any(isinstance(argument, TypeVar) for argument in arguments)
+
+
+def _port(argument: Any) -> type[Message] | None:
+    if argument is type(None) or argument is None:
+        return None
+    if isinstance(argument, type) and issubclass(argument, Message):
+        return argument
+    raise GraphError(f"a port type must be a Message class or None, not {argument!r}")
+
+
+def run_node(node: Node[In, Out], messages: Iterable[In]) -> list[Out]:
+    """Run one node over messages without a graph: set up, process, finish every stream, close.
+
+    Returns:
+        What it gave, dropped frames left out. Exceptions pass through.
+    """
+    node.setup()
+    try:
+        streams: dict[str, None] = {}
+        results = []
+        for message in messages:
+            streams[message.stamp.stream] = None  # type: ignore[attr-defined]
+            result = node.process(message)
+            if result is not None:
+                results.append(result)
+        for stream in streams:
+            node.finish(stream)
+        return results
+    finally:
+        node.close()

@@ -1,0 +1,1 @@
+"""Running a graph: planning it, its worker processes, and who looks after them."""

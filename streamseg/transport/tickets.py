@@ -1,0 +1,100 @@
+"""Tickets: one idea for memory, backpressure, accounting and latency.
+
+A source holds N tickets. A frame enters only with one; its number is the frame's slot in every node's output buffer.
+Every sink below the source reports when it is done with the frame; when all have, the ticket is free again. So at
+most N frames are in flight, nothing queues without bound, and every frame that went in is seen to come out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from streamseg.errors import WireError
+
+Outcome = Literal["done", "dropped", "failed"]
+_WORSE: dict[Outcome, int] = {"done": 0, "dropped": 1, "failed": 2}
+
+
+class Finished(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """From a sink to the source: this frame's journey has ended here."""
+
+    sink: str
+    ticket: int
+    generation: int
+    outcome: Outcome
+
+
+class Journey(msgspec.Struct, frozen=True):
+    """A frame that every sink is done with."""
+
+    ticket: int
+    outcome: Outcome
+    captured_ns: int
+
+
+class _Slot:
+    __slots__ = ("captured_ns", "generation", "open_sinks", "outcome")
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.open_sinks: set[str] = set()
+        self.outcome: Outcome = "done"
+        self.captured_ns = 0
+
+
+class TicketBook:
+    """The books of one source: which tickets are out, and how each journey ended.
+
+    Args:
+        tickets: the numbers this source may hand out; no other source of the graph has them.
+        sinks: names of the sinks that must finish each frame.
+    """
+
+    def __init__(self, tickets: Iterable[int], sinks: Iterable[str]) -> None:
+        self._sinks = frozenset(sinks)
+        self._slots = {ticket: _Slot() for ticket in tickets}
+        self._free = deque(self._slots)
+        self.outcomes: Counter[Outcome] = Counter()
+        """How many journeys ended which way; a frame that failed anywhere has failed."""
+
+    @property
+    def in_flight(self) -> int:
+        """Tickets that are out."""
+        return len(self._slots) - len(self._free)
+
+    def take(self, captured_ns: int) -> tuple[int, int] | None:
+        """A free ticket and its new generation, or None when all are out."""
+        if not self._free:
+            return None
+        ticket = self._free.popleft()
+        slot = self._slots[ticket]
+        slot.generation += 1
+        slot.open_sinks = set(self._sinks)
+        slot.outcome = "done"
+        slot.captured_ns = captured_ns
+        return ticket, slot.generation
+
+    def finish(self, report: Finished) -> Journey | None:
+        """Enter a sink's report. Returns the journey if it was the last one missing.
+
+        A report of an earlier generation, or a second one from the same sink, changes nothing.
+
+        Raises:
+            WireError: no such ticket or sink in these books.
+        """
+        slot = self._slots.get(report.ticket)
+        if slot is None or report.sink not in self._sinks:
+            raise WireError(f"sink {report.sink!r} finished ticket {report.ticket}, which this source does not know")
+        if slot.generation != report.generation or report.sink not in slot.open_sinks:
+            return None
+        slot.open_sinks.discard(report.sink)
+        slot.outcome = max(slot.outcome, report.outcome, key=_WORSE.__getitem__)
+        if slot.open_sinks:
+            return None
+        self._free.append(report.ticket)
+        self.outcomes[slot.outcome] += 1
+        return Journey(report.ticket, slot.outcome, slot.captured_ns)
