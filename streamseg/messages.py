@@ -83,6 +83,8 @@ class Embedded(Message, frozen=True):
 
     frame: Frame
     views: list[View]
+    model: str
+    """Name of the model whose encoder made the features; only its own decoder understands them."""
 
     @property
     def stamp(self) -> Stamp:

@@ -102,6 +102,10 @@ class _Configured:
 class Node(_Configured, Generic[In, Out]):
     """One stage of the graph: messages in, messages out."""
 
+    takes_feedback: ClassVar[type[Message] | None] = None
+    """Type of the messages that may come along a back-edge into this node."""
+    gives_feedback: ClassVar[type[Message] | None] = None
+    """Type of the messages this node sends along a back-edge (``self.context.feedback``)."""
     replicable: ClassVar[bool] = False
     """Whether copies of this node may share the work; only for nodes that keep nothing from frame to frame."""
 

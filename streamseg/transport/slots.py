@@ -81,7 +81,7 @@ class SlotBuffer:
     def find(self, array: np.ndarray) -> int | None:
         """Byte offset of a C-contiguous array that lies wholly in this buffer; None for any other."""
         offset = int(array.__array_interface__["data"][0]) - self._base
-        inside = 0 <= offset and offset + array.nbytes <= self.slots * self.slot_bytes
+        inside = offset >= 0 and offset + array.nbytes <= self.slots * self.slot_bytes
         return offset if inside and array.flags.c_contiguous else None
 
     def generation(self, ticket: int) -> int:

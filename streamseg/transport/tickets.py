@@ -66,10 +66,17 @@ class TicketBook:
         """Tickets that are out."""
         return len(self._slots) - len(self._free)
 
-    def take(self, captured_ns: int) -> tuple[int, int] | None:
-        """A free ticket and its new generation, or None when all are out."""
-        if not self._free:
-            return None
+    @property
+    def free(self) -> bool:
+        """Whether there is a ticket to take."""
+        return bool(self._free)
+
+    def take(self, captured_ns: int) -> tuple[int, int]:
+        """A free ticket and its new generation.
+
+        Raises:
+            IndexError: all are out; ask `free` first.
+        """
         ticket = self._free.popleft()
         slot = self._slots[ticket]
         slot.generation += 1

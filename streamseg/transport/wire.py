@@ -80,14 +80,14 @@ class MessageEncoder:
         return ref or self._inline(value)
 
     def _shared(self, array: np.ndarray) -> ArrayRef | None:
-        if self._stamp is None:
+        stamp = self._stamp
+        if stamp is None:
             return None
         for number, buffer in self._buffers.items():
             offset = buffer.find(array)
-            if offset is not None:
-                ticket = offset // buffer.slot_bytes
-                generation = buffer.generation(ticket)
-                return ArrayRef(array.dtype.str, list(array.shape), number, offset, ticket, generation)
+            # An array of another frame may be handed out again at any time: it has to be copied.
+            if offset is not None and offset // buffer.slot_bytes == stamp.ticket:
+                return ArrayRef(array.dtype.str, list(array.shape), number, offset, stamp.ticket, stamp.generation)
         return None
 
     def _inline(self, array: np.ndarray) -> ArrayRef:
@@ -101,7 +101,7 @@ class MessageDecoder:
     def __init__(self, types: Sequence[type[Message]], buffers: Buffers) -> None:
         self._buffers = buffers
         self._parts: Sequence[Any] = []
-        self._unpacker = msgspec.msgpack.Decoder(reduce(or_, types), dec_hook=self._array)  # type: ignore[var-annotated]
+        self._unpacker = msgspec.msgpack.Decoder(reduce(or_, types), dec_hook=self._array)
 
     def decode(self, parts: Sequence[Any]) -> Message:
         """One message.

@@ -1,0 +1,1 @@
+"""Point at a thing once and get its outline in every frame that follows."""

@@ -1,0 +1,101 @@
+"""The loop of a worker process that runs a node."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import zmq
+
+from streamseg import registry
+from streamseg.errors import WireError
+from streamseg.messages import End, Gap, Message
+from streamseg.node import Node, ports
+from streamseg.runtime.link import BEAT_S, Link, waiting
+from streamseg.runtime.stage import Passed, Stage
+from streamseg.transport.control import Beat, Bye, Done, Exit, Finalize
+from streamseg.transport.wire import MessageDecoder
+
+log = logging.getLogger(__name__)
+
+
+class NodeWorker:
+    """Runs a node that is not a source until the supervisor says `Exit`."""
+
+    def __init__(self, link: Link, node: Node[Any, Any]) -> None:
+        spec = link.spec
+        self._link = link
+        self._node = node
+        self._stage = Stage(node, spec.name, ordered=spec.ordered)
+        self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End], link.buffers)
+        self._back_decoder = MessageDecoder(_given_back(spec.feedback_inputs), {}) if spec.feedback_inputs else None
+        self._poller = zmq.Poller()
+        for socket in (link.inbox, link.feedback_inbox, link.control):
+            if socket is not None:
+                self._poller.register(socket, zmq.POLLIN)
+        self._said_done = False
+
+    def run(self) -> None:
+        """Work until told to exit."""
+        while True:
+            wait_ms = 0 if self._stage.runnable else int(BEAT_S * 1000)
+            self._poller.poll(wait_ms)
+            self._take_feedback()
+            self._take_messages()
+            for order in self._link.orders():
+                if isinstance(order, Exit):
+                    return
+                if isinstance(order, Finalize):
+                    self._stage.finalize()
+                    self._say_done()
+            for passed in self._stage.step():
+                self._pass(passed)
+            self._tell_troubles()
+            self._link.beat(lambda: Beat(self._stage.stats()))
+
+    def bye(self) -> Bye:
+        """The last figures."""
+        return Bye(self._stage.stats(), self._node.describe())
+
+    def _take_messages(self) -> None:
+        for parts in waiting(self._link.inbox) if self._link.inbox is not None else ():
+            try:
+                self._stage.accept(self._decoder.decode(parts))
+            except WireError as error:
+                log.warning("a message was thrown away: %s", error)
+
+    def _take_feedback(self) -> None:
+        if self._link.feedback_inbox is not None and self._back_decoder is not None:
+            for parts in waiting(self._link.feedback_inbox):
+                self._node.on_feedback(self._back_decoder.decode(parts))
+
+    def _pass(self, passed: Passed) -> None:
+        if not self._link.spec.is_sink:
+            if passed.message is not None:
+                self._link.send(passed.message)
+        elif passed.stamp is not None:
+            self._link.finish(passed.stamp, passed.outcome)
+        elif self._stage.ended_streams.issuperset(self._link.spec.streams):
+            self._say_done()
+
+    def _say_done(self) -> None:
+        if not self._said_done:
+            self._said_done = True
+            self._tell_troubles()
+            self._link.tell(Done())
+
+    def _tell_troubles(self) -> None:
+        for trouble in self._stage.troubles:
+            self._link.tell(trouble)
+        self._stage.troubles.clear()
+
+
+def _given(uses: Sequence[str]) -> list[type[Message]]:
+    types = (ports(registry.load(use)).gives for use in uses)
+    return list(dict.fromkeys(kind for kind in types if kind is not None))
+
+
+def _given_back(uses: Sequence[str]) -> list[type[Message]]:
+    types = (getattr(registry.load(use), "gives_feedback", None) for use in uses)
+    return list(dict.fromkeys(kind for kind in types if kind is not None))

@@ -1,0 +1,166 @@
+"""The child processes of a run: starting them, their log lines, their end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from streamseg.runtime.link import Assignment
+from streamseg.runtime.plan import thread_environment
+
+_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+_KEPT_LINES = 30
+
+
+class Child:
+    """One worker process."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.identity = assignment.spec.identity
+        self.name = assignment.spec.name
+        self.last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        """The end of what it wrote to standard error."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "streamseg.runtime.worker"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=list(assignment.file_descriptors.values()),
+            env=_environment(assignment.spec.threads),
+            # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
+            process_group=0,
+        )
+        self.pid = self._process.pid
+        self._send_line(msgspec.json.encode(assignment) + b"\n")
+        self._reader = threading.Thread(target=self._relay, name=f"{self.identity}-log", daemon=True)
+        self._reader.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still running."""
+        return self._process.poll() is None
+
+    @property
+    def exit_text(self) -> str:
+        """How it ended, in words, with the end of its log."""
+        code = self._process.poll()
+        if code is None:
+            text = "is still running"
+        elif code < 0:
+            text = f"was killed by {_signal_name(-code)}"
+            if -code == signal.SIGKILL:
+                text += " (the system does that when memory runs out)"
+        else:
+            text = f"ended with exit code {code}"
+        self._reader.join(timeout=1)
+        return "\n  ".join([text, *self.last_lines])
+
+    def kill(self) -> None:
+        """End it at once, and wait for that."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end. False if it did not come."""
+        try:
+            self._process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of its pipes; it has to have ended."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._reader.join(timeout=5)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def _send_line(self, line: bytes) -> None:
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+            except BrokenPipeError:
+                logging.getLogger(__name__).debug("%s ended before it was told what to do", self.identity)
+
+    def _relay(self) -> None:
+        """Pass on its log under its own name, with the level it had there."""
+        log = logging.getLogger(f"streamseg.worker.{self.identity}")
+        for raw in self._process.stderr or ():
+            line = raw.decode("utf-8", "replace").rstrip()
+            level, _, text = line.partition(" ")
+            if level in _LEVELS:
+                log.log(_LEVELS[level], "%s", text)
+            else:
+                log.info("%s", line)
+            self.last_lines.append(line)
+
+
+class Janitor:
+    """The process that cleans up should this one be killed; see `streamseg.runtime.janitor`."""
+
+    def __init__(self, run_dir: Path) -> None:
+        script = Path(__file__).with_name("janitor.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-I", str(script)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        self._tell(f"dir {run_dir}")
+
+    def watch(self, pid: int) -> None:
+        """Kill this process too, should it come to that."""
+        self._tell(f"pid {pid}")
+
+    def forget(self, pid: int) -> None:
+        """That process has ended; its number may be given to another."""
+        self._tell(f"gone {pid}")
+
+    def dismiss(self) -> None:
+        """All is clean."""
+        self._tell("bye")
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                logging.getLogger(__name__).debug("the janitor had gone already")
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.write(line + "\n")
+                self._process.stdin.flush()
+        except BrokenPipeError:
+            logging.getLogger(__name__).warning("the janitor process is gone; a killed run would leave its workers")
+
+
+def end_all(children: Iterable[Child], seconds: float) -> None:
+    """Wait for processes that were told to exit; kill those that did not within that time."""
+    deadline_s = time.monotonic() + seconds
+    for child in children:
+        if not child.wait(deadline_s - time.monotonic()):
+            logging.getLogger(__name__).warning("%s did not exit in time and is killed", child.identity)
+            child.kill()
+
+
+def _environment(threads: int) -> Mapping[str, str]:
+    return {**os.environ, **thread_environment(threads), "PYTHONUNBUFFERED": "1"}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

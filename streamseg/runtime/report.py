@@ -1,0 +1,76 @@
+"""What a run has to say for itself when it is over: the content of ``run.json``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import msgspec
+
+from streamseg import config
+from streamseg.runtime.plan import Plan
+from streamseg.transport.control import Stats
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of one run. Times in milliseconds are per frame."""
+
+    frames_in: int
+    """Frames that the sources saw, those that a live source dropped included."""
+    frames_out: int
+    """Frames that every sink finished in good order."""
+    dropped: int
+    """Frames that a live source, or a node on purpose, let go."""
+    failed: int
+    """Frames that some node failed at."""
+    fps: float
+    """`frames_out` for each second between the start of the sources and the end."""
+    latency_ms: dict[str, dict[str, float]]
+    """Stage -> p50, p95, p99 of the time it works on a frame; under ``"end_to_end"`` from capture to the last sink."""
+    load: dict[str, float]
+    """Stage -> share of the time that it was at work."""
+    stopped_early: bool
+    nodes: dict[str, dict[str, Any]]
+    """What each node says of itself: source, model, checksum, files."""
+    graph: dict[str, Any]
+    versions: dict[str, str]
+
+
+def make_report(
+    plan: Plan, stats: Mapping[str, Stats], facts: Mapping[str, dict[str, Any]], *, stopped_early: bool = False
+) -> Report:
+    """Sum up a run from the last figures of its processes."""
+    sources = [stats[name] for name in plan.sources if name in stats]
+    finished = {kind: sum(s.finished.get(kind, 0) for s in sources) for kind in ("done", "dropped", "failed")}
+    dropped_early = sum(s.dropped for s in sources)
+    running_s = max((s.running_s for s in sources), default=0.0)
+    latency_ms = {name: s.process_ms for name, s in stats.items() if s.process_ms}
+    for name, source in zip(plan.sources, sources, strict=False):
+        key = "end_to_end" if len(sources) == 1 else f"end_to_end.{name}"
+        latency_ms[key] = source.latency_ms
+    return Report(
+        frames_in=sum(s.entered for s in sources) + dropped_early,
+        frames_out=finished["done"],
+        dropped=finished["dropped"] + dropped_early,
+        failed=finished["failed"],
+        fps=round(finished["done"] / running_s, 3) if running_s else 0.0,
+        latency_ms=latency_ms,
+        load={name: round(s.busy_s / s.running_s, 3) if s.running_s else 0.0 for name, s in stats.items()},
+        stopped_early=stopped_early,
+        nodes={name: facts[name] for name in sorted(facts)},
+        graph=config.to_plain(plan.graph),
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("streamseg", "segment-anything", "torch", "numpy", "av", "opencv-python-headless", "pyzmq")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

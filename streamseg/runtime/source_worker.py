@@ -1,0 +1,198 @@
+"""The loop of a worker process that runs a source: tickets out, frames in, finished frames counted.
+
+A thread reads from the source into a mailbox; the main thread gives waiting frames their tickets and sends them. So
+the next frame is decoded while this one is converted, and a source that blocks does not keep the worker from
+answering.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Any, Literal
+
+import msgspec
+import zmq
+
+from streamseg.errors import RunError, StreamsegError
+from streamseg.messages import End, Gap, Message, Stamp
+from streamseg.node import Captured, Source
+from streamseg.runtime.link import BEAT_S, Link, waiting
+from streamseg.runtime.mailbox import Mailbox
+from streamseg.runtime.plan import SourceSpec, finished_inbox
+from streamseg.runtime.quantiles import Durations
+from streamseg.runtime.stage import trouble
+from streamseg.transport.control import Beat, Bye, Exit, Start, Stats, Stop
+from streamseg.transport.tickets import Finished, TicketBook
+
+log = logging.getLogger(__name__)
+
+
+class SourceWorker:
+    """Runs a source until the supervisor says `Exit`."""
+
+    def __init__(self, link: Link, source: Source[Any]) -> None:
+        spec = link.spec.source or SourceSpec([], [])
+        self._link = link
+        self._source = source
+        self._feed = SourceFeed(source, link.spec.name, TicketBook(spec.tickets, spec.sinks))
+        self._finished = link.sockets.pull(finished_inbox(link.spec.name))
+        self._finished_decoder = msgspec.msgpack.Decoder(Finished)
+        self._poller = zmq.Poller()
+        for readable in (self._finished, link.control, self._feed.wake_fd):
+            self._poller.register(readable, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Work until told to exit."""
+        while True:
+            self._poller.poll(0 if self._feed.can_send else int(BEAT_S * 1000))
+            for parts in waiting(self._finished):
+                self._feed.finish(self._finished_decoder.decode(parts[0].buffer))
+            for order in self._link.orders():
+                if isinstance(order, Exit):
+                    self._feed.stop()
+                    return
+                if isinstance(order, Start):
+                    self._feed.start()
+                if isinstance(order, Stop):
+                    self._feed.stop()
+            for message in self._feed.next_messages():
+                self._link.send(message)
+            for error in self._feed.errors:
+                self._link.tell(trouble(error))
+            self._feed.errors.clear()
+            self._link.beat(lambda: Beat(self._feed.stats()))
+
+    def bye(self) -> Bye:
+        """The last figures."""
+        return Bye(self._feed.stats(), self._source.describe())
+
+
+class SourceFeed:
+    """Frames of a source as messages, each with a ticket. No sockets here."""
+
+    def __init__(self, source: Source[Any], name: str, book: TicketBook) -> None:
+        self._source = source
+        self._name = name
+        self._book = book
+        self._mailbox = Mailbox(source.policy)
+        self.wake_fd, self._wake_end = os.pipe()
+        os.set_blocking(self.wake_fd, False)
+        self._thread = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
+        self._seq = 0
+        self._read_ended = False
+        self._said_end = False
+        self._reason: Literal["finished", "stopped", "failed"] = "finished"
+        self._make_times = Durations()
+        self._latencies = Durations()
+        self._busy_ns = 0
+        self._started_ns = time.monotonic_ns()
+        self._failed = 0
+        self.errors: list[Exception] = []
+        """Exceptions of the source's code that nobody has been told of yet."""
+
+    @property
+    def can_send(self) -> bool:
+        """Whether a frame and a ticket for it are waiting, or the end is to be said."""
+        if self._mailbox.waiting:
+            return self._book.free
+        return self._read_ended and not self._said_end
+
+    def start(self) -> None:
+        """Begin to read."""
+        if not self._thread.is_alive():
+            self._started_ns = time.monotonic_ns()
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Read no more; the stream ends with the frames that have entered."""
+        if not self._read_ended:
+            self._reason = "stopped"
+            self._mailbox.close()
+            self._mailbox.take()
+            self._source.stop()
+            if not self._thread.is_alive():
+                self._read_ended = True
+
+    def next_messages(self) -> list[Message]:
+        """What can be sent now: a frame that got a ticket, or the end of the stream; nothing if neither."""
+        self._drain_wake()
+        if not self.can_send:
+            return []
+        captured = self._mailbox.take()
+        if captured is not None:
+            return [self._enter(captured)]
+        self._said_end = True
+        return [End(self._name, self._seq, self._reason)]
+
+    def finish(self, report: Finished) -> None:
+        """Count a frame's end at a sink."""
+        journey = self._book.finish(report)
+        if journey is not None:
+            self._latencies.add(time.time_ns() - journey.captured_ns)
+
+    def stats(self) -> Stats:
+        """Counts and times so far."""
+        return Stats(
+            frames=self._seq - self._failed,
+            failed=self._failed,
+            dropped=self._mailbox.dropped,
+            busy_s=round(self._busy_ns / 1e9, 6),
+            running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
+            process_ms=self._make_times.summary(),
+            latency_ms=self._latencies.summary(),
+            entered=self._seq,
+            finished=dict(sorted(self._book.outcomes.items())),
+        )
+
+    def _enter(self, captured: Captured[Any]) -> Message:
+        ticket, generation = self._book.take(captured.captured_ns)
+        stamp = Stamp(
+            self._name,
+            self._seq,
+            captured.index,
+            captured.pts,
+            captured.time_base,
+            captured.captured_ns,
+            ticket,
+            generation,
+        )
+        self._seq += 1
+        started_ns = time.monotonic_ns()
+        try:
+            message: Message = captured.make(stamp)
+        except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
+            self.errors.append(error)
+            self._failed += 1
+            message = Gap(stamp, self._name, "failed", f"{type(error).__name__}: {error}")
+        elapsed_ns = time.monotonic_ns() - started_ns
+        self._busy_ns += elapsed_ns
+        self._make_times.add(elapsed_ns)
+        return message
+
+    def _read(self) -> None:
+        try:
+            for captured in self._source.produce():
+                if not self._mailbox.put(captured):
+                    break
+                self._wake()
+        except StreamsegError as error:
+            self._reason = "failed"
+            self.errors.append(error)
+        except Exception as error:
+            log.exception("the source failed")
+            self._reason = "failed"
+            self.errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
+        self._read_ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        os.write(self._wake_end, b"\0")
+
+    def _drain_wake(self) -> None:
+        try:
+            os.read(self.wake_fd, 4096)
+        except BlockingIOError:
+            return

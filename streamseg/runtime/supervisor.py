@@ -1,0 +1,255 @@
+"""Starts the worker processes of a graph, looks after them, and ends them in order.
+
+starting ──all ready──▶ running ──every sink done──▶ finished
+    │                      │ stop(): sources end, what is in flight is finished
+    └── an error ──────────┴▶ stopping: sinks flush and close their files, then the error is raised
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Literal
+
+import msgspec
+import zmq
+
+from streamseg.errors import RunError, StreamsegError, rebuild
+from streamseg.runtime.link import Assignment
+from streamseg.runtime.plan import CALLER, Plan, WorkerSpec
+from streamseg.runtime.processes import Child, Janitor, end_all
+from streamseg.transport.control import (
+    Beat,
+    Bye,
+    Done,
+    Exit,
+    Finalize,
+    FromWorker,
+    Ready,
+    Start,
+    Stats,
+    Stop,
+    ToWorker,
+    Trouble,
+)
+from streamseg.transport.slots import make_shared_file
+from streamseg.transport.sockets import Sockets, make_run_dir
+
+log = logging.getLogger(__name__)
+
+EXIT_WITHIN_S = 10.0
+FLUSH_WITHIN_S = 15.0
+
+State = Literal["starting", "running", "stopping", "finished"]
+
+
+class Supervisor:
+    """One run of a graph. Use as a context manager: leaving it ends every process and removes every trace.
+
+    Args:
+        plan: the checked graph.
+        log_level: what workers write to their log.
+    """
+
+    def __init__(self, plan: Plan, *, log_level: int = logging.WARNING) -> None:
+        self.plan = plan
+        self.state: State = "starting"
+        self.stopped_early = False
+        """Whether `stop` ended the run rather than the end of its sources."""
+        self.stats: dict[str, Stats] = {}
+        """Last figures of every process, by its identity."""
+        self.facts: dict[str, dict[str, Any]] = {}
+        """What every process said of itself."""
+        self.troubles: deque[tuple[str, Trouble]] = deque(maxlen=100)
+        """The last exceptions of node code, with the process they came from."""
+        self._error: StreamsegError | None = None
+        self._log_level = log_level
+        self._stack = contextlib.ExitStack()
+        self._children: dict[str, Child] = {}
+        self._ready: set[str] = set()
+        self._done: set[str] = set()
+        self._said_bye: set[str] = set()
+        self._exiting = False
+        self._give_up_s: float | None = None
+        self._decoder = msgspec.msgpack.Decoder(FromWorker)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._control: zmq.Socket[bytes]
+        self.sockets: Sockets
+
+    def __enter__(self) -> Supervisor:
+        with contextlib.ExitStack() as stack:
+            run_dir = make_run_dir()
+            stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
+            janitor = Janitor(run_dir)
+            stack.callback(janitor.dismiss)
+            self.file_descriptors = {b.number: self._shared(stack, b.slots * b.slot_bytes) for b in self._buffers()}
+            self.sockets = stack.enter_context(Sockets(run_dir))
+            self._control = self.sockets.supervisor()
+            stack.callback(self._end_children, janitor)
+            for spec in self.plan.workers():
+                child = Child(self.assignment(spec, str(run_dir)))
+                self._children[spec.identity] = child
+                janitor.watch(child.pid)
+            self.run_dir = str(run_dir)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def assignment(self, spec: WorkerSpec, run_dir: str) -> Assignment:
+        """What a process is told at its start."""
+        needed = [*spec.buffers, *([spec.own_buffer] if spec.own_buffer else [])]
+        fds = {buffer.number: self.file_descriptors[buffer.number] for buffer in needed}
+        return Assignment(spec, run_dir, fds, self._log_level)
+
+    @property
+    def control(self) -> zmq.Socket[bytes]:
+        """Readable when `pump` has something to do."""
+        return self._control
+
+    def run(self) -> None:
+        """Work until the run is over.
+
+        Raises:
+            StreamsegError: the first error that ended the run; everything has been flushed by then.
+        """
+        while self.state != "finished":
+            self.pump(500)
+        self.raise_error()
+
+    def pump(self, timeout_ms: int) -> None:
+        """Take what workers say, for at most that long if they say nothing, and see whether all of them live."""
+        self._control.poll(timeout_ms)
+        while self._control.poll(0):
+            who, body = self._control.recv_multipart()
+            self._hear(who.decode(), self._decoder.decode(body))
+        self._look_after_children()
+        if self.state == "stopping" and self._give_up_s is not None and time.monotonic() > self._give_up_s:
+            log.warning("not every sink finished within %.0f s; they are ended now", FLUSH_WITHIN_S)
+            self._finish()
+
+    def stop(self) -> None:
+        """Let no more frames in and finish those in flight."""
+        self.stopped_early = True
+        if self.state == "running":
+            for source in self.plan.sources:
+                self._tell(source, Stop())
+        elif self.state == "starting":
+            self.state = "finished"
+
+    def caller_done(self) -> None:
+        """The calling process, which is a sink too, has seen every stream end."""
+        self._sink_done(CALLER)
+
+    def raise_error(self) -> None:
+        """Raise what ended the run, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def _hear(self, who: str, message: FromWorker) -> None:
+        if isinstance(message, Ready):
+            self.facts[who] = message.facts
+            self._ready.add(who)
+            if self.state == "starting" and self._ready.issuperset(self._children):
+                self.state = "running"
+                for source in self.plan.sources:
+                    self._tell(source, Start())
+        elif isinstance(message, Beat):
+            self.stats[who] = message.stats
+        elif isinstance(message, Trouble):
+            self._trouble(who, message)
+        elif isinstance(message, Done):
+            self._sink_done(who)
+        elif isinstance(message, Bye):
+            self.stats[who] = message.stats
+            self.facts[who] = message.facts
+            self._said_bye.add(who)
+
+    def _trouble(self, who: str, trouble: Trouble) -> None:
+        self.troubles.append((who, trouble))
+        if trouble.fatal:
+            log.debug("%s: %s", who, trouble.traceback)
+            self._fail(rebuild(trouble.kind, trouble.message))
+        else:
+            log.warning("%s failed at a frame: %s", who, trouble.message)
+            log.debug("%s", trouble.traceback)
+
+    def _fail(self, error: StreamsegError) -> None:
+        if self._error is not None or self.state == "finished":
+            return
+        self._error = error
+        if self.state == "starting":
+            self.state = "finished"  # there is nothing to flush yet
+            return
+        for source in self.plan.sources:
+            self._tell(source, Stop())
+        self.state = "stopping"
+        self._give_up_s = time.monotonic() + FLUSH_WITHIN_S
+
+    def _sink_done(self, who: str) -> None:
+        self._done.add(who)
+        living = {sink for sink in self.plan.sinks if sink == CALLER or self._children[sink].alive}
+        if self._done.issuperset(living):
+            self._finish()
+
+    def _look_after_children(self) -> None:
+        if self.state == "finished":
+            return
+        dead = [child for child in self._children.values() if not child.alive]
+        if not dead:
+            return
+        if self._error is None:
+            child = dead[0]
+            self._fail(RunError(f"node {child.name!r} {child.exit_text}"))
+        for sink in self.plan.sinks:
+            if sink != CALLER and sink not in self._done and self._children[sink].alive:
+                self._tell(sink, Finalize())
+        if all(sink == CALLER or not self._children[sink].alive for sink in self.plan.sinks if sink not in self._done):
+            self._finish()
+
+    def _finish(self) -> None:
+        """Everything is flushed: tell every process to exit and hear its last words."""
+        self.state = "finished"
+        self._exiting = True
+        for identity in self._children:
+            self._tell(identity, Exit())
+        deadline_s = time.monotonic() + EXIT_WITHIN_S
+        while time.monotonic() < deadline_s and any(
+            child.alive and identity not in self._said_bye for identity, child in self._children.items()
+        ):
+            if self._control.poll(50):
+                who, body = self._control.recv_multipart()
+                self._hear(who.decode(), self._decoder.decode(body))
+
+    def _tell(self, identity: str, message: ToWorker) -> None:
+        try:
+            self._control.send_multipart([identity.encode(), self._encoder.encode(message)])
+        except zmq.ZMQError as error:
+            # It is dead, which the next look at the children will show.
+            log.debug("%s could not be told %s: %s", identity, type(message).__name__, error)
+
+    def _end_children(self, janitor: Janitor) -> None:
+        if self._exiting:
+            end_all(self._children.values(), EXIT_WITHIN_S)
+        for child in self._children.values():
+            if child.alive:
+                child.kill()
+            janitor.forget(child.pid)
+            child.close()
+
+    def _buffers(self) -> list[Any]:
+        return list(self.plan.buffers.values())
+
+    @staticmethod
+    def _shared(stack: contextlib.ExitStack, size_bytes: int) -> int:
+        fd = make_shared_file(size_bytes)
+        stack.callback(os.close, fd)
+        return fd

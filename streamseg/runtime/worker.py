@@ -1,0 +1,117 @@
+"""A worker process: one node, or one of its replicas, with its sockets.
+
+Started as ``python -m streamseg.runtime.worker`` with its spec as one line on standard input. Standard input stays open
+as long as the supervisor lives; when it ends, so does the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from streamseg import config, registry
+from streamseg.errors import RunError, StreamsegError
+from streamseg.node import AnyNode, Source
+from streamseg.runtime.link import BEAT_S, Assignment, Link
+from streamseg.runtime.node_worker import NodeWorker
+from streamseg.runtime.source_worker import SourceWorker
+from streamseg.transport.control import Exit, Ready, Trouble
+from streamseg.transport.sockets import Sockets
+
+
+def _make_node(link: Link) -> AnyNode:
+    spec = link.spec
+    kind = registry.load(spec.use)
+    options = config.options_of(kind.Config, spec.options, f"node {spec.name!r}")
+    node = kind(options, link.context())
+    node.setup()
+    _limit_threads(spec.threads)
+    return node
+
+
+def _limit_threads(threads: int) -> None:
+    """Hold libraries that the node has loaded, and that do not read the environment, to their share of the cores."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(threads)
+
+
+def _run(assignment: Assignment) -> int:
+    with Sockets(Path(assignment.run_dir)) as sockets:
+        link = Link(assignment, sockets)
+        try:
+            node = _make_node(link)
+        except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
+            link.tell(_setup_trouble(error))
+            _wait_for_exit(link)
+            return 1
+        link.tell(Ready(node.describe()))
+        worker = SourceWorker(link, node) if isinstance(node, Source) else NodeWorker(link, node)
+        try:
+            worker.run()
+        finally:
+            bye = worker.bye()
+            node.close()
+        link.tell(bye)
+        link.control.close(linger=1000)  # the last words need a moment to leave
+    return 0
+
+
+def _setup_trouble(error: Exception) -> Trouble:
+    known = isinstance(error, StreamsegError)
+    kind = type(error).__name__ if known else RunError.__name__
+    message = str(error) if known else f"the node could not be set up: {type(error).__name__}: {error}"
+    return Trouble(kind, message, "".join(traceback.format_exception(error)), fatal=True)
+
+
+def _wait_for_exit(link: Link) -> None:
+    while not any(isinstance(order, Exit) for order in link.orders()):
+        link.control.poll(int(BEAT_S * 1000))
+
+
+def _end_with_parent(run_dir: str) -> None:
+    """Go when standard input ends, because then the supervisor is gone, and leave no sockets behind."""
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                continue
+        shutil.rmtree(run_dir, ignore_errors=True)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _read_line() -> bytes:
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        chunk = os.read(0, 1)
+        if not chunk:
+            raise SystemExit(1)
+        line += chunk
+    return bytes(line)
+
+
+def main() -> int:
+    """Entry point of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    assignment = msgspec.json.decode(_read_line(), type=Assignment)
+    logging.basicConfig(level=assignment.log_level, format="%(levelname)s %(message)s", stream=sys.stderr)
+    _end_with_parent(assignment.run_dir)
+    return _run(assignment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What the supervisor and its workers tell each other; never on a data edge, never dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Stats(msgspec.Struct, kw_only=True):
+    """What one worker process has done so far. Times in milliseconds are per frame."""
+
+    frames: int = 0
+    """Frames this node gave on, or finished if it is a sink."""
+    failed: int = 0
+    """Frames this node failed at."""
+    dropped: int = 0
+    """Frames this node dropped; for a source, those it never let in."""
+    busy_s: float = 0.0
+    running_s: float = 0.0
+    process_ms: dict[str, float] = {}
+    """p50, p95, p99 of the time this node spends on a frame."""
+    latency_ms: dict[str, float] = {}
+    """Sources only: p50, p95, p99 from the capture of a frame until every sink was done with it."""
+    entered: int = 0
+    """Sources only: frames that got a ticket."""
+    finished: dict[str, int] = {}
+    """Sources only: how those frames ended: done, dropped, failed."""
+
+
+class ToSupervisor(msgspec.Struct, frozen=True, tag=True):
+    """Base of what workers say; the socket's identity says who."""
+
+
+class Ready(ToSupervisor, frozen=True):
+    """Set up, waiting for `Start`."""
+
+    facts: dict[str, Any]
+
+
+class Beat(ToSupervisor, frozen=True):
+    """Alive, and how far."""
+
+    stats: Stats
+
+
+class Trouble(ToSupervisor, frozen=True):
+    """An exception in the node's code."""
+
+    kind: str
+    """Class name from `streamseg.errors`; anything else was not raised on purpose."""
+    message: str
+    traceback: str
+    fatal: bool
+
+
+class Done(ToSupervisor, frozen=True):
+    """Sinks only: every stream is over and everything is written."""
+
+
+class Bye(ToSupervisor, frozen=True):
+    """Last words."""
+
+    stats: Stats
+    facts: dict[str, Any]
+
+
+class ToWorker(msgspec.Struct, frozen=True, tag=True):
+    """Base of what the supervisor says."""
+
+
+class Start(ToWorker, frozen=True):
+    """Sources: begin."""
+
+
+class Stop(ToWorker, frozen=True):
+    """Sources: let no more frames in; what is in flight is finished."""
+
+
+class Finalize(ToWorker, frozen=True):
+    """Sinks: nothing more will come; flush and say `Done`."""
+
+
+class Exit(ToWorker, frozen=True):
+    """Close the node and go."""
+
+
+FromWorker = Ready | Beat | Trouble | Done | Bye
+FromSupervisor = Start | Stop | Finalize | Exit
