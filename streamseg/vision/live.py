@@ -55,6 +55,10 @@ class LiveReader(Reader):
             *self._orientation.size(first.frame.width, first.frame.height), threads=max(1, opening.threads)
         )
         self.info = describe(stream, self._opening, self._converter, first, live=True)
+        # Such cameras send pictures without times; FFmpeg numbers them as if they were 25 a second.
+        self._clockless = self._container.format.name == "mpjpeg"
+        if self._clockless:
+            self.info = replace(self.info, fps=None, time_base=(1, 90000))
         self._timeline = Timeline(Fraction(*self.info.time_base))
 
     def close(self) -> None:
@@ -95,7 +99,7 @@ class LiveReader(Reader):
         while (decoded := self._next()) is not None:
             yield Picture(
                 index=index,
-                pts=self._timeline.place(decoded.timing),
+                pts=self._timeline.place(self._timing(decoded)),
                 time_base=self.info.time_base,
                 captured_ns=decoded.timing.received_ns,
                 width=self.info.width,
@@ -103,6 +107,9 @@ class LiveReader(Reader):
                 fill=partial(self._converter.write, decoded.frame, self._orientation),
             )
             index += 1
+
+    def _timing(self, decoded: Decoded) -> Timing:
+        return replace(decoded.timing, pts=None) if self._clockless else decoded.timing
 
     def _next(self) -> Decoded | None:
         if self._pending is not None:
@@ -168,6 +175,7 @@ class Timeline:
     def __init__(self, time_base: Fraction) -> None:
         self._time_base = time_base
         self._offset = 0
+        self._first_ns: int | None = None
         self._last: tuple[int, int] | None = None
         self._interrupted = False
 
@@ -177,8 +185,10 @@ class Timeline:
 
     def place(self, timing: Timing) -> int:
         """The frame's time in units of the time base; larger than that of every frame before."""
+        if self._first_ns is None:
+            self._first_ns = timing.received_ns
         if timing.pts is None:
-            own = round(Fraction(timing.received_ns, 10**9) / self._time_base)
+            own = round(Fraction(timing.received_ns - self._first_ns, 10**9) / self._time_base)
         else:
             own = round(timing.pts * timing.time_base / self._time_base)
         if self._last is not None:
