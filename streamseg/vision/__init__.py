@@ -1,0 +1,1 @@
+"""Pictures, masks and boxes as plain arrays: numpy and OpenCV only, no processes, no models."""
