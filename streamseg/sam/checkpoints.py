@@ -1,0 +1,112 @@
+"""Find a model's weights: bundled, in the user's cache, given as a file, or downloaded. No torch here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+
+from streamseg.errors import CheckpointError
+from streamseg.sam.download import Progress, ProgressBar, fetch, sha256_of
+from streamseg.sam.models import ModelInfo
+
+log = logging.getLogger(__name__)
+
+_BUNDLED = Path(__file__).parent / "weights"
+
+
+def cache_dir() -> Path:
+    """Where downloaded checkpoints are kept: ``$STREAMSEG_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("STREAMSEG_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("streamseg")
+
+
+def expected_path(info: ModelInfo) -> Path:
+    """Where the model's own checkpoint is, or will be once it is downloaded."""
+    return (_BUNDLED if info.bundled else cache_dir()) / info.file_name
+
+
+def is_here(info: ModelInfo) -> bool:
+    """Whether the model can be used without a download."""
+    return expected_path(info).is_file()
+
+
+def fingerprint(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file; read once, and again only if its size or time changes."""
+    stat = path.stat()
+    return _fingerprint(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _fingerprint(path: Path, size_bytes: int, mtime_ns: int) -> str:
+    return sha256_of(path)
+
+
+def locate(
+    info: ModelInfo, checkpoint: Path | None = None, download: bool = True, progress: Progress | None = None
+) -> Path:
+    """The file with the model's weights, its sum verified unless the user chose the file.
+
+    Args:
+        info: the model.
+        checkpoint: the user's own file. Its sum may be any, since a fine-tuned model is welcome; that it fits the
+            network is seen when it is loaded.
+        download: whether the model may be downloaded into `cache_dir` if it is not there.
+        progress: told of the download; by default a bar on stderr if that is a terminal.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or cannot be had; the message says what to do.
+    """
+    if checkpoint is not None:
+        return _given(info, checkpoint)
+    path = expected_path(info)
+    if path.is_file():
+        _verify(info, path)
+        return path
+    if info.url is None or info.sha256 is None or info.size_bytes is None:
+        raise CheckpointError(f"the weights of {info.name!r} should be at {path}; reinstall streamseg")
+    if not download:
+        raise CheckpointError(
+            f"the checkpoint of {info.name!r} is not here: get {info.url} and put it at {path}, or let it be downloaded"
+        )
+    if progress is None and sys.stderr.isatty():
+        progress = ProgressBar(f"{info.name}: {info.file_name}")
+    fetch(info.url, path, info.sha256, info.size_bytes, progress)
+    _verify(info, path)
+    return path
+
+
+def _given(info: ModelInfo, checkpoint: Path) -> Path:
+    path = checkpoint.expanduser()
+    if path.is_dir():
+        raise CheckpointError(f"checkpoint {path} is a folder; expected a .pth or .safetensors file")
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path} does not exist; check the path, or leave it out to use {info.name!r}")
+    try:
+        size_bytes = path.stat().st_size
+        found = fingerprint(path)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
+    if path.name == info.file_name and info.size_bytes is not None and size_bytes < info.size_bytes:
+        raise CheckpointError(
+            f"checkpoint {path} is truncated: {size_bytes:,} bytes of {info.size_bytes:,}; download it again"
+        )
+    if found != info.sha256:
+        log.info("%s is not the original checkpoint of %s (SHA-256 %s); it is used as it is", path, info.name, found)
+    return path
+
+
+def _verify(info: ModelInfo, path: Path) -> None:
+    """Raise unless a file of ours has the sum it should have."""
+    try:
+        found = fingerprint(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    if found == info.sha256:
+        return
+    remedy = "reinstall streamseg" if info.bundled else "remove it, and it will be downloaded again"
+    raise CheckpointError(f"{path} is damaged: SHA-256 {found} instead of {info.sha256}; {remedy}")
