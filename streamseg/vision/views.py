@@ -187,12 +187,15 @@ def _crop(image_rgb: np.ndarray, window: Window) -> np.ndarray:
     height, width = image_rgb.shape[:2]
     if x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height:
         return image_rgb[y0:y1, x0:x1]
-    crop = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
-    crop[:] = FILL_RGB
-    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-    if left < right and top < bottom:
-        crop[top - y0 : bottom - y0, left - x0 : right - x0] = image_rgb[top:bottom, left:right]
-    return crop
+    left, top = min(max(x0, 0), width), min(max(y0, 0), height)
+    right, bottom = min(max(x1, left), width), min(max(y1, top), height)
+    if left == right or top == bottom:
+        return np.full((y1 - y0, x1 - x0, 3), FILL_RGB, np.uint8)
+    inside = image_rgb[top:bottom, left:right]
+    # Filling by numpy costs more than all the rest of sampling.
+    return cv2.copyMakeBorder(
+        inside, top - y0, y1 - bottom, left - x0, x1 - right, cv2.BORDER_CONSTANT | cv2.BORDER_ISOLATED, value=FILL_RGB
+    )
 
 
 def _scale(region: Box, size: Size) -> np.ndarray:
