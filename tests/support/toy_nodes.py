@@ -57,7 +57,9 @@ class Counter(Source[Frame]):
                 raise ValueError("the source broke")
             if self.config.pause_s:
                 time.sleep(self.config.pause_s)
-            yield Captured(index, index * 40, (1, 1000), time.time_ns(), lambda stamp, index=index: self._make(stamp, index))
+            yield Captured(
+                index, index * 40, (1, 1000), time.time_ns(), lambda stamp, index=index: self._make(stamp, index)
+            )
 
     def _make(self, stamp: Stamp, index: int) -> Frame:
         image = self.context.empty(stamp, (self.config.height, self.config.width, 3), np.uint8)
@@ -106,8 +108,7 @@ class Write(Node[Summed, None]):
         sleep_s: float = 0.0
 
     def setup(self) -> None:
-        self._file = Path(self.config.path).open("w")
-        self._closed_well = False
+        self._file = Path(self.config.path).open("w")  # noqa: SIM115 (closed in close)
 
     def process(self, message: Summed) -> None:
         time.sleep(self.config.sleep_s)
@@ -115,7 +116,9 @@ class Write(Node[Summed, None]):
         if stamp.seq == self.config.full_at:
             raise OutputError("the disk is full")
         same = bool((message.doubled == message.frame.image_rgb * 2).all())
-        self._line(seq=stamp.seq, index=stamp.index, total=message.total, same=same, pts_s=stamp.pts_s, stream=stamp.stream)
+        self._line(
+            seq=stamp.seq, index=stamp.index, total=message.total, same=same, pts_s=stamp.pts_s, stream=stamp.stream
+        )
 
     def gap(self, gap: Gap) -> None:
         self._line(seq=gap.stamp.seq, gap=gap.kind, reason=gap.reason, stream=gap.stamp.stream)
