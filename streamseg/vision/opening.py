@@ -111,9 +111,9 @@ def set_threads(stream: VideoStream, threads: int, *, live: bool) -> None:
 
 def _check_file(opening: Opening) -> None:
     path = local_path(opening.source)
-    if path.is_fifo():
-        return
     try:
+        if path.is_fifo():
+            return
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:

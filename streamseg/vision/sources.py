@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -44,7 +45,8 @@ def classify(source: str) -> SourceKind:
     if scheme and scheme[1].lower() != "file":
         return SourceKind.URL
     path = local_path(source)
-    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+    # Not Path.is_dir: it raises where the folder above may not be entered.
+    if os.path.isdir(path) or path.suffix.lower() in IMAGE_SUFFIXES:  # noqa: PTH112
         return SourceKind.FOLDER
     return SourceKind.FILE
 
