@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -44,7 +45,8 @@ class VideoWriter:
     players and editors cannot seek in fragmented files, or do not know how long they are. ``+faststart`` would
     copy the whole file at the end and leave nothing readable after a crash.
 
-    B-frames are off: the first frame then has time 0 without an edit list, which players treat differently.
+    The file begins with the first picture, whatever its time is; all others keep their distance from it. B-frames
+    are off: with them the first frame has time 0 only by an edit list, which players treat differently.
     A picture of odd width or height gets its last column or row twice, as yuv420p wants even sizes.
 
     Args:
@@ -86,7 +88,9 @@ class VideoWriter:
         self._threads = threads
         self._rate = Fraction(rate_hint).limit_denominator(1001)
         self._reformatter = VideoReformatter()
+        self._origin_s: float | None = None
         self._last_pts: int | None = None
+        self._whole_bytes = 0
         self._key_due_pts = 0
         self._failed = False
         self._closed = False
@@ -149,7 +153,7 @@ class VideoWriter:
         try:
             self._container.close()
         except (av.error.FFmpegError, OSError) as error:
-            self._failed = True
+            self._keep_whole_fragments()
             raise self._cannot(error) from error
 
     def __enter__(self) -> Self:
@@ -204,7 +208,9 @@ class VideoWriter:
             step = max(1, round(1 / (self._rate * self._time_base)))
             pts = 0 if self._last_pts is None else self._last_pts + step
         else:
-            pts = round(pts_s / self._time_base)
+            if self._origin_s is None:
+                self._origin_s = pts_s - float((self._last_pts or 0) * self._time_base)
+            pts = round((pts_s - self._origin_s) / self._time_base)
         if self._last_pts is not None:
             pts = max(pts, self._last_pts + 1)
         self._last_pts = pts
@@ -214,12 +220,23 @@ class VideoWriter:
         try:
             packets: Sequence[Packet[VideoStream]] = self._stream.encode(frame)
             self._container.mux(packets)
+            self._whole_bytes = self.path.stat().st_size
         except (av.error.FFmpegError, OSError) as error:
-            self._failed = True
-            # The trailer cannot be written either; this only lets go of the file.
-            with suppress(av.error.FFmpegError, OSError):
-                self._container.close()
+            self._give_up()
             raise self._cannot(error) from error
+
+    def _give_up(self) -> None:
+        """Let go of the file after an error; if its end cannot be written it stays a fragmented one."""
+        self._failed = True
+        try:
+            self._container.close()
+        except (av.error.FFmpegError, OSError):
+            self._keep_whole_fragments()
+
+    def _keep_whole_fragments(self) -> None:
+        """Cut off what was written in part, so that every player reads the file to its end."""
+        with suppress(OSError):
+            os.truncate(self.path, self._whole_bytes)
 
     def _cannot(self, error: Exception) -> OutputError:
         number = getattr(error, "errno", None)

@@ -176,6 +176,7 @@ def _transport_stream(server: StreamServer) -> Iterator[bytes]:
     stream = container.add_stream("mpeg2video", rate=server.rate, options={"g": "5", "bf": "0"})
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = server.size
+    stream.bit_rate = 4_000_000
     stream.pix_fmt = "yuv420p"
     for number in _numbers(server):
         frame = av.VideoFrame.from_ndarray(images[number % len(images)], format="rgb24")
