@@ -43,7 +43,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 def describe(shapes: dict[str, tuple[int, ...]]) -> str:
     """In words, which model weights with these names and shapes look like."""
     if "enc.a.0.0.weight" in shapes:
-        return "streamseg's tiny"
+        return "tiny"
     if any(name.startswith("mask_decoder.hf_") for name in shapes):
         return "an HQ-SAM model, which is not supported"
     if any(name.startswith("sam_mask_decoder.") for name in shapes):
