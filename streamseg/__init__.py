@@ -1,1 +1,35 @@
-"""Point at a thing once and get its outline in every frame that follows."""
+"""Point at a thing once and get its outline in every frame that follows.
+
+    for result in streamseg.segment_video("clip.mp4", boxes=[(100, 120, 300, 400)]):
+        print(result.index, result.objects[0].box_xyxy)
+
+Importing this imports nothing heavy; what the names below need is imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamseg.runtime.session import FrameResult, ObjectMask, segment_video
+
+    __version__: str
+
+__all__ = ["FrameResult", "ObjectMask", "__version__", "segment_video"]
+
+_HOMES = dict.fromkeys(("FrameResult", "ObjectMask", "segment_video"), "streamseg.runtime.session")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("streamseg")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

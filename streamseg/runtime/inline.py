@@ -7,15 +7,24 @@ memory, no overlap. Sources are read one after the other.
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from streamseg.errors import rebuild
-from streamseg.messages import End, Message, Stamp
+from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Node, NodeContext, Source
 from streamseg.runtime.plan import Plan
+from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import Stage
 from streamseg.transport.control import Stats
+from streamseg.transport.tickets import Outcome
+
+log = logging.getLogger(__name__)
+
+_WORSE: list[Outcome] = ["done", "dropped", "failed"]
 
 
 class InlineRun:
@@ -24,15 +33,27 @@ class InlineRun:
     Args:
         plan: the checked graph.
         on_result: called with every message of ``plan.results_from``, gaps included.
+        between_frames: called with this run after every frame, with `facts` and `stats` up to date.
     """
 
-    def __init__(self, plan: Plan, on_result: Callable[[Message], None] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        on_result: Callable[[Message], None] | None = None,
+        between_frames: Callable[[InlineRun], None] | None = None,
+    ) -> None:
         self._plan = plan
         self._on_result = on_result
+        self._between_frames = between_frames
+        self._sources: dict[str, Source[Any]] = {}
+        self._stopped = False
+        self._outcomes: list[Outcome] = []  # how the frame in hand fared at every sink
         self._nodes: dict[str, Node[Any, Any]] = {}
         self._stages: dict[str, Stage] = {}
         self.facts: dict[str, dict[str, Any]] = {}
+        """What every node said of itself."""
         self.stats: dict[str, Stats] = {}
+        """Figures of every node."""
 
     def run(self) -> None:
         """Work until every source is at its end.
@@ -41,16 +62,28 @@ class InlineRun:
             StreamsegError: a fatal error of a node.
         """
         with contextlib.ExitStack() as stack:
-            sources = {name: self._make(stack, name) for name in self._plan.sources}
             for name in self._plan.order:
-                if name not in sources:
-                    node = self._make(stack, name)
+                node = self._make(stack, name)
+                if isinstance(node, Source):
+                    self._sources[name] = node
+                else:
                     self._nodes[name] = node
                     self._stages[name] = Stage(node, name, ordered=True)
-            for name, source in sources.items():
-                self._read(name, source)
-            self.stats |= {name: stage.stats() for name, stage in self._stages.items()}
-            self.facts = {name: node.describe() for name, node in {**sources, **self._nodes}.items()}
+            self._describe()
+            try:
+                for name, source in self._sources.items():
+                    self._read(name, source)
+            finally:
+                self._describe()
+
+    def stop(self) -> None:
+        """Let no more frames in; streams end in good order with those that have entered."""
+        self._stopped = True
+        for source in self._sources.values():
+            source.stop()
+
+    def _describe(self) -> None:
+        self.facts = {name: node.describe() for name, node in {**self._sources, **self._nodes}.items()}
 
     def _make(self, stack: contextlib.ExitStack, name: str) -> Any:
         worker = self._plan.worker(name, 0)
@@ -68,12 +101,35 @@ class InlineRun:
         return node
 
     def _read(self, name: str, source: Source[Any]) -> None:
-        seq = 0
+        seq, started_ns = 0, time.monotonic_ns()
+        durations, finished = Durations(), Counter[str]()
         for captured in source.produce():
-            self._send(name, captured.make(_stamp(name, seq, captured)))
+            self._outcomes = ["done"]
+            self._send(name, self._enter(name, captured, seq, durations))
+            finished[max(self._outcomes, key=_WORSE.index)] += 1
             seq += 1
-        self.stats[name] = Stats(frames=seq, entered=seq, finished={"done": seq})
-        self._send(name, End(name, seq, "finished"))
+            running_s = (time.monotonic_ns() - started_ns) / 1e9
+            self.stats[name] = Stats(
+                frames=seq, running_s=running_s, process_ms=durations.summary(), entered=seq, finished=dict(finished)
+            )
+            self.stats |= {stage_name: stage.stats() for stage_name, stage in self._stages.items()}
+            if self._between_frames is not None:
+                self._between_frames(self)
+            if self._stopped:
+                break
+        self._send(name, End(name, seq, "stopped" if self._stopped else "finished"))
+
+    @staticmethod
+    def _enter(name: str, captured: Captured[Any], seq: int, durations: Durations) -> Message:
+        stamp = _stamp(name, seq, captured)
+        started_ns = time.monotonic_ns()
+        try:
+            message: Message = captured.make(stamp)
+        except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
+            log.warning("%s failed at a frame: %s", name, error)
+            message = Gap(stamp, name, "failed", f"{type(error).__name__}: {error}")
+        durations.add(time.monotonic_ns() - started_ns)
+        return message
 
     def _send(self, name: str, message: Message) -> None:
         if name == self._plan.results_from and self._on_result is not None and not isinstance(message, End):
@@ -82,9 +138,11 @@ class InlineRun:
             stage = self._stages[to]
             stage.accept(message)
             for passed in stage.step():
-                self._raise_fatal(stage)
+                self._take_troubles(to, stage)
                 if passed.message is not None:
                     self._send(to, passed.message)
+                if to in self._plan.sinks:
+                    self._outcomes.append(passed.outcome)
 
     def _feed_back(self, name: str, message: Message) -> None:
         for origin, to in self._plan.graph.feedback:
@@ -92,10 +150,11 @@ class InlineRun:
                 self._nodes[to].on_feedback(message)
 
     @staticmethod
-    def _raise_fatal(stage: Stage) -> None:
+    def _take_troubles(name: str, stage: Stage) -> None:
         for trouble in stage.troubles:
             if trouble.fatal:
                 raise rebuild(trouble.kind, trouble.message)
+            log.warning("%s failed at a frame: %s", name, trouble.message)
         stage.troubles.clear()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -32,6 +32,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     load: dict[str, float]
     """Stage -> share of the time that it was at work."""
     stopped_early: bool
+    error: dict[str, Any] | None = None
+    """What ended the run, if not the end of its sources: kind, message, exit_code."""
+    model: dict[str, Any] | None
+    """Name and SHA-256 of the model that looked at the frames; None if the graph has none."""
     nodes: dict[str, dict[str, Any]]
     """What each node says of itself: source, model, checksum, files."""
     graph: dict[str, Any]
@@ -47,9 +51,10 @@ def make_report(
     dropped_early = sum(s.dropped for s in sources)
     running_s = max((s.running_s for s in sources), default=0.0)
     latency_ms = {name: s.process_ms for name, s in stats.items() if s.process_ms}
-    for name, source in zip(plan.sources, sources, strict=False):
-        key = "end_to_end" if len(sources) == 1 else f"end_to_end.{name}"
-        latency_ms[key] = source.latency_ms
+    for name in plan.sources:
+        if name in stats:
+            key = "end_to_end" if len(plan.sources) == 1 else f"end_to_end.{name}"
+            latency_ms[key] = stats[name].latency_ms
     return Report(
         frames_in=sum(s.entered for s in sources) + dropped_early,
         frames_out=finished["done"],
@@ -59,10 +64,18 @@ def make_report(
         latency_ms=latency_ms,
         load={name: round(s.busy_s / s.running_s, 3) if s.running_s else 0.0 for name, s in stats.items()},
         stopped_early=stopped_early,
+        model=_model(facts.values()),
         nodes={name: facts[name] for name in sorted(facts)},
         graph=config.to_plain(plan.graph),
         versions=_versions(),
     )
+
+
+def _model(facts: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    for each in facts:
+        if "model" in each and "sha256" in each:
+            return {"name": each["model"], "sha256": each["sha256"]}
+    return None
 
 
 def _versions() -> dict[str, str]:

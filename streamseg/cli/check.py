@@ -1,0 +1,43 @@
+"""``streamseg check``: is this graph sound? Nothing is started."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from streamseg import config
+from streamseg.cli.text import table
+from streamseg.runtime.plan import Plan
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser("check", help="check a graph file without starting it", description=__doc__)
+    parser.add_argument("graph", metavar="GRAPH.yaml")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan of a graph file.
+
+    Raises:
+        GraphError: it is not sound.
+    """
+    graph = config.load(Path(args.graph))
+    plan = Plan(graph)
+    rows = [("NODE", "USE", "TAKES", "GIVES", "PROCESSES", "THREADS")]
+    for name in plan.order:
+        spec, port = graph.nodes[name], plan.ports[name]
+        takes, gives = (kind.__name__ if kind else "-" for kind in (port.takes, port.gives))
+        threads = plan.worker(name, 0).threads
+        rows.append((name, spec.use, takes, gives, str(spec.replicas), str(threads)))
+    print(table(rows))
+    print()
+    for origin, to in graph.links:
+        gives_type = plan.ports[origin].gives
+        print(f"{origin} -> {to}  ({gives_type.__name__ if gives_type else '-'})")
+    for origin, to in graph.feedback:
+        print(f"{origin} -> {to}  (back-edge)")
+    print(f"\n{args.graph}: sound; {graph.tickets} frames in flight for each source")
+    return 0

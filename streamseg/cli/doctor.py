@@ -1,0 +1,131 @@
+"""``streamseg doctor``: what this machine can do, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from streamseg import registry
+from streamseg.cli.text import size_text, table
+from streamseg.errors import StreamsegError
+from streamseg.runtime.plan import cores
+from streamseg.sam.checkpoints import cache_dir, is_here
+from streamseg.sam.models import MODELS
+from streamseg.transport.sockets import make_run_dir
+
+_PACKAGES = ("av", "msgspec", "numpy", "opencv-python-headless", "pyzmq", "segment-anything", "torch", "torchvision")
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    topic: str
+    text: str
+    ok: bool = True
+    """False if streamseg cannot work like this."""
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser(
+        "doctor", help="what this machine can do, and what is missing", description=f"{__doc__} Exit code 1 if needed."
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is there and what is not; 1 if something is missing that every run needs."""
+    findings = list(_findings())
+    print(table([("ok" if f.ok else "MISSING", f.topic, f.text) for f in findings]))
+    missing = [f.topic for f in findings if not f.ok]
+    print(f"\nmissing: {', '.join(missing)}" if missing else "\neverything that is needed is here")
+    return 1 if missing else 0
+
+
+def _findings() -> Iterator[Finding]:
+    yield Finding("python", f"{platform.python_version()} ({sys.executable})")
+    yield from _packages()
+    yield Finding("cores", f"{cores()} of {os.cpu_count()} may be used")
+    yield Finding("memory", _memory())
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_devices, _torchvision, _video, _nodes, _models, _folders)
+    for check in checks:
+        topic = check.__name__.removeprefix("_")
+        try:
+            yield from check()
+        except (ImportError, OSError, RuntimeError, StreamsegError) as error:
+            yield Finding(topic, f"{type(error).__name__}: {error}; reinstall streamseg", ok=False)
+
+
+def _packages() -> Iterator[Finding]:
+    for package in _PACKAGES:
+        try:
+            yield Finding("package", f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            yield Finding("package", f"{package} is not installed: pip install {package}", ok=False)
+
+
+def _memory() -> str:
+    try:
+        return size_text(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return "unknown"
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("device", "cpu")
+    for number in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(number)
+        yield Finding("device", f"cuda:{number} {properties.name}, {size_text(properties.total_memory)}")
+    if torch.backends.mps.is_available():
+        yield Finding("device", "mps")
+    if not torch.cuda.is_available() and torch.version.cuda is None and torch.version.hip is None:
+        yield Finding("device", "no GPU: this torch is built for the CPU; a GPU needs another build (pytorch.org)")
+
+
+def _torchvision() -> Iterator[Finding]:
+    from streamseg.sam.torchvision_ops import ensure_torchvision
+
+    patched = ensure_torchvision()
+    yield Finding("torchvision", "its compiled operators do not load; ours stand in" if patched else "healthy")
+
+
+def _video() -> Iterator[Finding]:
+    import av
+
+    has_x264 = "libx264" in av.codecs_available
+    text = "H.264 through libx264" if has_x264 else "no libx264, another encoder is used; 'pip install av' has it"
+    yield Finding("overlay", text)
+
+
+def _nodes() -> Iterator[Finding]:
+    for name in sorted(registry.entry_points()):
+        try:
+            registry.load(name)
+            yield Finding("node", name)
+        except StreamsegError as error:
+            yield Finding("node", str(error), ok=False)
+
+
+def _models() -> Iterator[Finding]:
+    for info in MODELS.values():
+        here = "here" if is_here(info) else f"not here; downloaded at its first use, or put by hand: {info.url}"
+        yield Finding("model", f"{info.name}: {here}", ok=is_here(info) or not info.bundled)
+
+
+def _folders() -> Iterator[Finding]:
+    cache = cache_dir()
+    nearest_there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    writable = os.access(nearest_there, os.W_OK)
+    hint = "" if writable else " is not writable: set STREAMSEG_CACHE to a folder that is"
+    yield Finding("cache", f"{cache}{hint}", ok=True)
+    run_dir = make_run_dir()
+    shutil.rmtree(run_dir)
+    yield Finding("sockets", f"in {run_dir.parent}")

@@ -1,0 +1,96 @@
+"""Running a plan to its end, with processes or inline, while a person watches and may interrupt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from streamseg.cli.interrupts import Interrupts
+from streamseg.cli.progress import Progress
+from streamseg.cli.text import say
+from streamseg.errors import RunError, StreamsegError
+from streamseg.runtime.inline import InlineRun
+from streamseg.runtime.plan import Plan
+from streamseg.runtime.supervisor import Supervisor
+from streamseg.transport.control import Stats
+
+_PUMP_MS = 100
+
+
+class Outcome(msgspec.Struct):
+    """What came of a run."""
+
+    stats: Mapping[str, Stats] = {}
+    facts: Mapping[str, dict[str, Any]] = {}
+    error: StreamsegError | None = None
+    interrupted: bool = False
+
+
+def execute(plan: Plan, *, inline: bool, log_level: int) -> Outcome:
+    """Run the plan; errors of the run are in the outcome."""
+    progress = Progress(plan, log_level)
+    root = logging.getLogger("streamseg")
+    root.addHandler(progress)
+    root.setLevel(log_level)
+    try:
+        with Interrupts() as interrupts:
+            run = _inline if inline else _processes
+            return run(plan, progress, interrupts, log_level)
+    finally:
+        root.removeHandler(progress)
+        progress.clear()
+
+
+def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, log_level: int) -> Outcome:
+    outcome = Outcome()
+    with Supervisor(plan, log_level=log_level) as supervisor:
+        try:
+            while supervisor.state != "finished" and not interrupts.stop_now:
+                supervisor.pump(_PUMP_MS)
+                if supervisor.state == "running":
+                    progress.show(supervisor.stats, expected_frames(plan, supervisor.facts))
+                if interrupts.stop and not supervisor.stopped_early:
+                    progress.clear()
+                    say(f"{interrupts.name}: finishing what is in flight; once more to stop at once")
+                    supervisor.stop()
+            supervisor.raise_error()
+            if supervisor.state != "finished":
+                outcome.error = RunError("stopped at once: the last frames in flight are missing")
+        except StreamsegError as error:
+            outcome.error = error
+        outcome.stats, outcome.facts = supervisor.stats, supervisor.facts
+        progress.clear()
+    outcome.interrupted = interrupts.stop
+    return outcome
+
+
+def _inline(plan: Plan, progress: Progress, interrupts: Interrupts, log_level: int) -> Outcome:
+    outcome = Outcome()
+
+    def look(run: InlineRun) -> None:
+        progress.show(run.stats, expected_frames(plan, run.facts))
+        if interrupts.stop:
+            run.stop()
+
+    run = InlineRun(plan, between_frames=look)
+    try:
+        run.run()
+    except StreamsegError as error:
+        outcome.error = error
+    outcome.stats, outcome.facts, outcome.interrupted = run.stats, run.facts, interrupts.stop
+    return outcome
+
+
+def expected_frames(plan: Plan, facts: Mapping[str, dict[str, Any]]) -> int | None:
+    """How many frames will come, if every source knows."""
+    total = 0
+    for name in plan.sources:
+        limits = (facts.get(name, {}).get("frames"), getattr(plan.options[name], "max_frames", None))
+        known = [limit for limit in limits if isinstance(limit, int) and limit > 0]
+        if not known:
+            return None
+        total += min(known)
+    return total

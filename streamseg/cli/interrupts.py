@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM: the handlers only note them; the loop that runs the graph acts on them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+_PATIENCE_S = 10.0
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Interrupts:
+    """Signals that came while the block ran.
+
+    The first asks for an orderly end. A second one, or one that is not Ctrl-C not having come to an end in ten
+    seconds, asks for an end at once: a service manager would otherwise lose patience first.
+    """
+
+    def __init__(self) -> None:
+        self._came: list[int] = []
+        self._first_s = 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        for name in _NAMES:
+            number = getattr(signal, name, None)
+            # What the parent ignores (nohup, a background job of a shell without job control) stays ignored.
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def name(self) -> str:
+        """Name of the first signal."""
+        return signal.Signals(self._came[0]).name
+
+    @property
+    def stop(self) -> bool:
+        """Whether an end is asked for."""
+        return bool(self._came)
+
+    @property
+    def stop_now(self) -> bool:
+        """Whether an end at once is asked for."""
+        if len(self._came) > 1:
+            return True
+        polite = bool(self._came) and self._came[0] != signal.SIGINT
+        return polite and time.monotonic() > self._first_s + _PATIENCE_S
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self._came:
+            self._first_s = time.monotonic()
+        self._came.append(number)

@@ -1,0 +1,57 @@
+"""Entry point: finds the command, and turns what goes wrong into a line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from streamseg import __version__
+from streamseg.cli import check, doctor, models, nodes, run
+from streamseg.cli.parser import Parser, join_negative_numbers
+from streamseg.cli.text import error_facts, say
+from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
+
+_EXIT_CODES = """exit codes:
+  0 done   2 usage, graph or prompt   3 video cannot be read   4 model   5 results cannot be written
+  6 device   7 a process of the graph died, or every frame failed   130 ended by Ctrl-C or SIGTERM"""
+
+
+def make_parser() -> Parser:
+    """The parser of the whole command line."""
+    from argparse import RawDescriptionHelpFormatter
+
+    parser = Parser(
+        prog="streamseg",
+        description="Point at a thing once and get its outline in every frame that follows.",
+        epilog=_EXIT_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for command in (run, check, nodes, models, doctor):
+        command.add_to(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = make_parser().parse_args(join_negative_numbers(words, run.NUMBER_OPTIONS))
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except StreamsegError as error:
+        if "--json" in words:
+            print(json.dumps({"error": error_facts(error)}))
+        say(f"error: {error_facts(error)['message']}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output (``| head``) has gone; nothing may be flushed there at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,92 @@
+"""``streamseg nodes``: which nodes there are, what they take and give, and their options."""
+
+from __future__ import annotations
+
+import argparse
+import types
+import typing
+from typing import Any
+
+import msgspec
+
+from streamseg import registry
+from streamseg.cli.text import table
+from streamseg.errors import GraphError, UsageError, nearest
+from streamseg.node import AnyNode, Node, ports
+
+_LIMITS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser("nodes", help="list the nodes and their options", description=__doc__)
+    parser.add_argument("names", metavar="NAME", nargs="*", help="only these nodes")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print all nodes, or some.
+
+    Raises:
+        UsageError: one of them is not there.
+    """
+    points = registry.entry_points()
+    for name in args.names:
+        if name not in points:
+            raise UsageError(f"there is no node {name!r}; {nearest(name, points)}")
+    for number, name in enumerate(args.names or sorted(points)):
+        point = points[name]
+        origin = f" from {point.dist.name} {point.dist.version}" if point.dist is not None else ""
+        print("\n" * bool(number) + f"{name}  ({point.value}{origin})")
+        try:
+            kind = registry.load(name)
+            print(_describe(kind))
+        except GraphError as error:
+            print(f"  cannot be used: {error}")
+    return 0
+
+
+def _describe(kind: type[AnyNode]) -> str:
+    port = ports(kind)
+    takes, gives = (type_.__name__ if type_ else "nothing" for type_ in (port.takes, port.gives))
+    summary = (kind.__doc__ or "").strip().partition("\n")[0]
+    lines = [f"  {summary}"] if summary else []
+    extras = []
+    if issubclass(kind, Node):
+        extras += ["may have replicas"] if kind.replicable else []
+        extras += [f"sends back {kind.gives_feedback.__name__}"] if kind.gives_feedback else []
+        extras += [f"listens to {kind.takes_feedback.__name__}"] if kind.takes_feedback else []
+    lines.append("  " + ", ".join([f"{takes} -> {gives}", *extras]))
+    rows = [(f"    {f.encode_name}", _type_text(f.type), _default_text(f)) for f in msgspec.structs.fields(kind.Config)]
+    return "\n".join([*lines, table(rows)] if rows else lines)
+
+
+def _type_text(annotation: Any) -> str:
+    """A type as one would write it, with the limits of a number behind it: ``int >= 1 | None``."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        limits = [
+            f"{sign} {getattr(meta, name)}" for meta in arguments[1:] for name, sign in _LIMITS if _has(meta, name)
+        ]
+        return " ".join([_type_text(arguments[0]), *limits])
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_type_text, arguments))
+    if origin is typing.Literal:
+        return " | ".join(map(repr, arguments))
+    if arguments:
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_type_text, arguments))}]"
+    if annotation is type(None) or annotation is None:
+        return "None"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _has(meta: Any, name: str) -> bool:
+    return getattr(meta, name, None) is not None
+
+
+def _default_text(field: Any) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        return f"= {field.default!r}"
+    if field.default_factory is not msgspec.NODEFAULT:
+        return f"= {field.default_factory()!r}"
+    return "(must be given)"

@@ -1,0 +1,71 @@
+"""Reading the command line: argparse whose errors are ours, with the nearest valid option."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from streamseg.errors import UsageError, nearest
+
+_STARTS_WITH_NUMBER = re.compile(r"-\.?\d")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UsageError` where argparse would print and exit."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}; '{self.prog} --help' says more")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse does, but an unknown option is an error that names the nearest one of this command."""
+        found, left = super().parse_known_args(args, namespace)
+        for word in left:
+            if word.startswith("-") and word != "-":
+                name = word.partition("=")[0]
+                self.error(f"there is no option {name!r}; {nearest(name, self._option_string_actions)}")
+        return found, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = action.metavar if isinstance(action.metavar, str) else action.dest
+            name = "/".join(action.option_strings) or what
+            raise argparse.ArgumentError(
+                None, f"{name}: there is no {value!r}; {nearest(str(value), map(str, action.choices))}"
+            )
+
+
+def join_negative_numbers(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """``--box -5,0,10,10`` as ``--box=-5,0,10,10``, which argparse would otherwise take for two options."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in options and _STARTS_WITH_NUMBER.match(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def numbers(text: str) -> list[float]:
+    """``"1,2.5"`` as numbers; how many there must be is checked where it is known."""
+    parts = re.split(r"[,\s]+", text.strip())
+    try:
+        return [float(part) for part in parts]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between them, got {text!r}") from None
+
+
+def positive(text: str) -> int:
+    """A whole number above zero."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)

@@ -1,0 +1,113 @@
+"""``streamseg run``: follow objects in a source, or run a graph file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import msgspec
+
+from streamseg.cli import run_graph
+from streamseg.cli.execution import Outcome, execute
+from streamseg.cli.parser import numbers, positive
+from streamseg.cli.run_record import write_record
+from streamseg.cli.text import error_facts, redacted, say
+from streamseg.errors import EXIT_INTERRUPTED, RunError
+from streamseg.runtime.plan import Plan
+from streamseg.runtime.report import Report, make_report
+from streamseg.vision.sources import redact
+
+NUMBER_OPTIONS = ("--box", "--point", "--negative")
+"""Options whose value may start with a minus sign."""
+
+_DESCRIPTION = """Follow objects in a video file, a folder of images, a camera (its number) or a stream (its URL), or
+run a graph file (.yaml). Ctrl-C once finishes what is in flight and closes the files; twice stops at once."""
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser("run", help="follow objects in a video or a live stream", description=_DESCRIPTION)
+    parser.add_argument("source", metavar="SOURCE", help="file, folder, camera number, URL, or a graph file (.yaml)")
+    what = parser.add_argument_group("what to follow (pixels of the frame, first frame)")
+    what.add_argument(
+        "--box",
+        action="append",
+        type=numbers,
+        metavar="X0,Y0,X1,Y1",
+        help="a box round one object; give it again for further objects, which get the ids 1, 2, …",
+    )
+    what.add_argument(
+        "--point",
+        action="append",
+        type=numbers,
+        metavar="X,Y",
+        help="a point on the object: without a box all points make up one object, with one box they refine it "
+        "(several boxes and points: use a graph file)",
+    )
+    what.add_argument(
+        "--negative", action="append", type=numbers, metavar="X,Y", help="a point on what is not the object"
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--model", metavar="M", help="tiny (default), vit_b, vit_l or vit_h; see 'streamseg models'")
+    how.add_argument("--checkpoint", metavar="FILE", help="the model's weights, if not the original ones")
+    how.add_argument("--device", metavar="D", help="auto (default), cpu, cuda:N or mps")
+    how.add_argument("--focus", choices=("auto", "on", "off"), default="auto", help="look closely where objects were")
+    how.add_argument("--tracker", choices=("default", "naive"), default="default", help="naive: last box, no memory")
+    how.add_argument("--live", action="store_true", default=None, help="drop frames rather than fall behind")
+    how.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
+    how.add_argument("--inline", action="store_true", help="one process, for debugging")
+    out = parser.add_argument_group("results")
+    out.add_argument("-o", "--output", metavar="DIR", help="folder for the results (default: out/NAME OF THE SOURCE)")
+    out.add_argument("--overwrite", action="store_true", help="write into DIR even if it is not empty")
+    out.add_argument("--no-overlay", action="store_true", help="no overlay.mp4")
+    out.add_argument("--publish", metavar="ADDR", help="also publish over ZeroMQ, say at tcp://127.0.0.1:5600")
+    out.add_argument("--json", action="store_true", help="print the final report as JSON")
+    out.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it; returns the exit code.
+
+    Raises:
+        StreamsegError: something was wrong before anything started.
+    """
+    is_graph = run_graph.is_graph_file(args.source)
+    graph = run_graph.from_file(args) if is_graph else run_graph.from_source(args)
+    plan = Plan(graph)
+    run_graph.fetch_checkpoints(plan)
+    outputs = run_graph.outputs(plan)
+    arrow = f" -> {', '.join(outputs.values())}" if outputs else ""
+    say(f"{redact(args.source)}{arrow}")
+    log_level = {0: 30, 1: 20}.get(args.verbose, 10)
+    outcome = execute(plan, inline=args.inline, log_level=log_level)
+    report = _judge(plan, outcome)
+    written = [write_record(outputs[name], report) for name in outputs if name in outcome.facts]
+    if args.json:
+        print(json.dumps(redacted(msgspec.to_builtins(report))), flush=True)
+    _say_how_it_went(report, outcome, [text for text in written if text])
+    if outcome.error is not None:
+        return EXIT_INTERRUPTED if outcome.interrupted else outcome.error.exit_code
+    return EXIT_INTERRUPTED if outcome.interrupted else 0
+
+
+def _judge(plan: Plan, outcome: Outcome) -> Report:
+    """The report of a run; a run that finished no frame because all of them failed counts as an error."""
+    report = make_report(plan, outcome.stats, outcome.facts, stopped_early=outcome.interrupted)
+    if outcome.error is None and report.failed and not report.frames_out:
+        outcome.error = RunError(f"all {report.failed} frames failed; the warnings above say why, -v says more")
+    if outcome.error is None:
+        return report
+    code = EXIT_INTERRUPTED if outcome.interrupted else None
+    return msgspec.structs.replace(report, error=error_facts(outcome.error, code))
+
+
+def _say_how_it_went(report: Report, outcome: Outcome, files: list[str]) -> None:
+    extras = [f"{n} {what}" for n, what in ((report.dropped, "dropped"), (report.failed, "failed")) if n]
+    if outcome.facts:
+        say(", ".join([f"{report.frames_out} frames at {report.fps:.1f} frames/s", *extras]))
+    for line in files:
+        say(line)
+    if outcome.error is not None:
+        say(f"error: {error_facts(outcome.error)['message']}")

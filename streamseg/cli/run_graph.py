@@ -1,0 +1,130 @@
+"""The graph that ``streamseg run`` is asked for, from a graph file or from the options of the command."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamseg import config, registry
+from streamseg.config import Graph
+from streamseg.errors import UsageError
+from streamseg.runtime.plan import Plan
+from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
+from streamseg.sam import checkpoints
+from streamseg.sam.models import find
+from streamseg.vision.sources import SourceKind, classify, local_path
+
+_GRAPH_SUFFIXES = (".yaml", ".yml")
+_ONLY_WITHOUT_GRAPH = ("box", "point", "negative", "model", "checkpoint", "device", "live", "no_overlay", "publish")
+
+
+def is_graph_file(source: str) -> bool:
+    """Whether a source names a graph file."""
+    return source.lower().endswith(_GRAPH_SUFFIXES) and "://" not in source
+
+
+def from_source(args: argparse.Namespace) -> Graph:
+    """The standard graph on a source."""
+    output = args.output or _free_folder(Path("out") / _stem(args.source), args.overwrite)
+    return standard_graph(
+        Settings(
+            source=args.source,
+            prompts=make_prompts(args.box or [], args.point or [], args.negative or []),
+            model=args.model,
+            checkpoint=args.checkpoint,
+            device=args.device,
+            focus=args.focus,
+            tracker=args.tracker,
+            live=args.live,
+            max_frames=args.max_frames,
+            output=output,
+            overlay=not args.no_overlay,
+            overwrite=args.overwrite,
+            publish=args.publish,
+        )
+    )
+
+
+def from_file(args: argparse.Namespace) -> Graph:
+    """The graph of a file, with what the command says about its results and its length."""
+    for name in _ONLY_WITHOUT_GRAPH:
+        if getattr(args, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} cannot be combined with a graph file; write it there, under the options "
+                f"of the node it is about ('streamseg nodes' lists them)"
+            )
+    path = Path(args.source)
+    graph = config.load(path)
+    if args.max_frames is not None:
+        graph = _with_option(graph, "decode", "--max-frames", max_frames=args.max_frames)
+    if args.overwrite:
+        graph = _with_option(graph, "record", "--overwrite", overwrite=True)
+    if args.output is not None:
+        return _with_option(graph, "record", "-o", output=args.output)
+    for name in _nodes_of(graph, "record"):
+        if not graph.nodes[name].options.get("output"):
+            output = _free_folder(Path("out") / path.stem, args.overwrite)
+            graph = _with_option(graph, "record", "the default folder", output=output)
+    return graph
+
+
+def outputs(plan: Plan) -> dict[str, str]:
+    """Name -> folder of every node that records."""
+    names = _nodes_of(plan.graph, "record")
+    return {name: str(plan.graph.nodes[name].options["output"]) for name in names}
+
+
+def fetch_checkpoints(plan: Plan) -> None:
+    """Download what is missing here, where a progress bar can be shown, and only once.
+
+    Raises:
+        ModelError: an unknown model, or one that cannot be had.
+    """
+    for name in plan.order:
+        options = plan.options[name]
+        model, checkpoint = getattr(options, "model", None), getattr(options, "checkpoint", None)
+        if isinstance(model, str) and not checkpoint:
+            info = find(model)
+            if not checkpoints.is_here(info):
+                checkpoints.locate(info)
+
+
+def _nodes_of(graph: Graph, use: str) -> list[str]:
+    point = registry.entry_points().get(use)
+    same = {use, point.value} if point is not None else {use}
+    return [name for name, spec in graph.nodes.items() if spec.use in same]
+
+
+def _with_option(graph: Graph, use: str, what: str, **options: Any) -> Graph:
+    names = _nodes_of(graph, use)
+    if len(names) != 1:
+        raise UsageError(
+            f"{what} needs a graph with one {use} node, this one has {len(names)}; write it into the graph file"
+        )
+    spec = graph.nodes[names[0]]
+    changed = msgspec.structs.replace(spec, options={**spec.options, **options})
+    return msgspec.structs.replace(graph, nodes={**graph.nodes, names[0]: changed})
+
+
+def _stem(source: str) -> str:
+    kind = classify(source)
+    if kind in (SourceKind.FILE, SourceKind.FOLDER):
+        path = local_path(source).absolute()
+        return (path.name if path.is_dir() else path.stem) or "frames"
+    if kind is SourceKind.CAMERA:
+        return f"camera-{re.sub(r'[^A-Za-z0-9]+', '-', source).strip('-')}"
+    host = re.sub(r"^.*@", "", source.split("://", 1)[1].split("?")[0].split("/")[0])
+    return f"stream-{re.sub(r'[^A-Za-z0-9.]+', '-', host).strip('-')}"
+
+
+def _free_folder(folder: Path, overwrite: bool) -> str:
+    """The folder, or with a number behind it, so that earlier results stay."""
+    number, free = 1, folder
+    while not overwrite and free.is_dir() and any(free.iterdir()):
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return str(free)

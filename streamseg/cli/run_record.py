@@ -1,0 +1,26 @@
+"""``run.json``: what a run has to say for itself, beside its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from streamseg.cli.text import redacted, say
+from streamseg.runtime.report import Report
+
+_RESULTS = ("overlay.mp4", "masks", "tracks.jsonl", "run.json")
+
+
+def write_record(folder: str, report: Report) -> str:
+    """Write ``run.json`` in one step, secrets of URLs hidden; returns a line that says what the folder holds."""
+    target = Path(folder) / "run.json"
+    data = msgspec.json.format(msgspec.json.encode(redacted(msgspec.to_builtins(report))), indent=2)
+    try:
+        part = target.with_name(".run.json.part")
+        part.write_bytes(data + b"\n")
+        part.replace(target)
+    except OSError as error:
+        say(f"warning: {target} could not be written: {error.strerror or error}")
+    here = [name for name in _RESULTS if (Path(folder) / name).exists()]
+    return f"results: {folder}: {', '.join(here)}"

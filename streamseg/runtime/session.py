@@ -1,0 +1,137 @@
+"""The front door for scripts and notebooks: a video goes in, results come out of a loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamseg.errors import PromptError, RunError
+from streamseg.messages import Box, Gap, ObjectState, Segmented
+from streamseg.runtime.caller import Caller
+from streamseg.runtime.plan import Plan
+from streamseg.runtime.standard_graph import Focus, Prompt, Settings, Tracker, make_prompts, standard_graph
+from streamseg.runtime.supervisor import Supervisor
+
+_RESULTS_FROM = "cleanup"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectMask:
+    """One object in one frame."""
+
+    id: int
+    """Stable for life, never reused."""
+    label: str
+    state: ObjectState
+    score: float
+    """The model's own estimate of the mask's IoU, 0 to 1."""
+    box_xyxy: Box | None
+    """Tight box round the mask in pixels, right and bottom edges exclusive; None if the mask is empty."""
+    area_px: int
+    _labels: np.ndarray = field(repr=False)
+    _value: int = field(repr=False)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool, made when asked for."""
+        return np.asarray(self._labels == self._value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """A frame and the objects in it. Everything is a copy: it may be kept and changed."""
+
+    index: int
+    """Position among all frames of the source, those that a live source dropped included."""
+    pts_s: float | None
+    """Presentation time in seconds; None if the source has none."""
+    image_rgb: np.ndarray = field(repr=False)
+    """(H, W, 3) uint8, RGB, upright."""
+    objects: list[ObjectMask]
+
+
+def segment_video(
+    source: str | os.PathLike[str] | int,
+    *,
+    boxes: Sequence[Sequence[float]] = (),
+    points: Sequence[Sequence[float]] = (),
+    negatives: Sequence[Sequence[float]] = (),
+    prompts: Sequence[Prompt] = (),
+    model: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    focus: Focus = "auto",
+    tracker: Tracker = "default",
+    max_frames: int | None = None,
+    live: bool | None = None,
+) -> Generator[FrameResult, None, None]:
+    """Follow objects through a video, a folder of images, a camera or a stream.
+
+        for result in segment_video("clip.mp4", boxes=[(100, 120, 300, 400)]):
+            cut_out = result.image_rgb * result.objects[0].mask[..., None]
+
+    Decoding, encoding and following run in processes of their own while the loop works on its frame. They end when
+    the loop ends: at the end of the video, or at once by ``break``, an exception, ``close()`` or garbage collection.
+    Frames that failed are left out, with a warning in the log ``streamseg``.
+
+    Args:
+        source: path, camera number, or URL.
+        boxes: (x0, y0, x1, y1) each in pixels of the first frame: one object each, ids 1, 2, …
+        points: (x, y) each: one object without a box; with exactly one box they refine it.
+        negatives: (x, y) each, on what is not the object.
+        prompts: instead of the above, objects as the graph file has them, say
+            ``{"id": 7, "label": "cup", "frame": 10, "box": [10, 20, 30, 40]}``.
+        model: see ``streamseg models``; None is the bundled one.
+        checkpoint: the model's weights, if not the original ones.
+        device: auto, cpu, cuda:N or mps.
+        focus: look closely where the objects were.
+        tracker: default, or naive: the last box and nothing else.
+        max_frames: stop after so many.
+        live: drop frames rather than fall behind; None decides by the source.
+
+    Raises:
+        UsageError: at once, if a prompt or an option cannot be meant.
+        StreamsegError: in the loop, whatever ends the run.
+    """
+    if prompts and (boxes or points or negatives):
+        raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
+    settings = Settings(
+        source=str(source),
+        prompts=[dict(prompt) for prompt in prompts] or make_prompts(boxes, points, negatives),
+        model=model,
+        checkpoint=None if checkpoint is None else os.fspath(checkpoint),
+        device=device,
+        focus=focus,
+        tracker=tracker,
+        live=live,
+        max_frames=max_frames,
+    )
+    return _results(Plan(standard_graph(settings), results_from=_RESULTS_FROM))
+
+
+def _results(plan: Plan) -> Generator[FrameResult, None, None]:
+    results = failures = 0
+    reason = ""
+    with Supervisor(plan) as supervisor:
+        for message in Caller(supervisor).messages():
+            if isinstance(message, Segmented):
+                results += 1
+                yield _result(message)
+            elif isinstance(message, Gap) and message.kind == "failed":
+                failures += 1
+                reason = f"{message.node}: {message.reason}"
+    if failures and not results:
+        raise RunError(f"all {failures} frames failed, the last one at {reason}")
+
+
+def _result(message: Segmented) -> FrameResult:
+    labels = message.labels.copy()
+    objects = [
+        ObjectMask(each.id, each.label, each.state, each.score, each.box_xyxy, each.area_px, labels, number)
+        for number, each in enumerate(message.objects, 1)
+    ]
+    stamp = message.stamp
+    return FrameResult(stamp.index, stamp.pts_s, message.frame.image_rgb.copy(), objects)

@@ -1,0 +1,131 @@
+"""The graph that the command and the library build for one source: decode, embed, propagate, cleanup, sinks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from streamseg import config
+from streamseg.config import Graph
+from streamseg.errors import PromptError
+
+Focus = Literal["auto", "on", "off"]
+Tracker = Literal["default", "naive"]
+Prompt = dict[str, Any]
+"""One object, as the options of propagate have it: id, label, frame, box, points, negative, mask."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run the standard graph on, and how. None leaves a choice to the node."""
+
+    source: str
+    prompts: list[Prompt]
+    model: str | None = None
+    checkpoint: str | None = None
+    device: str | None = None
+    focus: Focus = "auto"
+    tracker: Tracker = "default"
+    live: bool | None = None
+    max_frames: int | None = None
+    output: str | None = None
+    """Folder for the record node; None records nothing."""
+    overlay: bool = True
+    overwrite: bool = False
+    publish: str | None = None
+    """Where to publish results, such as ``tcp://127.0.0.1:5600``; None publishes nothing."""
+
+
+def standard_graph(settings: Settings) -> Graph:
+    """decode -> embed -> propagate -> cleanup -> record and publish, with the back-edge of focus unless it is off."""
+    weights = _given(model=settings.model, checkpoint=settings.checkpoint, device=settings.device)
+    tracker = None if settings.tracker == "default" else settings.tracker
+    nodes: dict[str, dict[str, Any]] = {
+        "decode": _given(source=settings.source, live=settings.live, max_frames=settings.max_frames),
+        "embed": weights | _given(focus=None if settings.focus == "auto" else settings.focus),
+        "propagate": {**weights, "prompts": settings.prompts, **_given(tracker=tracker)},
+        "cleanup": {},
+    }
+    links = ["decode -> embed -> propagate -> cleanup"]
+    if settings.output is not None:
+        nodes["record"] = {
+            "output": settings.output,
+            **_given(overlay=None if settings.overlay else False, overwrite=settings.overwrite or None),
+        }
+        links.append("cleanup -> record")
+    if settings.publish is not None:
+        nodes["publish"] = {"bind": settings.publish}
+        links.append("cleanup -> publish")
+    return config.parse(
+        {
+            "version": 1,
+            "nodes": {name: {"options": options} for name, options in nodes.items()},
+            "links": links,
+            "feedback": [] if settings.focus == "off" else ["propagate -> embed"],
+        }
+    )
+
+
+def make_prompts(
+    boxes: Sequence[Sequence[float]],
+    points: Sequence[Sequence[float]] = (),
+    negatives: Sequence[Sequence[float]] = (),
+    *,
+    frame: int = 0,
+) -> list[Prompt]:
+    """Prompts from plain numbers: each box is an object of its own; points make up one object or refine the one box.
+
+    Args:
+        boxes: (x0, y0, x1, y1) each, in pixels of the frame, right and bottom edges exclusive.
+        points: (x, y) each, on the object.
+        negatives: (x, y) each, on what is not the object.
+        frame: index of the frame that they are about.
+
+    Raises:
+        PromptError: nothing to follow, numbers that are not finite or too few, a box without area, or points
+            beside several boxes, so that nobody knows which object they belong to.
+    """
+    if not boxes and not points:
+        extra = " (points on what is not the object are not enough)" if negatives else ""
+        raise PromptError(
+            f"expected to be told what to follow, got neither a box nor a point{extra}; "
+            f"give --box X0,Y0,X1,Y1 (boxes=[(x0, y0, x1, y1)]) or --point X,Y (points=[(x, y)])"
+        )
+    if len(boxes) > 1 and (points or negatives):
+        raise PromptError(
+            f"points beside {len(boxes)} boxes could belong to any of them; write a graph file with one entry a box "
+            f"under the options of propagate: prompts: [{{id: 1, box: [X0, Y0, X1, Y1], points: [[X, Y]]}}, …]"
+        )
+    shared: Prompt = {"frame": frame} if frame else {}
+    clicks = {"points": [_point(p) for p in points], "negative": [_point(p) for p in negatives]}
+    shared |= {name: found for name, found in clicks.items() if found}
+    if not boxes:
+        return [{"id": 1, **shared}]
+    return [{"id": number, "box": _box(box), **shared} for number, box in enumerate(boxes, 1)]
+
+
+def _box(values: Sequence[float]) -> list[float]:
+    x0, y0, x1, y1 = _numbers(values, 4, "a box is four numbers x0, y0, x1, y1")
+    if x1 <= x0 or y1 <= y0:
+        raise PromptError(
+            f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) has no area: expected x0 < x1 and y0 < y1; give the top left "
+            f"corner first, then the bottom right one (not x, y, width, height)"
+        )
+    return [x0, y0, x1, y1]
+
+
+def _point(values: Sequence[float]) -> list[float]:
+    return _numbers(values, 2, "a point is two numbers x, y")
+
+
+def _numbers(values: Sequence[float], count: int, expected: str) -> list[float]:
+    numbers = [float(value) for value in values]
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise PromptError(f"{expected}, all finite, got {len(numbers)}: {', '.join(f'{n:g}' for n in numbers)}")
+    return numbers
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
