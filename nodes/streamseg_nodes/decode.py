@@ -1,0 +1,144 @@
+"""Frames of a video file, a folder of images, a camera or a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from streamseg.messages import Frame, Stamp
+from streamseg.node import Captured, NodeConfig, Source
+from streamseg.vision.reading import Picture, Reader, open_source, redact
+from streamseg_nodes.handover import Handover
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Decode(Source[Frame]):
+    """Reads pictures and hands them on as upright RGB; each is written once, into the frame's own slot.
+
+    Damaged frames are left out and counted. Every frame has the size of the first: should a stream change its size,
+    the reader scales. `index` of the stamp is the frame's number in the source, so that prompts, masks and a full
+    read of the same file agree.
+    """
+
+    class Config(NodeConfig, frozen=True):
+        """Options of decode."""
+
+        source: str
+        """A file, a folder of images, a camera (``0``, ``/dev/video0``) or a URL."""
+        live: bool | None = None
+        """Whether to take the newest frame rather than every frame. None: yes for cameras and endless streams."""
+        max_frames: AtLeastOne | None = None
+        start: Count = 0
+        """Number of the first frame to give; files and folders only."""
+        fps: Seconds = 25.0
+        """Frames per second of a folder of images."""
+        open_timeout_s: Seconds = 10.0
+        read_timeout_s: Seconds = 10.0
+        """Silence for so long counts as a lost connection."""
+        reconnect: bool = True
+        """Whether to connect again when a live source is lost, or to end there."""
+        reconnect_attempts: Count | None = None
+        """Failures in a row after which a lost source is given up; None for never."""
+        input_options: dict[str, str] = {}
+        """For FFmpeg's demuxer or device, say ``{video_size: 1280x720, framerate: "30"}``."""
+
+    config: Config
+    _reader: Reader | None = None
+    _handover: Handover | None = None
+    _reading = False
+
+    @property
+    def policy(self) -> Literal["every-frame", "freshest"]:
+        """Freshest for a live source, every frame otherwise."""
+        return "freshest" if self._open_reader().info.live else "every-frame"
+
+    def setup(self) -> None:
+        """Open the source and decode its first picture.
+
+        Raises:
+            MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
+        """
+        config = self.config
+        self._reader = open_source(
+            config.source,
+            live=config.live,
+            open_timeout_s=config.open_timeout_s,
+            read_timeout_s=config.read_timeout_s,
+            reconnect=config.reconnect,
+            reconnect_attempts=config.reconnect_attempts,
+            start_index=config.start,
+            max_frames=config.max_frames,
+            image_fps=config.fps,
+            threads=self.context.threads,
+            options=config.input_options,
+        )
+        if self._reader.info.live:
+            self._handover = Handover(self._reader)
+
+    def describe(self) -> dict[str, Any]:
+        """The source without its secrets, its size, rate and codec, and what was wrong with it so far."""
+        reader = self._open_reader()
+        info = reader.info
+        return {
+            "source": redact(self.config.source),
+            "kind": info.kind.value,
+            "width": info.width,
+            "height": info.height,
+            "fps": info.fps,
+            "frames": self._frames_to_come(),
+            "codec": info.codec,
+            "live": info.live,
+            "damaged": reader.damaged,
+            "reconnects": reader.reconnects,
+        }
+
+    def produce(self) -> Iterator[Captured[Frame]]:
+        """Every picture of the source, not converted yet: one that is dropped costs no conversion."""
+        reader = self._open_reader()
+        self._reading = True
+        if self._handover is not None:
+            yield from map(self._captured, self._handover)
+            return
+        # Closed here, by the thread that reads: closing it under a read would bring the process down.
+        with reader:
+            yield from map(self._captured, reader)
+
+    def stop(self) -> None:
+        """End `produce`; a live source that is silent is not waited for."""
+        if self._handover is not None:
+            self._handover.stop()
+        elif self._reader is not None:
+            self._reader.stop()
+
+    def close(self) -> None:
+        """Let go of a source that was never read; one that was is closed by its reading thread."""
+        self.stop()
+        if self._reader is not None and not self._reading:
+            self._reader.close()
+
+    def _open_reader(self) -> Reader:
+        if self._reader is None:
+            raise RuntimeError("setup() opens the source; call it first")
+        return self._reader
+
+    def _frames_to_come(self) -> int | None:
+        frames = self._open_reader().info.frames
+        rest = None if frames is None else max(0, frames - self.config.start)
+        limit = self.config.max_frames
+        return rest if limit is None else limit if rest is None else min(rest, limit)
+
+    def _captured(self, picture: Picture) -> Captured[Frame]:
+        make = partial(self._make, picture)
+        return Captured(picture.index, picture.pts, picture.time_base, picture.captured_ns, make)
+
+    def _make(self, picture: Picture, stamp: Stamp) -> Frame:
+        image_rgb = self.context.empty(stamp, (picture.height, picture.width, 3), np.uint8)
+        picture.write_rgb(image_rgb)
+        return Frame(stamp, image_rgb)

@@ -1,0 +1,99 @@
+"""The folder that record writes into: whether it may, and what of it is ours to remove."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamseg.errors import OutputError
+
+OVERLAY = "overlay.mp4"
+TRACKS = "tracks.jsonl"
+MASKS = "masks"
+RUN = "run.json"
+"""Written by whoever started the graph, but part of the same results."""
+
+_MASK_FILE = re.compile(r"\d{5,}\.png|\.\d{5,}\.png\.part")
+_STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def mask_name(index: int) -> str:
+    """File name of the mask of a frame by its number in the source; more digits than five where it needs them."""
+    return f"{index:05d}.png"
+
+
+def stream_folder(folder: Path, stream: str) -> Path:
+    """Where one of several streams is recorded.
+
+    Raises:
+        OutputError: the name of the stream would lead out of the folder.
+    """
+    if not _STREAM_NAME.fullmatch(stream):
+        raise OutputError(
+            f"expected a stream name of letters, digits, '_' and '-' to make a folder of, got {stream!r}; "
+            f"rename the source"
+        )
+    return folder / stream
+
+
+def check(folder: Path, *, overwrite: bool) -> None:
+    """Make sure, without touching anything, that results may be written here.
+
+    Raises:
+        OutputError: it is no folder, has something in it, or may not be written to.
+    """
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise OutputError(f"expected a folder to write to, but {there} is a file; choose another output")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"expected to be allowed to write to {folder}, but {there} is closed to this user; "
+            f"choose another output or change its mode"
+        )
+    if there == folder and not overwrite and _has_entries(folder):
+        raise OutputError(
+            f"expected an empty or new folder, but {folder} has files in it; choose another output, or say "
+            f"--overwrite (overwrite: true in a graph) to replace the results of an earlier run"
+        )
+
+
+def clear(folder: Path) -> None:
+    """Remove the results of an earlier run, and nothing else that lies there.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    try:
+        for path in list(_results(folder)):
+            path.unlink()
+        masks = folder / MASKS
+        if masks.is_dir() and not masks.is_symlink() and not _has_entries(masks):
+            masks.rmdir()
+    except OSError as error:
+        raise OutputError(
+            f"expected to replace the earlier results in {folder}, got: {error.strerror} ({error.filename}); "
+            f"remove them by hand or choose another output"
+        ) from error
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    for name in (OVERLAY, TRACKS, RUN):
+        path = folder / name
+        if path.is_file() or path.is_symlink():
+            yield path
+    masks = folder / MASKS
+    if masks.is_dir():
+        yield from (path for path in masks.iterdir() if _MASK_FILE.fullmatch(path.name) and not path.is_dir())
+
+
+def _has_entries(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is not None
+    except OSError as error:
+        raise OutputError(
+            f"expected to list {folder}, got: {error.strerror}; choose another output or change its mode"
+        ) from error
