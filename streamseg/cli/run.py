@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,15 +79,20 @@ def run(args: argparse.Namespace) -> int:
     plan = Plan(graph)
     run_graph.fetch_checkpoints(plan)
     outputs = run_graph.outputs(plan)
-    arrow = f" -> {', '.join(outputs.values())}" if outputs else ""
+    full_before = {name for name, folder in outputs.items() if _has_files(folder)}
+    arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
     say(f"{redact(args.source)}{arrow}")
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)
     outcome = execute(plan, inline=args.inline, log_level=log_level)
     report = _judge(plan, outcome)
-    written = [write_record(outputs[name], report) for name in outputs if name in outcome.facts]
+    written = [
+        write_record(folder, report)
+        for name, folder in outputs.items()
+        if folder.is_dir() and (_began(outcome, name) or (name in outcome.facts and name not in full_before))
+    ]
     if args.json:
         print(json.dumps(redacted(msgspec.to_builtins(report))), flush=True)
-    _say_how_it_went(report, outcome, [text for text in written if text])
+    _say_how_it_went(report, outcome, written)
     if outcome.error is not None:
         return EXIT_INTERRUPTED if outcome.interrupted else outcome.error.exit_code
     return EXIT_INTERRUPTED if outcome.interrupted else 0
@@ -103,8 +109,19 @@ def _judge(plan: Plan, outcome: Outcome) -> Report:
     return msgspec.structs.replace(report, error=error_facts(outcome.error, code))
 
 
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _began(outcome: Outcome, recorder: str) -> bool:
+    """Whether a record node has begun to write, so that what lies in its folder is of this run."""
+    stats = outcome.stats.get(recorder)
+    return stats is not None and stats.frames + stats.failed > 0
+
+
 def _say_how_it_went(report: Report, outcome: Outcome, files: list[str]) -> None:
-    extras = [f"{n} {what}" for n, what in ((report.dropped, "dropped"), (report.failed, "failed")) if n]
+    counts = ((report.dropped, "dropped"), (report.failed, "failed"), (report.damaged, "damaged in the source"))
+    extras = [f"{count} {what}" for count, what in counts if count]
     if outcome.facts:
         say(", ".join([f"{report.frames_out} frames at {report.fps:.1f} frames/s", *extras]))
     for line in files:

@@ -72,10 +72,10 @@ def from_file(args: argparse.Namespace) -> Graph:
     return graph
 
 
-def outputs(plan: Plan) -> dict[str, str]:
+def outputs(plan: Plan) -> dict[str, Path]:
     """Name -> folder of every node that records."""
     names = _nodes_of(plan.graph, "record")
-    return {name: str(plan.graph.nodes[name].options["output"]) for name in names}
+    return {name: Path(plan.graph.nodes[name].options["output"]).expanduser() for name in names}
 
 
 def fetch_checkpoints(plan: Plan) -> None:

@@ -12,9 +12,9 @@ from streamseg.runtime.report import Report
 _RESULTS = ("overlay.mp4", "masks", "tracks.jsonl", "run.json")
 
 
-def write_record(folder: str, report: Report) -> str:
+def write_record(folder: Path, report: Report) -> str:
     """Write ``run.json`` in one step, secrets of URLs hidden; returns a line that says what the folder holds."""
-    target = Path(folder) / "run.json"
+    target = folder / "run.json"
     data = msgspec.json.format(msgspec.json.encode(redacted(msgspec.to_builtins(report))), indent=2)
     try:
         part = target.with_name(".run.json.part")
@@ -22,5 +22,5 @@ def write_record(folder: str, report: Report) -> str:
         part.replace(target)
     except OSError as error:
         say(f"warning: {target} could not be written: {error.strerror or error}")
-    here = [name for name in _RESULTS if (Path(folder) / name).exists()]
+    here = [name for name in _RESULTS if (folder / name).exists()]
     return f"results: {folder}: {', '.join(here)}"

@@ -25,6 +25,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Frames that a live source, or a node on purpose, let go."""
     failed: int
     """Frames that some node failed at."""
+    damaged: int
+    """Pieces of the source that could not be decoded and were left out."""
     fps: float
     """`frames_out` for each second between the start of the sources and the end."""
     latency_ms: dict[str, dict[str, float]]
@@ -50,7 +52,8 @@ def make_report(
     finished = {kind: sum(s.finished.get(kind, 0) for s in sources) for kind in ("done", "dropped", "failed")}
     dropped_early = sum(s.dropped for s in sources)
     running_s = max((s.running_s for s in sources), default=0.0)
-    latency_ms = {name: s.process_ms for name, s in stats.items() if s.process_ms}
+    ordered = sorted(stats, key=lambda name: (plan.order.index(name.partition(".")[0]), name))
+    latency_ms = {name: stats[name].process_ms for name in ordered if stats[name].process_ms}
     for name in plan.sources:
         if name in stats:
             key = "end_to_end" if len(plan.sources) == 1 else f"end_to_end.{name}"
@@ -60,15 +63,20 @@ def make_report(
         frames_out=finished["done"],
         dropped=finished["dropped"] + dropped_early,
         failed=finished["failed"],
+        damaged=sum(int(facts[name].get("damaged", 0)) for name in plan.sources if name in facts),
         fps=round(finished["done"] / running_s, 3) if running_s else 0.0,
         latency_ms=latency_ms,
-        load={name: round(s.busy_s / s.running_s, 3) if s.running_s else 0.0 for name, s in stats.items()},
+        load={name: _share(stats[name]) for name in ordered},
         stopped_early=stopped_early,
         model=_model(facts.values()),
         nodes={name: facts[name] for name in sorted(facts)},
         graph=config.to_plain(plan.graph),
         versions=_versions(),
     )
+
+
+def _share(stats: Stats) -> float:
+    return round(stats.busy_s / stats.running_s, 3) if stats.running_s else 0.0
 
 
 def _model(facts: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
