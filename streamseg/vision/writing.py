@@ -18,7 +18,7 @@ import av.error
 import numpy as np
 from av.packet import Packet
 from av.video.frame import PictureType
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from streamseg.errors import OutputError, UsageError
@@ -29,7 +29,8 @@ __all__ = ["VideoWriter", "write_labels_png"]
 _log = logging.getLogger("streamseg.vision")
 
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
-_AVCOL_SPC_BT709 = 1
+_BT709 = 1
+"""FFmpeg's number for it as matrix, as primaries and as transfer function."""
 
 _KEY_INTERVAL_S = 2.0
 """A fragment goes to disk at each key frame, so this is how much of the video a crash may cost, plus what the
@@ -177,10 +178,10 @@ class VideoWriter:
         context.thread_count = self._threads or 0
         context.max_b_frames = 0
         context.gop_size = max(1, math.ceil(_KEY_INTERVAL_S * self._rate))
-        context.colorspace = _AVCOL_SPC_BT709
+        context.colorspace = _BT709
         context.color_range = ColorRange.MPEG
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
+        context.color_primaries = _BT709
+        context.color_trc = _BT709
         return stream
 
     def _convert(self, image_rgb: np.ndarray) -> av.VideoFrame:

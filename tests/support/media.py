@@ -7,7 +7,7 @@ import http.server
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -138,10 +138,11 @@ class StreamServer:
                 return
             kind = "video/mp2t" if self.kind == "mpegts" else "multipart/x-mixed-replace; boundary=next"
             connection.sendall(f"HTTP/1.0 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode())
-            for data in _transport_stream(self) if self.kind == "mpegts" else _motion_jpeg(self):
-                connection.sendall(data)
-                if self.stopping.wait(1 / self.rate):
-                    return
+            with contextlib.closing(_transport_stream(self) if self.kind == "mpegts" else _motion_jpeg(self)) as chunks:
+                for data in chunks:
+                    connection.sendall(data)
+                    if self.stopping.wait(1 / self.rate):
+                        return
             if self.stall:
                 self.stopping.wait()
             connection.shutdown(socket.SHUT_RDWR)
@@ -169,24 +170,23 @@ def _numbers(server: StreamServer) -> Iterator[int]:
         number += 1
 
 
-def _transport_stream(server: StreamServer) -> Iterator[bytes]:
+def _transport_stream(server: StreamServer) -> Generator[bytes, None, None]:
     images = moving_images(50, *server.size)
     sink = _Collected()
-    container = av.open(sink, "w", format="mpegts", options={"flush_packets": "1"})
-    stream = container.add_stream("mpeg2video", rate=server.rate, options={"g": "5", "bf": "0"})
-    assert isinstance(stream, VideoStream)
-    stream.width, stream.height = server.size
-    stream.bit_rate = 4_000_000
-    stream.pix_fmt = "yuv420p"
-    for number in _numbers(server):
-        frame = av.VideoFrame.from_ndarray(images[number % len(images)], format="rgb24")
-        container.mux(stream.encode(frame.reformat(format="yuv420p")))
-        yield sink.take()
-    container.close()
-    yield sink.take()
+    # Closed in any case: PyAV may crash if it has to do so by itself while the interpreter cleans up.
+    with av.open(sink, "w", format="mpegts", options={"flush_packets": "1"}) as container:
+        stream = container.add_stream("mpeg2video", rate=server.rate, options={"g": "5", "bf": "0"})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height = server.size
+        stream.bit_rate = 4_000_000
+        stream.pix_fmt = "yuv420p"
+        for number in _numbers(server):
+            frame = av.VideoFrame.from_ndarray(images[number % len(images)], format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+            yield sink.take()
 
 
-def _motion_jpeg(server: StreamServer) -> Iterator[bytes]:
+def _motion_jpeg(server: StreamServer) -> Generator[bytes, None, None]:
     images = moving_images(50, *server.size)
     for number in _numbers(server):
         picture = cv2.imencode(".jpg", images[number % len(images)][:, :, ::-1])[1].tobytes()
