@@ -1,0 +1,130 @@
+"""Segmenting single photos from a box or a click, beside what is free: GrabCut, and the box itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
+from streamseg import config, registry
+from streamseg.evaluation.pictures import Photo, read_masks, read_rgb
+from streamseg.messages import Embedded, Frame, Segmented, Stamp
+from streamseg.node import Node, NodeContext
+from streamseg.vision.boxes import box_of_mask
+
+GRABCUT_ROUNDS = 5
+
+
+class Rated(msgspec.Struct, frozen=True):
+    """IoU with the true mask of one object, by method."""
+
+    kind: str
+    image: str
+    iou: dict[str, float]
+
+
+class PhotoSegmenter:
+    """The embed and propagate nodes on photos: what the graph does with the first frame of a video.
+
+    Args:
+        embed: options of the embed node.
+        propagate: options of the propagate node, without prompts.
+    """
+
+    def __init__(self, embed: dict[str, Any], propagate: dict[str, Any]) -> None:
+        kind = registry.load("embed")
+        context = NodeContext("embed", streams=["photo"], has_feedback=embed.get("focus") != "off")
+        self._embed: Node[Frame, Embedded] = kind(config.options_of(kind.Config, embed, "embed"), context)  # type: ignore[assignment]
+        self._embed.setup()
+        self._propagate_options = propagate
+
+    def segment(self, image_rgb: np.ndarray, prompt: dict[str, Any]) -> np.ndarray:
+        """(H, W) bool: the mask for one prompt, given as in a graph file."""
+        kind = registry.load("propagate")
+        options = config.options_of(kind.Config, {**self._propagate_options, "prompts": [prompt]}, "propagate")
+        context = NodeContext("propagate", streams=["photo"], feedback=self._embed.on_feedback, has_feedback=True)
+        propagate: Node[Embedded, Segmented] = kind(options, context)  # type: ignore[assignment]
+        propagate.setup()
+        try:
+            frame = Frame(Stamp("photo", 0, 0, None, (1, 25), 0, 0, 1), image_rgb)
+            embedded = self._embed.process(frame)
+            segmented = None if embedded is None else propagate.process(embedded)
+            return np.zeros(image_rgb.shape[:2], bool) if segmented is None else segmented.mask(0)
+        finally:
+            propagate.close()
+
+    def close(self) -> None:
+        """Let go of the encoder."""
+        self._embed.close()
+
+
+def rate(photos: Iterable[Photo], segmenter: PhotoSegmenter, *, min_area: float, compare: bool) -> Iterator[Rated]:
+    """IoU of every object on every photo.
+
+    Args:
+        photos: with their masks.
+        segmenter: of the model.
+        min_area: objects that cover less than this fraction of the photo are left out.
+        compare: GrabCut with the same box and the box itself too.
+    """
+    for photo in photos:
+        image_rgb = read_rgb(photo.image)
+        for truth in read_masks(photo.mask, min_area):
+            box = box_of_mask(truth.inside)
+            if box is None:
+                continue
+            found = {
+                "box": segmenter.segment(image_rgb, {"box": list(box)}),
+                "click": segmenter.segment(image_rgb, {"points": [list(best_click(truth.inside))]}),
+            }
+            if compare:
+                found |= {"grabcut": grabcut(image_rgb, box), "box itself": filled(box, image_rgb.shape[:2])}
+            yield Rated(photo.kind, photo.image.name, {name: truth.iou(mask) for name, mask in found.items()})
+
+
+def means(rated: Sequence[Rated]) -> dict[str, dict[str, float]]:
+    """Mean IoU by set and method; under ``"mean"`` the mean over the sets, each counting the same."""
+    kinds = sorted({entry.kind for entry in rated})
+    table: dict[str, dict[str, float]] = {}
+    for kind in kinds:
+        entries = [entry.iou for entry in rated if entry.kind == kind]
+        table[kind] = {name: float(np.mean([entry[name] for entry in entries])) for name in entries[0]}
+    if table:
+        names = next(iter(table.values()))
+        table["mean"] = {name: float(np.mean([row[name] for row in table.values()])) for name in names}
+    return table
+
+
+def best_click(mask: np.ndarray) -> tuple[float, float]:
+    """(x, y) of the pixel deepest inside an (H, W) bool mask: where a careful user would click."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(x) + 0.5, float(y) + 0.5
+
+
+def grabcut(image_rgb: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """(H, W) bool: OpenCV's GrabCut (Rother et al. 2004) with the box as its rectangle."""
+    x0, y0, x1, y1 = (int(edge) for edge in box)
+    mask = np.zeros(image_rgb.shape[:2], np.uint8)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)
+    try:
+        rectangle = (x0, y0, x1 - x0, y1 - y0)
+        image_bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
+        cv2.grabCut(image_bgr, mask, rectangle, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_RECT)
+    except cv2.error:
+        # It cannot model a background that is not there: the box is the whole picture.
+        return filled(box, image_rgb.shape[:2])
+    return np.asarray((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD))
+
+
+def filled(box: tuple[float, float, float, float], frame_size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: the box as a mask."""
+    x0, y0, x1, y1 = (int(edge) for edge in box)
+    mask = np.zeros(frame_size, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
