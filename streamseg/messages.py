@@ -154,6 +154,9 @@ class Region(msgspec.Struct, frozen=True):
 
     box_xyxy: Box
     object_id: int | None = None
+    scales: tuple[float, ...] = ()
+    """If any: look at squares of these fractions of the frame's longer side round the middle of the box instead, and
+    at the whole frame for 1. For when nobody knows how large the object is (one click) or where it is (lost)."""
 
 
 class Regions(Message, frozen=True):

@@ -1,0 +1,152 @@
+"""embed: the image encoder. Features of the whole frame, or of the regions where the objects were last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamseg.errors import GraphError
+from streamseg.messages import Box, Embedded, Frame, Region, Regions, View
+from streamseg.node import Node, NodeConfig
+from streamseg.vision import views
+from streamseg.vision.boxes import clip, from_center_size
+
+
+class Picture(NamedTuple):
+    """A part of the frame, ready for the encoder."""
+
+    region: Box
+    image_rgb: np.ndarray
+    object_id: int | None
+
+
+class Embed(Node[Frame, Embedded]):
+    """Run a model's image encoder over frames.
+
+    Without *focus* every frame is encoded as a whole, in batches. With it, each object's surroundings are encoded at
+    the model's full resolution, in one batch a frame, once `Regions` of the frame before have come.
+    """
+
+    class Config(NodeConfig, frozen=True):
+        """Options of embed."""
+
+        model: str = "tiny"
+        checkpoint: str | None = None
+        """A file with weights for that model; its own if None."""
+        device: str = "auto"
+        focus: Literal["auto", "on", "off"] = "auto"
+        """auto: on if the graph has a back-edge into this node."""
+        batch: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+        """Frames encoded together; without focus only."""
+        crop: Annotated[float, msgspec.Meta(ge=1, le=16)] = 1.8
+        """Focus: side of the square that is encoded, in longer sides of the object's box."""
+
+    takes_feedback = Regions
+    replicable = True
+    threads_wanted = "all"
+
+    @property
+    def batch(self) -> int:
+        """How many frames are encoded together."""
+        return 1 if self._focus else int(self.config.batch)
+
+    def setup(self) -> None:
+        """Load the encoder."""
+        from streamseg.sam.encoder import load_encoder
+
+        self._focus = self.config.focus == "on" or (self.config.focus == "auto" and self.context.has_feedback)
+        if self._focus and not self.context.has_feedback:
+            raise GraphError(
+                f"node {self.context.name!r} has focus: on, but no back-edge tells it where the objects are; add "
+                f"'feedback: [propagate -> {self.context.name}]' to the graph, or use focus: off"
+            )
+        checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
+        self._encoder = load_encoder(self.config.model, checkpoint=checkpoint, device=self.config.device)
+        self._last: dict[str, Regions] = {}
+
+    def describe(self) -> dict[str, Any]:
+        """The model, its checksum, where it runs, and how it looks."""
+        return {
+            "model": self._encoder.info.name,
+            "sha256": self._encoder.sha256,
+            "device": self._encoder.device,
+            "focus": self._focus,
+        }
+
+    def on_feedback(self, message: Regions) -> None:
+        """Where the objects were in some frame."""
+        self._last[message.stream] = message
+
+    def ready(self, message: Frame) -> bool:
+        """With focus, only once it is known where the objects were in the frame before."""
+        last = self._last.get(message.stamp.stream)
+        return not self._focus or (last is not None and last.seq >= message.stamp.seq - 1)
+
+    def process(self, message: Frame) -> Embedded:
+        """Encode one frame."""
+        return self.process_batch([message])[0]
+
+    def process_batch(self, messages: Sequence[Frame]) -> list[Embedded]:
+        """Encode several frames in one go."""
+        pictures = [self._pictures(message) for message in messages]
+        features = iter(self._encoder.encode([picture.image_rgb for parts in pictures for picture in parts]))
+        return [
+            Embedded(message, [self._view(message, part, next(features)) for part in parts], self._encoder.info.name)
+            for message, parts in zip(messages, pictures, strict=True)
+        ]
+
+    def finish(self, stream: str) -> None:
+        """Forget the stream."""
+        self._last.pop(stream, None)
+
+    def _view(self, frame: Frame, picture: Picture, features: np.ndarray) -> View:
+        kept = self.context.empty(frame.stamp, features.shape, features.dtype)
+        np.copyto(kept, features)
+        height, width = picture.image_rgb.shape[:2]
+        return View(picture.region, (height, width), kept, picture.object_id)
+
+    def _pictures(self, frame: Frame) -> list[Picture]:
+        """What to encode of a frame: the parts asked for; the whole, once, where a part will not do."""
+        last = self._last.get(frame.stamp.stream) if self._focus else None
+        height, width = frame.image_rgb.shape[:2]
+        parts: list[Picture] = []
+        whole_too = last is None or not last.regions
+        for region in last.regions if last is not None else ():
+            for square in self._squares(region, width, height):
+                if square is None:
+                    whole_too = True
+                else:
+                    image = views.sample(frame.image_rgb, square, self._encoder.info.focus_size)
+                    parts.append(Picture(square, image, region.object_id))
+        if whole_too:
+            size = views.fit(width, height, self._encoder.info.whole_size)
+            region_of_all = views.whole(width, height)
+            parts.append(Picture(region_of_all, views.sample(frame.image_rgb, region_of_all, size), None))
+        return parts
+
+    def _squares(self, region: Region, width: int, height: int) -> list[Box | None]:
+        """Squares of a frame of `width` x `height` to encode for a region; None is the whole frame."""
+        if region.scales:
+            return [_scaled(region.box_xyxy, scale, width, height) for scale in region.scales]
+        inside = clip(region.box_xyxy, width, height)
+        if inside is None:
+            return [None]
+        square = views.focus_region(inside, self.config.crop)
+        # Of a square twice as large as the frame most would be filling.
+        return [None if square[2] - square[0] > 2 * max(width, height) else square]
+
+
+def _scaled(box: Box, scale: float, width: int, height: int) -> Box | None:
+    """A square of `scale` times the frame's longer side round the middle of `box`, moved into the frame."""
+    side = round(scale * max(width, height))
+    middle_x, middle_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    if scale >= 1 or side < 1 or not (0 <= middle_x <= width and 0 <= middle_y <= height):
+        return None
+    x0, y0, _, _ = from_center_size(middle_x, middle_y, side, side)
+    left = float(round(min(max(x0, 0), max(width - side, 0))))
+    top = float(round(min(max(y0, 0), max(height - side, 0))))
+    return (left, top, left + side, top + side)

@@ -1,0 +1,188 @@
+"""propagate: from the frame before to this one. Prompts the mask decoder with where each object was."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from streamseg.errors import GraphError, PromptError
+from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented
+from streamseg.node import Node, NodeConfig
+from streamseg.vision import labels, tracking
+from streamseg.vision.prompts import ObjectPrompt, Pointer, fit, prepare
+from streamseg.vision.tracking import NAIVE, Answer, Ask, Followed, Seen, TrackerState, TrackingOptions
+
+
+class Propagate(Node[Embedded, Segmented]):
+    """Follow objects from frame to frame, starting from prompts."""
+
+    class Config(NodeConfig, frozen=True):
+        """Options of propagate."""
+
+        prompts: list[ObjectPrompt]
+        model: str = "tiny"
+        checkpoint: str | None = None
+        """A file with weights for that model; its own if None."""
+        device: str = "auto"
+        tracker: Literal["default", "naive"] = "default"
+        """naive: the box of the last mask is the next prompt, and nothing else."""
+        tracking: TrackingOptions = TrackingOptions()
+        """Thresholds of the default tracker."""
+
+    gives_feedback = Regions
+    threads_wanted = "all"
+
+    def setup(self) -> None:
+        """Load the decoder, check the prompts, and say where to look first."""
+        from streamseg.sam.decoder import load_decoder
+
+        self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
+        prompts = prepare(self.config.prompts, self.context.streams)
+        self._pointers: dict[str, list[Pointer]] = {
+            stream: [p for p in prompts if p.prompt.stream in (None, stream)] for stream in self.context.streams
+        }
+        self._all = prompts
+        self._states: dict[str, TrackerState] = {}
+        self._next_index: dict[str, int] = {}
+        checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
+        self._decoder = load_decoder(self.config.model, checkpoint=checkpoint, device=self.config.device)
+        for stream in self.context.streams:
+            self._look(stream, -1)
+
+    def describe(self) -> dict[str, Any]:
+        """The model, its checksum, where it runs, and how objects are followed."""
+        return {
+            "model": self._decoder.info.name,
+            "sha256": self._decoder.sha256,
+            "device": self._decoder.device,
+            "tracker": self.config.tracker,
+            "tracking": msgspec.to_builtins(self._options),
+        }
+
+    def process(self, message: Embedded) -> Segmented:
+        """Find every object of the frame before, and those newly pointed at, in this frame."""
+        stamp = message.stamp
+        self._next_index[stamp.stream] = stamp.index + 1
+        with self._looking_on(message):
+            self._check_model(message)
+            height, width = message.frame.image_rgb.shape[:2]
+            state = self._states.get(stamp.stream, TrackerState())
+            seen = [Seen(view.region, view.image_size, view.features, view.object_id) for view in message.views]
+            due = tracking.due(state, self._pointers_of(stamp.stream), stamp.index)
+            prompts = [fit(pointer, width, height) for pointer in tracking.seen_prompts(due, seen)]
+            questions = tracking.ask(state, prompts, seen, (height, width), self._options)
+            answers = self._answer(questions.asks)
+            if self._options.passes > 1:
+                answers = self._answer_again(answers, (height, width))
+            followed = tracking.follow(state, questions, answers, (height, width), self._options)
+            self._states[stamp.stream] = followed.state
+            return self._segmented(message, followed)
+
+    def restore(self, stream: str, state: TrackerState, next_index: int) -> None:
+        """Go on from a state that was written down (`Segmented.tracker`) instead of from the beginning.
+
+        Args:
+            stream: whose.
+            state: after the last frame that was finished.
+            next_index: position in the stream of the first frame to come.
+        """
+        self._states[stream] = state
+        self._next_index[stream] = next_index
+        self._look(stream, -1)
+
+    def gap(self, gap: Gap) -> None:
+        """A frame that does not come must not keep embed waiting."""
+        self._next_index[gap.stamp.stream] = gap.stamp.index + 1
+        self._look(gap.stamp.stream, gap.stamp.seq)
+
+    def finish(self, stream: str) -> None:
+        """Complain of prompts for frames that never came.
+
+        Raises:
+            PromptError: there is one.
+        """
+        frames = self._next_index.pop(stream, 0)
+        state = self._states.pop(stream, TrackerState())
+        missed = self._pointers_of(stream)[state.prompts_done :]
+        if missed and missed[0].prompt.frame >= frames:
+            raise PromptError(
+                f"{missed[0].prompt.name}: there is no such frame; stream {stream!r} has {frames} frames, "
+                f"0 to {frames - 1}"
+            )
+
+    def _pointers_of(self, stream: str) -> list[Pointer]:
+        if stream not in self._pointers:
+            # Outside a graph nobody says beforehand which streams there will be.
+            self._pointers[stream] = [p for p in self._all if p.prompt.stream in (None, stream)]
+        return self._pointers[stream]
+
+    @contextlib.contextmanager
+    def _looking_on(self, message: Embedded) -> Iterator[None]:
+        """Whatever happens to this frame, embed is told where to look in the next."""
+        try:
+            yield
+        finally:
+            self._look(message.stamp.stream, message.stamp.seq)
+
+    def _look(self, stream: str, seq: int) -> None:
+        state = self._states.get(stream, TrackerState())
+        index = self._next_index.get(stream, 0)
+        looks = tracking.looks(state, self._pointers_of(stream), index, self._options)
+        self.context.feedback(Regions(stream, seq, [Region(look.box, look.object_id, look.scales) for look in looks]))
+
+    def _check_model(self, message: Embedded) -> None:
+        if message.model != self._decoder.info.name:
+            raise GraphError(
+                f"node {self.context.name!r} decodes with model {self._decoder.info.name!r}, but the features come "
+                f"from {message.model!r}; give embed and propagate the same model"
+            )
+
+    def _answer(self, asks: list[Ask]) -> list[Answer]:
+        """One decoder call for all asks of one picture size and kind."""
+        from streamseg.sam.prompts import Prompt
+
+        groups: dict[tuple[tuple[int, int], bool], list[int]] = defaultdict(list)
+        for position, ask in enumerate(asks):
+            groups[ask.seen.image_size, ask.multimask].append(position)
+        answers: dict[int, Answer] = {}
+        for (image_size, multimask), members in groups.items():
+            chosen = [asks[position] for position in members]
+            decoded = self._decoder.decode(
+                [ask.seen.features for ask in chosen],
+                image_size,
+                [Prompt(ask.box_xyxy, ask.points_xy, ask.point_labels, ask.mask_logits) for ask in chosen],
+                multimask=multimask,
+            )
+            for position, logits, scores in zip(members, decoded.logits, decoded.scores, strict=True):
+                answers[position] = Answer(asks[position], logits, scores)
+        return [answers[position] for position in range(len(asks))]
+
+    def _answer_again(self, answers: list[Answer], frame_size: tuple[int, int]) -> list[Answer]:
+        """The second pass, for the answers that are worth one."""
+        better = dict(enumerate(answers))
+        repeats = {}
+        for position, answer in enumerate(answers):
+            best = int(np.argmax(answer.scores))
+            box = tracking.measure(answer, best, None, frame_size, self._options).box
+            if box is not None:
+                repeats[position] = tracking.again(answer, best, box)
+        better.update(zip(repeats, self._answer(list(repeats.values())), strict=True))
+        return [better[position] for position in range(len(answers))]
+
+    def _segmented(self, message: Embedded, followed: Followed) -> Segmented:
+        frame = message.frame
+        height, width = frame.image_rgb.shape[:2]
+        kept = self.context.empty(frame.stamp, (height, width), np.uint16)
+        np.copyto(kept, labels.merge(followed.masks, (height, width)))
+        tracks = followed.state.tracks
+        objects = [
+            ObjectResult(track.id, track.state, track.score, box, area, track.label, track.reason)
+            for track, (area, box) in zip(tracks, labels.areas_and_boxes(kept, len(tracks)), strict=True)
+        ]
+        return Segmented(frame, objects, kept, msgspec.Raw(tracking.to_bytes(followed.state)))

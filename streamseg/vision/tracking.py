@@ -1,0 +1,33 @@
+"""Following objects through a video, as functions of values: no model, no processes, no hidden state.
+
+A frame goes through three of them. `looks` says which parts of it to encode, `ask` makes the questions to the mask
+decoder from the state and the views, `follow` makes the new state and the masks from the answers. The state
+(`TrackerState`) is one small serialisable value, so following can stop after any frame and go on from there.
+"""
+
+from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask, due, looks, seen_prompts
+from streamseg.vision.tracking_following import Followed, follow, measure
+from streamseg.vision.tracking_options import NAIVE, TrackingOptions
+from streamseg.vision.tracking_state import Track, TrackerState, from_bytes, to_bytes
+
+__all__ = [
+    "NAIVE",
+    "Answer",
+    "Ask",
+    "Followed",
+    "Look",
+    "Questions",
+    "Seen",
+    "Track",
+    "TrackerState",
+    "TrackingOptions",
+    "again",
+    "ask",
+    "due",
+    "follow",
+    "from_bytes",
+    "looks",
+    "measure",
+    "seen_prompts",
+    "to_bytes",
+]

@@ -1,0 +1,248 @@
+"""Following objects, first half: where to look next, and what to ask the decoder about what was seen there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamseg.vision.boxes import Box, clip, expand
+from streamseg.vision.prompts import Fitted, Pointer
+from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_state import Track, TrackerState
+from streamseg.vision.views import resample_logits, to_view
+
+CLICK_SCALES = (1.0, 0.5, 0.25)
+"""A click does not say how large the object is: look at the whole frame, and at squares of these parts of its side."""
+
+_MASK_LOGIT = 10.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where to look for an object."""
+
+    box: Box
+    """Frame pixels; may have no area."""
+    object_id: int
+    scales: tuple[float, ...] = ()
+    """If any: look at squares of these fractions of the frame's longer side round the middle of `box` instead, at
+    the whole frame for 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A view as the image encoder saw it."""
+
+    region: Box
+    image_size: tuple[int, int]
+    """(height, width) of the picture made of the region; its longer side fills the model's square."""
+    features: np.ndarray
+    """(C, h, w) over `square`."""
+    object_id: int | None
+
+    @property
+    def square(self) -> Box:
+        """The region with the model's padding to the right and below, frame pixels; what features and logits cover."""
+        height, width = self.image_size
+        x0, y0, x1, y1 = self.region
+        longer = max(height, width)
+        return (x0, y0, x0 + (x1 - x0) * longer / width, y0 + (y1 - y0) * longer / height)
+
+    @property
+    def mask_side(self) -> int:
+        """Side of the square of logits."""
+        return 4 * int(self.features.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """A question to the decoder, in pixels of the view's picture."""
+
+    object_id: int
+    seen: Seen
+    box_xyxy: Box | None = None
+    points_xy: np.ndarray | None = None
+    point_labels: np.ndarray | None = None
+    mask_logits: np.ndarray | None = None
+    multimask: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the decoder said to one `Ask`."""
+
+    ask: Ask
+    logits: np.ndarray
+    """(M, side, side) float32 over ``ask.seen.square``."""
+    scores: np.ndarray
+    """(M,) float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """All that is asked of one frame."""
+
+    asks: list[Ask] = field(default_factory=list)
+    prompts: dict[int, Fitted] = field(default_factory=dict)
+    """By object id, the prompts that came into force."""
+    prompts_taken: int = 0
+    """How many that were; of several for one object the last holds."""
+
+
+def looks(state: TrackerState, pointers: Sequence[Pointer], next_index: int, options: TrackingOptions) -> list[Look]:
+    """Where to look in the next frame.
+
+    Args:
+        state: after this frame; the empty one before the first.
+        pointers: all prompts of the stream, in order of frame.
+        next_index: position of the next frame in its stream.
+        options: of the tracker.
+    """
+    found: dict[int, Look] = {track.id: _look(track, options) for track in state.tracks}
+    for pointer in due(state, pointers, next_index):
+        found[pointer.id] = Look(pointer.where, pointer.id, CLICK_SCALES if pointer.only_clicks else ())
+    return list(found.values())
+
+
+def due(state: TrackerState, pointers: Sequence[Pointer], index: int) -> list[Pointer]:
+    """Prompts that come into force at frame `index`, or should have earlier but were missed."""
+    return [pointer for pointer in pointers[state.prompts_done :] if pointer.prompt.frame <= index]
+
+
+def seen_prompts(due_now: Sequence[Pointer], seen: Sequence[Seen]) -> list[Pointer]:
+    """Those of the prompts that can be used now, in order, up to the first for whose place there is no view.
+
+    When a live source jumps over frames, a prompt may come into force before anybody was told to look there.
+    """
+    usable = []
+    for pointer in due_now:
+        if not any(view.object_id in (pointer.id, None) for view in seen):
+            break
+        usable.append(pointer)
+    return usable
+
+
+def _look(track: Track, options: TrackingOptions) -> Look:
+    box = expected_box(track, options)
+    if track.state != "LOST" or not options.gates:
+        return Look(box, track.id)
+    if track.unseen > options.search_everywhere_after:
+        return Look(box, track.id, (1.0,))
+    return Look(expand(box, options.search_growth * track.unseen / 2), track.id)
+
+
+def expected_box(track: Track, options: TrackingOptions) -> Box:
+    """Where the object should be in the next frame, by its speed so far."""
+    x0, y0, x1, y1 = track.box
+    dx, dy = (speed * options.motion for speed in track.velocity)
+    return (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
+
+
+def ask(
+    state: TrackerState,
+    prompts: Sequence[Fitted],
+    seen: Sequence[Seen],
+    frame_size: tuple[int, int],
+    options: TrackingOptions,
+) -> Questions:
+    """What to ask the decoder.
+
+    Args:
+        state: after the frame before.
+        prompts: those that come into force now.
+        seen: the views of this frame.
+        frame_size: (H, W).
+        options: of the tracker.
+    """
+    questions = Questions(prompts={prompt.id: prompt for prompt in prompts}, prompts_taken=len(prompts))
+    for prompt in questions.prompts.values():
+        if prompt.mask is None:
+            questions.asks.extend(_ask_prompt(prompt, view) for view in _views_of_prompt(prompt, seen))
+    for track in state.tracks:
+        if track.id not in questions.prompts:
+            view = _view_of(track.id, expected_box(track, options), seen)
+            if view is not None:
+                questions.asks.extend(_ask_track(track, view, frame_size, options))
+    return questions
+
+
+def _ask_prompt(prompt: Fitted, view: Seen) -> Ask:
+    points = len(prompt.points_xy) > 0
+    return Ask(
+        object_id=prompt.id,
+        seen=view,
+        box_xyxy=None if prompt.box is None else _to_box(view, prompt.box),
+        points_xy=to_view(prompt.points_xy, view.region, view.image_size) if points else None,
+        point_labels=prompt.point_labels if points else None,
+        multimask=prompt.box is None and len(prompt.points_xy) == 1,
+    )
+
+
+def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
+    box = expand(expected_box(track, options), options.margin)
+    inside = clip(box, frame_size[1], frame_size[0])
+    if inside is None:
+        return []
+    mask = None
+    if options.mask_input and track.memory is not None:
+        moved = _moved(track.memory.region, expected_box(track, options), track.box)
+        mask = resample_logits(track.memory.logits, moved, view.square, view.mask_side)
+    return [Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside), mask_logits=mask)]
+
+
+def again(answer: Answer, best: int, box: Box) -> Ask:
+    """The second pass: the first answer's own box and logits as the prompt.
+
+    Args:
+        answer: of the first pass.
+        best: which of its masks.
+        box: of that mask, frame pixels.
+    """
+    first = answer.ask
+    return Ask(
+        object_id=first.object_id,
+        seen=first.seen,
+        box_xyxy=_to_box(first.seen, box),
+        points_xy=first.points_xy,
+        point_labels=first.point_labels,
+        mask_logits=answer.logits[best],
+    )
+
+
+def mask_as_logits(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool mask as float32 logits."""
+    return np.where(mask, np.float32(_MASK_LOGIT), np.float32(-_MASK_LOGIT))
+
+
+def _moved(region: Box, to: Box, origin: Box) -> Box:
+    dx, dy = to[0] - origin[0], to[1] - origin[1]
+    return (region[0] + dx, region[1] + dy, region[2] + dx, region[3] + dy)
+
+
+def _to_box(view: Seen, box: Box) -> Box:
+    x0, y0, x1, y1 = to_view(np.array(box), view.region, view.image_size)
+    return (float(x0), float(y0), float(x1), float(y1))
+
+
+def _views_of_prompt(prompt: Fitted, seen: Sequence[Seen]) -> list[Seen]:
+    """A click is asked of every view that has it, since it does not say how large the object is."""
+    if not prompt.only_clicks:
+        view = _view_of(prompt.id, prompt.box, seen)
+        return [] if view is None else [view]
+    own = [view for view in seen if view.object_id in (prompt.id, None)]
+    return [view for view in own if _has(view.region, prompt.points_xy)]
+
+
+def _view_of(object_id: int, box: Box | None, seen: Sequence[Seen]) -> Seen | None:
+    """The view made for the object; else one of the whole frame."""
+    own = [view for view in seen if view.object_id == object_id]
+    if own:
+        return own[0]
+    return next((view for view in seen if view.object_id is None), None)
+
+
+def _has(region: Box, points_xy: np.ndarray) -> bool:
+    x, y = points_xy[:, 0], points_xy[:, 1]
+    return bool(((x >= region[0]) & (x <= region[2]) & (y >= region[1]) & (y <= region[3])).all())

@@ -1,0 +1,50 @@
+"""Every threshold of the tracker, by name."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How objects are followed. Fractions of a box are of its own width and height."""
+
+    margin: float = 0.1
+    """Widens the last mask's box, by this fraction on every side, before it becomes the next prompt."""
+    mask_input: bool = False
+    """Whether the last mask is a prompt, beside its box."""
+    passes: int = 1
+    """2: decode again with the box and the mask of the first answer."""
+    motion: float = 0.5
+    """How much of the speed seen so far moves the expected box: 0 stands still, 1 is constant velocity."""
+    gates: bool = True
+    """Whether answers are doubted at all."""
+    lost_score: float = 0.3
+    """Below this estimated IoU the object is LOST."""
+    uncertain_score: float = 0.6
+    """Below this estimated IoU the object is UNCERTAIN."""
+    uncertain_stability: float = 0.6
+    """UNCERTAIN if the mask at logit +1 covers less than this fraction of the mask at logit -1."""
+    uncertain_area: float = 1.7
+    """UNCERTAIN if the area grew or shrank by this factor against the areas before."""
+    lost_area: float = 4.0
+    """LOST if the area grew or shrank by this factor."""
+    lost_jump: float = 1.5
+    """LOST if the box's middle is off the expected one by this many box sizes."""
+    whole_frame: float = 0.8
+    """A mask that covers more than this fraction of the frame is refused unless the object was that large."""
+    speck: float = 0.05
+    """Parts of the mask smaller than this fraction of the largest are dropped unless they touch the last mask."""
+    found_score: float = 0.6
+    """A lost object is taken for found above this estimated IoU,"""
+    found_similarity: float = 0.75
+    """and this cosine similarity of its features,"""
+    found_area: float = 3.0
+    """and within this factor of its area."""
+    search_growth: float = 0.25
+    """How much the searched region grows, in box sizes a frame, while an object is lost."""
+    search_everywhere_after: int = 8
+    """Frames after which a lost object is searched in the whole frame."""
+
+
+NAIVE = TrackingOptions(margin=0.0, mask_input=False, passes=1, motion=0.0, gates=False, speck=0.0)
+"""The plain rule: the box of the last mask is the next prompt."""

@@ -1,0 +1,117 @@
+"""embed with the bundled model: what it encodes, and when."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streamseg.errors import GraphError
+from streamseg.messages import Frame, Region, Regions, Stamp
+from streamseg.node import NodeContext, run_node
+from streamseg_nodes.embed import Embed
+
+
+def frame(seq: int = 0, height: int = 180, width: int = 320) -> Frame:
+    image = np.random.default_rng(seq).integers(0, 256, (height, width, 3), np.uint8)
+    return Frame(Stamp("s", seq, seq, None, (1, 25), 0, 0, seq + 1), image)
+
+
+@pytest.fixture(scope="module")
+def focused() -> Embed:
+    node = Embed(Embed.Config(device="cpu"), NodeContext("embed", streams=["s"], has_feedback=True))
+    node.setup()
+    return node
+
+
+def views_for(node: Embed, *regions: Region, height: int = 180, width: int = 320) -> list[tuple]:
+    node.on_feedback(Regions("s", 6, list(regions)))
+    embedded = node.process(frame(7, height, width))
+    return [(view.region, view.image_size, view.features.shape, view.object_id) for view in embedded.views]
+
+
+def test_without_a_back_edge_the_whole_frame_is_one_view() -> None:
+    (embedded,) = run_node(Embed(Embed.Config(device="cpu")), [frame()])
+    (view,) = embedded.views
+    assert (view.region, view.image_size, view.object_id) == ((0, 0, 320, 180), (288, 512), None)
+    assert view.features.shape == (128, 64, 64)
+    assert view.features.dtype == np.float32
+    assert embedded.model == "tiny"
+
+
+def test_a_batch_gives_what_single_frames_give() -> None:
+    node = Embed(Embed.Config(device="cpu", batch=3))
+    node.setup()
+    frames = [frame(seq) for seq in range(3)]
+    assert node.batch == 3
+    for together, alone in zip(node.process_batch(frames), map(node.process, frames), strict=True):
+        assert together.stamp == alone.stamp
+        np.testing.assert_allclose(together.views[0].features, alone.views[0].features, atol=1e-3)
+
+
+def test_features_lie_in_the_slot() -> None:
+    given = []
+
+    def empty(stamp: Stamp, shape: tuple[int, ...], dtype: object) -> np.ndarray:
+        given.append(np.empty(shape, dtype))
+        return given[-1]
+
+    (embedded,) = run_node(Embed(Embed.Config(device="cpu"), NodeContext(empty=empty)), [frame()])
+    assert embedded.views[0].features is given[0]
+
+
+def test_focus_waits_for_the_frame_before(focused: Embed) -> None:
+    focused.on_feedback(Regions("s", 3, []))
+    assert focused.ready(frame(4))
+    assert not focused.ready(frame(5))
+    focused.on_feedback(Regions("other", 4, []))
+    assert not focused.ready(frame(5))
+    focused.on_feedback(Regions("s", 4, []))
+    assert focused.ready(frame(5))
+    assert focused.batch == 1
+
+
+def test_each_object_gets_a_square_round_its_box(focused: Embed) -> None:
+    found = views_for(focused, Region((100, 60, 200, 100), 4), Region((10, 20, 50, 100), 9))
+    assert found == [
+        ((60, -10, 240, 170), (256, 256), (128, 32, 32), 4),
+        ((-42, -12, 102, 132), (256, 256), (128, 32, 32), 9),
+    ]
+
+
+def test_no_regions_means_the_whole_frame(focused: Embed) -> None:
+    assert [view[0] for view in views_for(focused)] == [(0, 0, 320, 180)]
+
+
+@pytest.mark.parametrize(
+    "box", [(50, 50, 50, 50), (400, 20, 500, 60), (-9e9, -9e9, -8e9, -8e9), (90, 40, 70, 50)], ids=str
+)
+def test_a_region_without_use_falls_back_to_the_whole_frame_once(focused: Embed, box: tuple) -> None:
+    found = views_for(focused, Region(box, 1), Region(box, 2), Region((10, 10, 60, 60), 3))
+    assert [(view[0], view[3]) for view in found] == [((-10, -10, 80, 80), 3), ((0, 0, 320, 180), None)]
+
+
+def test_a_huge_region_costs_no_more_than_the_frame(focused: Embed) -> None:
+    assert [view[0] for view in views_for(focused, Region((-9e9, -9e9, 9e9, 9e9), 1), width=320)] == [
+        (-128, -198, 448, 378)
+    ]
+
+
+def test_scales_are_squares_moved_into_the_frame(focused: Embed) -> None:
+    found = views_for(focused, Region((300, 90, 300, 90), 5, (1.0, 0.5, 0.25)))
+    assert [(view[0], view[3]) for view in found] == [
+        ((160, 10, 320, 170), 5),
+        ((240, 50, 320, 130), 5),
+        ((0, 0, 320, 180), None),
+    ]
+
+
+def test_focus_without_a_back_edge_is_refused() -> None:
+    with pytest.raises(GraphError, match="no back-edge"):
+        Embed(Embed.Config(focus="on")).setup()
+
+
+def test_focus_off_does_not_wait() -> None:
+    node = Embed(Embed.Config(focus="off", device="cpu"), NodeContext(has_feedback=True))
+    node.setup()
+    assert node.ready(frame(0))
+    assert [view.region for view in node.process(frame(0)).views] == [(0, 0, 320, 180)]

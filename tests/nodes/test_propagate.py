@@ -1,0 +1,196 @@
+"""propagate with the bundled model, fed by embed, in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from support.disks import box_of, picture, truth
+
+from streamseg import config
+from streamseg.errors import GraphError, PromptError
+from streamseg.messages import Embedded, Frame, Gap, Message, Regions, Segmented, Stamp, View
+from streamseg.node import NodeContext
+from streamseg.runtime.inline import InlineRun
+from streamseg.runtime.plan import Plan
+from streamseg.vision import tracking
+from streamseg_nodes.embed import Embed
+from streamseg_nodes.propagate import Propagate
+
+
+def overlap(segmented: Segmented, position: int, number: int) -> float:
+    """IoU of the mask of ``objects[position]`` with a disk."""
+    mask, wanted = segmented.mask(position), truth(segmented.stamp.index, number)
+    return float((mask & wanted).sum() / (mask | wanted).sum())
+
+
+def run(prompts: list[dict[str, Any]], *, focus: bool = True, frames: int = 6, **options: Any) -> list[Segmented]:
+    graph = config.parse(
+        {
+            "nodes": {
+                "disks": {"use": "support.disks:Disks", "options": {"frames": frames}},
+                "embed": {"use": "streamseg_nodes.embed:Embed", "options": {"device": "cpu"}},
+                "propagate": {
+                    "use": "streamseg_nodes.propagate:Propagate",
+                    "options": {"prompts": prompts, "device": "cpu", **options},
+                },
+            },
+            "links": ["disks -> embed -> propagate"],
+            "feedback": ["propagate -> embed"] if focus else [],
+        }
+    )
+    results: list[Message] = []
+    InlineRun(Plan(graph, results_from="propagate"), results.append).run()
+    assert all(isinstance(result, Segmented) for result in results)
+    return results  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("tracker", ["default", "naive"])
+def test_two_objects_are_followed_from_their_boxes(tracker: str) -> None:
+    results = run([{"box": box_of(0, 0), "label": "red"}, {"box": box_of(0, 1)}], tracker=tracker)
+    assert len(results) == 6
+    for segmented in results:
+        assert [(found.id, found.label) for found in segmented.objects] == [(1, "red"), (2, "")]
+        assert overlap(segmented, 0, 0) > 0.8
+        assert overlap(segmented, 1, 1) > 0.8
+        for position, found in enumerate(segmented.objects):
+            mask = segmented.mask(position)
+            ys, xs = np.nonzero(mask)
+            assert found.area_px == mask.sum()
+            assert found.box_xyxy == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+            assert found.reason
+
+
+def test_without_focus_the_whole_frame_serves_all_objects() -> None:
+    results = run([{"box": box_of(0, 0)}, {"box": box_of(0, 1)}], focus=False, frames=3)
+    for segmented in results:
+        assert segmented.labels.dtype == np.uint16
+        assert segmented.labels.shape == (180, 240)
+        assert all(overlap(segmented, number, number) > 0.5 for number in (0, 1))
+
+
+def test_one_click_finds_the_object() -> None:
+    results = run([{"points": [[60, 50]]}], frames=3)
+    assert all(overlap(segmented, 0, 0) > 0.7 for segmented in results)
+
+
+def test_a_mask_is_taken_as_it_is_and_followed(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    cv2.imwrite(str(path), truth(0, 1).astype(np.uint8) * 255)
+    results = run([{"mask": str(path)}], frames=4)
+    assert overlap(results[0], 0, 1) == 1.0
+    assert all(overlap(segmented, 0, 1) > 0.8 for segmented in results[1:])
+
+
+def test_a_later_prompt_adds_an_object() -> None:
+    results = run([{"box": box_of(0, 0)}, {"id": 9, "frame": 3, "box": box_of(3, 1)}])
+    assert [[found.id for found in segmented.objects] for segmented in results] == [[1]] * 3 + [[1, 9]] * 3
+    assert all(overlap(segmented, 1, 1) > 0.8 for segmented in results[3:])
+
+
+def test_a_later_prompt_corrects_an_object() -> None:
+    results = run([{"id": 1, "label": "disk", "box": box_of(0, 0)}, {"id": 1, "frame": 3, "box": box_of(3, 1)}])
+    assert all(overlap(segmented, 0, 0) > 0.8 for segmented in results[:3])
+    assert all(overlap(segmented, 0, 1) > 0.8 for segmented in results[3:])
+    assert {found.label for segmented in results for found in segmented.objects} == {"disk"}
+
+
+def test_a_prompt_of_a_frame_that_never_comes_is_an_error() -> None:
+    with pytest.raises(PromptError, match=r"object 2 at frame 6: .* 6 frames, 0 to 5"):
+        run([{"box": box_of(0, 0)}, {"frame": 6, "box": box_of(3, 1)}])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "complaint"),
+    [
+        ({"box": [300, 20, 400, 60]}, "outside the 240x180 frame"),
+        ({"points": [[300, 20]]}, "outside the 240x180 frame"),
+        ({"box": [90, 20, 40, 60]}, "inverted"),
+    ],
+)
+def test_a_prompt_that_cannot_be_meant_ends_the_run(prompt: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(PromptError, match=complaint):
+        run([prompt])
+
+
+def test_features_of_another_model_are_refused() -> None:
+    node = make([{"box": [0, 0, 9, 9]}])
+    frame = Frame(stamp(0), picture(0))
+    view = View((0, 0, 240, 180), (768, 1024), np.zeros((256, 64, 64), np.float32))
+    with pytest.raises(GraphError, match="the same model"):
+        node.process(Embedded(frame, [view], "vit_b"))
+
+
+def test_embed_is_told_where_to_look_before_after_and_instead_of_each_frame() -> None:
+    said: list[Regions] = []
+    embed, node = pair([{"id": 3, "box": box_of(0, 0)}, {"frame": 2, "points": [[150, 130]]}], said)
+    assert [(region.box_xyxy, region.object_id) for region in said[0].regions] == [(tuple(box_of(0, 0)), 3)]
+    node.process(embed.process(Frame(stamp(0), picture(0))))
+    node.gap(Gap(stamp(1), "embed", "failed", "no reason"))
+    assert [regions.seq for regions in said] == [-1, 0, 1]
+    assert [(region.object_id, region.scales) for region in said[2].regions] == [(3, ()), (1, (1.0, 0.5, 0.25))]
+
+
+def test_a_frame_that_fails_still_says_where_to_look_next() -> None:
+    said: list[Regions] = []
+    _, node = pair([{"box": box_of(0, 0)}], said)
+    with pytest.raises(GraphError):
+        node.process(Embedded(Frame(stamp(0), picture(0)), [], "vit_b"))
+    assert [regions.seq for regions in said] == [-1, 0]
+
+
+def test_streams_are_followed_apart() -> None:
+    said: list[Regions] = []
+    embed, node = pair([{"stream": "b", "box": box_of(0, 0)}, {"stream": "a", "box": box_of(0, 1)}], said, ("a", "b"))
+    for seq in range(2):
+        for stream, identity, number in (("a", 2, 1), ("b", 1, 0)):
+            segmented = node.process(embed.process(Frame(stamp(seq, stream), picture(seq))))
+            assert [found.id for found in segmented.objects] == [identity]
+            assert overlap(segmented, 0, number) > 0.8
+
+
+def test_a_prompt_for_an_unknown_stream_is_an_error() -> None:
+    with pytest.raises(PromptError, match="did you mean 'camera[12]'"):
+        make([{"stream": "camera", "box": [0, 0, 9, 9]}], ("camera1", "camera2"))
+
+
+def test_the_state_goes_on_where_it_was_written_down() -> None:
+    prompts = [{"box": box_of(0, 0)}, {"box": box_of(0, 1)}]
+    whole = run(prompts)
+    said: list[Regions] = []
+    embed, node = pair(prompts, said)
+    node.restore("disks", tracking.from_bytes(bytes(whole[2].tracker)), next_index=3)
+    for index in range(3, 6):
+        segmented = node.process(embed.process(Frame(stamp(index, "disks"), picture(index))))
+        np.testing.assert_array_equal(segmented.labels, whole[index].labels)
+        assert segmented.objects == whole[index].objects
+        assert bytes(segmented.tracker) == bytes(whole[index].tracker)
+
+
+def stamp(seq: int, stream: str = "disks") -> Stamp:
+    return Stamp(stream, seq, seq, None, (1, 25), 0, 0, seq + 1)
+
+
+def make(prompts: list[dict[str, Any]], streams: tuple[str, ...] = ("disks",), **context: Any) -> Propagate:
+    options = config.options_of(Propagate.Config, {"prompts": prompts, "device": "cpu"}, "propagate")
+    node = Propagate(options, NodeContext("propagate", streams=streams, **context))
+    node.setup()
+    return node
+
+
+def pair(
+    prompts: list[dict[str, Any]], said: list[Regions], streams: tuple[str, ...] = ("disks",)
+) -> tuple[Embed, Propagate]:
+    """Both nodes, joined by the back-edge; what goes along it is kept in `said`."""
+    embed = Embed(Embed.Config(device="cpu"), NodeContext("embed", streams=streams, has_feedback=True))
+    embed.setup()
+
+    def back(message: Message) -> None:
+        assert isinstance(message, Regions)
+        said.append(message)
+        embed.on_feedback(message)
+
+    return embed, make(prompts, streams, feedback=back, has_feedback=True)
