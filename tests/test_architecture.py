@@ -1,0 +1,156 @@
+"""Which way imports point, and what may be imported at all, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LONGEST_FILE = 400
+
+FOUNDATION = ("streamseg.errors",)
+MESSAGES = (*FOUNDATION, "streamseg.messages")
+NODE = (*MESSAGES, "streamseg.node")
+
+# Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
+ARROWS: dict[str, tuple[str, ...]] = {
+    "streamseg.errors": (),
+    "streamseg.messages": FOUNDATION,
+    "streamseg.node": MESSAGES,
+    "streamseg.registry": NODE,
+    "streamseg.config": MESSAGES,
+    "streamseg.transport": (*MESSAGES, "streamseg.transport"),
+    "streamseg.runtime": (*NODE, "streamseg.registry", "streamseg.config", "streamseg.transport", "streamseg.runtime"),
+    "streamseg.sam": (*FOUNDATION, "streamseg.sam"),
+    "streamseg.vision": (*FOUNDATION, "streamseg.vision"),
+    "streamseg.evaluation": (*FOUNDATION, "streamseg.sam", "streamseg.vision", "streamseg.evaluation", "streamseg"),
+    "streamseg.cli": ("streamseg",),
+    "streamseg.__main__": ("streamseg.cli",),
+    "streamseg": ("streamseg.runtime.session",),
+    "streamseg_nodes": (*NODE, "streamseg.sam", "streamseg.vision", "streamseg_nodes"),
+}
+
+SOURCES = sorted([*(ROOT / "streamseg").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")])
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
+def module_name(path: Path) -> str:
+    base = ROOT / "nodes" if path.is_relative_to(ROOT / "nodes") else ROOT
+    return ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+
+
+def inside(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Full names of all that is imported anywhere in a module, relative imports excepted (there are none)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def breaches(module: str, imported: list[str]) -> list[str]:
+    """Those of the imports that point the wrong way."""
+    room = max((room for room in ARROWS if inside(module, room)), key=len)
+    ours = [name for name in imported if name.partition(".")[0] in ("streamseg", "streamseg_nodes")]
+    return [name for name in ours if not any(inside(name, allowed) for allowed in ARROWS[room])]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_point_the_right_way(path: Path) -> None:
+    assert not breaches(module_name(path), list(imports(TREES[path])))
+
+
+def test_a_wrong_import_is_seen() -> None:
+    assert breaches("streamseg.vision.boxes", ["numpy", "streamseg.errors.UsageError", "streamseg.node.Node"]) == [
+        "streamseg.node.Node"
+    ]
+    assert breaches("streamseg_nodes.decode", ["streamseg.transport.slots"]) == ["streamseg.transport.slots"]
+
+
+def test_imports_are_absolute() -> None:
+    relative = [
+        module_name(path)
+        for path, tree in TREES.items()
+        if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+    ]
+    assert not relative
+
+
+def test_vision_never_imports_torch() -> None:
+    for path, tree in TREES.items():
+        if inside(module_name(path), "streamseg.vision"):
+            heavy = [n for n in imports(tree) if n.partition(".")[0] in ("torch", "torchvision", "segment_anything")]
+            assert not heavy, path
+
+
+def unpickles(tree: ast.AST) -> Iterator[str]:
+    """What in a module could build objects from bytes: pickle in all its disguises."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in ("pickle", "shelve", "marshal", "dill", "cloudpickle"):
+            yield f"line {node.lineno}: from {node.module}"
+        if isinstance(node, ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            # The name of the error is all that may be taken from it.
+            if owner == "pickle" and node.attr != "UnpicklingError":
+                yield f"line {node.lineno}: pickle.{node.attr}"
+            if node.attr in ("send_pyobj", "recv_pyobj"):
+                yield f"line {node.lineno}: {node.attr}"
+        if isinstance(node, ast.Call):
+            given = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+            if given.get("allow_pickle"):
+                yield f"line {node.lineno}: allow_pickle"
+            if ast.unparse(node.func) == "torch.load" and given.get("weights_only") is not True:
+                yield f"line {node.lineno}: torch.load without weights_only=True"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_nothing_is_unpickled(path: Path) -> None:
+    assert not list(unpickles(TREES[path]))
+
+
+def test_unpickling_is_seen() -> None:
+    text = "import pickle\nfrom marshal import loads\npickle.loads(b'')\nnp.load(f, allow_pickle=True)\ntorch.load(f)\n"
+    assert len(list(unpickles(ast.parse(text)))) == 4
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_a_file_is_one_room(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+LIGHT = [
+    "streamseg",
+    "streamseg.cli",
+    "streamseg.runtime.session",
+    "streamseg.runtime.worker",
+    "streamseg_nodes.cleanup",
+    "streamseg_nodes.decode",
+    "streamseg_nodes.embed",
+    "streamseg_nodes.propagate",
+    "streamseg_nodes.publish",
+    "streamseg_nodes.record",
+]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_imports_are_cheap(module: str) -> None:
+    """Embed and propagate too: whoever checks a graph, or receives their messages, imports their classes."""
+    heavy = "('torch', 'torchvision', 'segment_anything', 'onnxruntime', 'matplotlib')"
+    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_streamseg_imports_next_to_nothing() -> None:
+    script = "import sys, streamseg; print([n for n in ('numpy', 'zmq', 'av', 'cv2', 'yaml') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
