@@ -142,14 +142,14 @@ class LiveReader(Reader):
                 self._decoded, first, self._orientation = self._start(opened)
             except MediaError as error:
                 self._container.close()
-                reason = str(error)
+                reason = str(error).partition(";")[0]
                 continue
             self.reconnects += 1
             self._timeline.interrupt()
             _log.info("%s: connected again", shown)
             return first
         raise MediaError(
-            f"expected {shown} to come back, but {self._attempts} attempts in a row failed (last: {reason}); "
+            f"expected {shown} to come back, but {self._attempts} attempts in a row failed (the last: {reason}); "
             "check the source, or allow more reconnect attempts"
         )
 

@@ -51,7 +51,8 @@ def open_source(
         read_timeout_s: for cameras and URLs: silence for so long counts as a lost connection.
         reconnect: connect again when a live source is lost (`streamseg.vision.live.LiveReader`).
         reconnect_attempts: failures in a row after which it is given up; None for never.
-        start_index: number of the first picture to give. The pictures are those of a full read.
+        start_index: number of the first picture to give. The pictures are those of a full read; in a damaged file
+            those of one with the same `threads`, since FFmpeg patches holes from what it has decoded already.
         max_frames: give so many at most; None for all.
         image_fps: frames per second of a folder of images.
         threads: for the decoder and the conversion; 0 lets FFmpeg choose for the decoder and takes 1 for the

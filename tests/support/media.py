@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import socket
 import struct
 import threading
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -163,13 +165,6 @@ class _Collected:
         return taken
 
 
-def _numbers(server: StreamServer) -> Iterator[int]:
-    number = 0
-    while server.frames is None or number < server.frames:
-        yield number
-        number += 1
-
-
 def _transport_stream(server: StreamServer) -> Generator[bytes, None, None]:
     images = moving_images(50, *server.size)
     sink = _Collected()
@@ -180,7 +175,7 @@ def _transport_stream(server: StreamServer) -> Generator[bytes, None, None]:
         stream.width, stream.height = server.size
         stream.bit_rate = 4_000_000
         stream.pix_fmt = "yuv420p"
-        for number in _numbers(server):
+        for number in itertools.islice(itertools.count(), server.frames):
             frame = av.VideoFrame.from_ndarray(images[number % len(images)], format="rgb24")
             container.mux(stream.encode(frame.reformat(format="yuv420p")))
             yield sink.take()
@@ -188,10 +183,33 @@ def _transport_stream(server: StreamServer) -> Generator[bytes, None, None]:
 
 def _motion_jpeg(server: StreamServer) -> Generator[bytes, None, None]:
     images = moving_images(50, *server.size)
-    for number in _numbers(server):
+    for number in itertools.islice(itertools.count(), server.frames):
         picture = cv2.imencode(".jpg", images[number % len(images)][:, :, ::-1])[1].tobytes()
         header = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
         yield header.encode() + picture + b"\r\n"
+
+
+def send_stream(url: str, kind: str) -> None:
+    """Send an endless video at its real pace to who listens at `url`, by RTSP ("rtsp") or as MPEG-TS ("mpegts").
+
+    To be run in a process of its own: PyAV holds the interpreter's lock while it connects.
+    """
+    options = {"rtsp_transport": "tcp"} if kind == "rtsp" else {"flush_packets": "1"}
+    while True:
+        container = av.open(url, "w", format=kind, options=options)
+        stream = container.add_stream("mpeg4", rate=50, options={"g": "5"})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 96, 64, "yuv420p", 4_000_000
+        try:
+            container.start_encoding()
+            break
+        except av.error.ConnectionRefusedError:
+            time.sleep(0.05)
+    for number in itertools.count():
+        image = moving_images(50)[number % 50]
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        time.sleep(1 / 50)
 
 
 class FileServer:

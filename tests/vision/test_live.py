@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import socket
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +49,26 @@ def test_pictures_come_from_a_stream(kind: str) -> None:
     sent = moving_images(50)
     for _, image in pictures:
         assert min(np.abs(image.astype(int) - each).mean() for each in sent) < 8
+
+
+@pytest.mark.parametrize(("kind", "protocol"), [("rtsp", "rtsp"), ("mpegts", "udp")])
+def test_pictures_come_by_other_protocols(kind: str, protocol: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "rtsp" else socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"{protocol}://127.0.0.1:{free.getsockname()[1]}" + ("/live" if kind == "rtsp" else "")
+    script = f"from support.media import send_stream; send_stream({url!r}, {kind!r})"
+    path = os.pathsep.join(str(Path(__file__).parents[up]) for up in (1, 2))
+    sender = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path})
+    # There is no RTSP server at hand; but FFmpeg's reader can take the server's part.
+    options = {"rtsp_flags": "listen", "listen_timeout": "30"} if kind == "rtsp" else QUICK
+    try:
+        with open_source(url, open_timeout_s=30, max_frames=20, options=options) as reader:
+            pictures = list(reader)
+    finally:
+        sender.kill()
+        sender.wait()
+    assert_one_timeline(pictures)
+    assert len(pictures) == 20 and reader.info.live and reader.info.codec == "mpeg4"
 
 
 def test_a_stream_without_times_gets_those_of_its_arrival() -> None:
