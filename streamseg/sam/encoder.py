@@ -17,7 +17,7 @@ from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.geometry import Geometry, fit
 from streamseg.sam.loading import load_part
 from streamseg.sam.models import ModelInfo, find
-from streamseg.sam.tiny import MULTIPLE, PyramidEncoder
+from streamseg.sam.tiny import MULTIPLE, PyramidEncoder, fold_batch_norm
 
 from segment_anything.utils.transforms import ResizeLongestSide  # isort: skip  (needs torchvision put right)
 
@@ -38,6 +38,8 @@ class ImageEncoder:
         self._resize = ResizeLongestSide(info.whole_size)
         # A fully convolutional network needs no padding to the square, only to its own stride.
         self._convolutional = isinstance(network, PyramidEncoder)
+        if self._convolutional:
+            fold_batch_norm(network)
         layout = torch.channels_last if self._convolutional else torch.contiguous_format
         self._network = network.to(memory_format=layout)  # type: ignore[call-overload]
         self._layout = layout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 
 import cv2
@@ -14,8 +15,9 @@ from streamseg.sam import checkpoints
 from streamseg.sam.decoder import Prompt, load_decoder
 from streamseg.sam.encoder import load_encoder
 from streamseg.sam.geometry import features_shape
+from streamseg.sam.loading import load_part
 from streamseg.sam.models import MODELS
-from streamseg.sam.tiny import Tiny
+from streamseg.sam.tiny import Tiny, fold_batch_norm
 
 TINY = MODELS["tiny"]
 
@@ -111,3 +113,14 @@ def test_the_packaged_file_is_the_registered_one():
         names = Tiny().state_dict().keys()
     with safe_open(path, framework="pt") as file:
         assert set(file.keys()) == set(names)
+
+
+def test_folding_batch_norm_keeps_the_features():
+    plain = load_part(TINY, checkpoints.locate(TINY), "enc", "cpu")
+    folded = copy.deepcopy(plain)
+    fold_batch_norm(folded)
+    assert any(isinstance(part, torch.nn.BatchNorm2d) for part in plain.modules())
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
+    pixels = torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(pixels), plain(pixels), atol=1e-4, rtol=0)
