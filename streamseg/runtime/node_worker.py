@@ -40,10 +40,13 @@ class NodeWorker:
         """Work until told to exit."""
         while True:
             wait_ms = 0 if self._stage.runnable else int(BEAT_S * 1000)
-            self._poller.poll(wait_ms)
-            self._take_feedback()
-            self._take_messages()
-            for order in self._link.orders():
+            # Sockets without news are not even asked: the way of a frame through here is short for that.
+            news = dict(self._poller.poll(wait_ms))
+            if self._link.feedback_inbox in news:
+                self._take_feedback()
+            if self._link.inbox in news:
+                self._take_messages()
+            for order in self._link.orders() if self._link.control in news else ():
                 if isinstance(order, Exit):
                     return
                 if isinstance(order, Finalize):

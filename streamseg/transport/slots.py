@@ -53,6 +53,7 @@ class SlotBuffer:
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         self._map = mmap.mmap(fd, slots * slot_bytes, flags=mmap.MAP_SHARED, prot=protection)
         self._base = int(np.frombuffer(self._map, np.uint8).__array_interface__["data"][0])
+        self._generations = np.ndarray((slots,), np.uint64, self._map, 0, (slot_bytes,))
         self._used = [(0, 0)] * slots
 
     def empty(self, ticket: int, generation: int, shape: Sequence[int], dtype: Any) -> np.ndarray:
@@ -67,7 +68,7 @@ class SlotBuffer:
         owner, used = self._used[ticket]
         if owner != generation:
             used = HEADER_BYTES
-            np.frombuffer(self._map, np.uint64, 1, ticket * self.slot_bytes)[0] = generation
+            self._generations[ticket] = generation
         count = math.prod(shape)
         end = used + count * kind.itemsize
         if end > self.slot_bytes:
@@ -76,7 +77,7 @@ class SlotBuffer:
                 f"set slot_mb higher in the graph"
             )
         self._used[ticket] = (generation, -(-end // ALIGN_BYTES) * ALIGN_BYTES)
-        return np.frombuffer(self._map, kind, count, ticket * self.slot_bytes + used).reshape(tuple(shape))
+        return np.ndarray(tuple(shape), kind, self._map, ticket * self.slot_bytes + used)
 
     def find(self, array: np.ndarray) -> int | None:
         """Byte offset of a C-contiguous array that lies wholly in this buffer; None for any other."""
@@ -86,7 +87,7 @@ class SlotBuffer:
 
     def generation(self, ticket: int) -> int:
         """The generation that last wrote into this slot."""
-        return int(np.frombuffer(self._map, np.uint64, 1, ticket * self.slot_bytes)[0])
+        return int(self._generations[ticket])
 
     def view(self, offset: int, shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
         """The array at a byte offset, without a copy; read-only unless the buffer is writable.
@@ -99,6 +100,6 @@ class SlotBuffer:
         in_slot = start >= HEADER_BYTES and start + count * dtype.itemsize <= self.slot_bytes
         if offset < 0 or offset >= self.slots * self.slot_bytes or not in_slot:
             raise WireError(f"an array of {count} x {dtype} at byte {offset} is not within one slot of the buffer")
-        array = np.frombuffer(self._map, dtype, count, offset).reshape(tuple(shape))
+        array = np.ndarray(tuple(shape), dtype, self._map, offset)
         array.flags.writeable = False
         return array
