@@ -96,8 +96,7 @@ class Decoding:
             if damage:
                 self._on_damage(damage)
             for frame in frames:
-                pts = frame.pts if frame.pts is not None else frame.dts
-                yield frame, Timing(pts, frame.time_base or self._stream.time_base or unknown, received_ns)
+                yield frame, Timing(frame.pts, frame.time_base or self._stream.time_base or unknown, received_ns)
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """All packets, then what flushes the decoder: an empty one or None."""

@@ -30,7 +30,7 @@ class Deinterlacer(Generic[Tag]):
         if self._graph is None and not frame.interlaced_frame:
             yield frame, tag
             return
-        layout = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
+        layout = (frame.width, frame.height, frame.format.name)
         if self._graph is not None and layout != self._layout:
             yield from self.flush()
         if self._graph is None:
@@ -62,9 +62,7 @@ def _bwdif(frame: av.VideoFrame) -> av.filter.Graph:
     source = graph.add(
         "buffer",
         f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:"
-        f"time_base={time_base.numerator}/{time_base.denominator}:"
-        # Stated here too: the filter would otherwise drop them, and the colours would come out wrong.
-        f"colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
+        f"time_base={time_base.numerator}/{time_base.denominator}",
     )
     filters = [source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")]
     graph.link_nodes(*filters).configure()

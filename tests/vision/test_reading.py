@@ -190,6 +190,29 @@ def test_interlaced_frames_are_deinterlaced_one_picture_each(tmp_path: Path) -> 
         assert np.abs(image - whole).mean() < np.abs(combed - whole).mean()
 
 
+def test_progressive_frames_among_interlaced_ones_are_left_alone(tmp_path: Path) -> None:
+    still, woven = moving_images(6), moving_images(12)[::2]
+    for image, second in zip(woven, moving_images(12)[1::2], strict=True):
+        image[0::2] = second[0::2]
+    parts = []
+    for number, (images, flags) in enumerate([(still, "0"), (woven, "+ildct+ilme"), (still, "0")]):
+        path = tmp_path / f"{number}.m2v"
+        parts.append(write_video(path, images, codec="mpeg2video", options={"flags": flags, "qscale": "2", "bf": "0"}))
+    mixed = tmp_path / "mixed.m2v"
+    mixed.write_bytes(b"".join(part.read_bytes() for part in parts))
+    plain = decode_plainly(mixed)
+    _, images = read_all(mixed)
+    assert len(images) == len(plain) == 18
+    same = [np.array_equal(image, combed) for image, combed in zip(images, plain, strict=True)]
+    assert same == 6 * [True] + 6 * [False] + 6 * [True]
+
+
+def test_a_source_without_times_has_none(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "raw.h264", moving_images(8))
+    pictures, _ = read_all(path)
+    assert [(picture.index, picture.pts, picture.pts_s) for picture in pictures] == [(n, None, None) for n in range(8)]
+
+
 @pytest.mark.parametrize("start", [0, 1, 29, 30, 31, 89, 90, 500])
 def test_start_index_gives_the_pictures_of_a_full_read(clip: Path, start: int) -> None:
     full, full_images = read_all(clip)

@@ -227,6 +227,37 @@ def test_a_full_disk_is_said_and_what_was_written_plays(tmp_path: Path) -> None:
     assert times == [Fraction(n, 25) for n in range(len(times))]
 
 
+CLOSE_IN_VAIN = """
+    import os, resource, sys
+    from support.media import moving_images
+    from streamseg.errors import OutputError
+    from streamseg.vision.writing import VideoWriter
+
+    path = sys.argv[1]
+    images = moving_images(50, 320, 192)
+    writer = VideoWriter(path, 320, 192, rate_hint=25, threads=1)
+    for number in range(110):
+        writer.write(images[number % 50], number / 25)
+    size = os.path.getsize(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, size + 100))
+    try:
+        writer.close()
+    except OutputError as error:
+        print(error)
+    writer.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes, in place of a full disk")
+def test_a_disk_that_is_full_when_the_video_is_closed(tmp_path: Path) -> None:
+    ended = run_script(CLOSE_IN_VAIN, tmp_path / "a.mp4")
+    assert ended.returncode == 0, ended.stderr
+    assert "free space" in ended.stdout and ended.stderr == ""
+    times, _ = read_back(tmp_path / "a.mp4")
+    assert times == [Fraction(n, 25) for n in range(len(times))]
+    assert len(times) in (50, 100)
+
+
 def test_nothing_is_logged_when_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with VideoWriter(tmp_path / "a.mp4", 96, 64, rate_hint=25) as writer:
