@@ -79,8 +79,8 @@ class Propagate(Node[Embedded, Segmented]):
             questions = tracking.ask(state, prompts, seen, (height, width), self._options)
             answers = self._answer(questions.asks)
             if self._options.passes > 1:
-                answers = self._answer_again(answers, (height, width))
-            followed = tracking.follow(state, questions, answers, (height, width), self._options)
+                answers = self._answer_again(answers, message.frame.image_rgb)
+            followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
             self._states[stamp.stream] = followed.state
             return self._segmented(message, followed)
 
@@ -163,15 +163,15 @@ class Propagate(Node[Embedded, Segmented]):
                 answers[position] = Answer(asks[position], logits, scores)
         return [answers[position] for position in range(len(asks))]
 
-    def _answer_again(self, answers: list[Answer], frame_size: tuple[int, int]) -> list[Answer]:
+    def _answer_again(self, answers: list[Answer], image_rgb: np.ndarray) -> list[Answer]:
         """The second pass, for the answers that are worth one."""
         better = dict(enumerate(answers))
         repeats = {}
         for position, answer in enumerate(answers):
             best = int(np.argmax(answer.scores))
-            box = tracking.measure(answer, best, None, frame_size, self._options).box
-            if box is not None:
-                repeats[position] = tracking.again(answer, best, box)
+            candidate = tracking.measure(answer, best, None, image_rgb, self._options)
+            if candidate is not None:
+                repeats[position] = tracking.again(answer, best, candidate.box)
         better.update(zip(repeats, self._answer(list(repeats.values())), strict=True))
         return [better[position] for position in range(len(answers))]
 

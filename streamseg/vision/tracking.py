@@ -6,7 +6,8 @@ decoder from the state and the views, `follow` makes the new state and the masks
 """
 
 from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask, due, looks, seen_prompts
-from streamseg.vision.tracking_following import Followed, follow, measure
+from streamseg.vision.tracking_following import Followed, follow
+from streamseg.vision.tracking_measuring import measure
 from streamseg.vision.tracking_options import NAIVE, TrackingOptions
 from streamseg.vision.tracking_state import Track, TrackerState, from_bytes, to_bytes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,14 +10,13 @@ import numpy as np
 
 from streamseg.vision.boxes import Box, clip, expand
 from streamseg.vision.prompts import Fitted, Pointer
+from streamseg.vision.tracking_appearance import Appearance, likely_place
 from streamseg.vision.tracking_options import TrackingOptions
-from streamseg.vision.tracking_state import Track, TrackerState
+from streamseg.vision.tracking_state import LOGIT_LIMIT, Track, TrackerState
 from streamseg.vision.views import resample_logits, to_view
 
 CLICK_SCALES = (1.0, 0.5, 0.25)
 """A click does not say how large the object is: look at the whole frame, and at squares of these parts of its side."""
-
-_MASK_LOGIT = 10.0
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,11 @@ def _look(track: Track, options: TrackingOptions) -> Look:
     box = expected_box(track, options)
     if track.state != "LOST" or not options.gates:
         return Look(box, track.id)
+    if track.hint is not None:
+        return Look(track.hint, track.id)
     if track.unseen > options.search_everywhere_after:
         return Look(box, track.id, (1.0,))
-    return Look(expand(box, options.search_growth * track.unseen / 2), track.id)
+    return Look(expand(box, options.search_growth * track.unseen), track.id)
 
 
 def expected_box(track: Track, options: TrackingOptions) -> Box:
@@ -181,6 +183,8 @@ def _ask_prompt(prompt: Fitted, view: Seen) -> Ask:
 
 
 def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
+    if track.state == "LOST" and options.gates:
+        return _ask_lost(track, view, frame_size, options)
     box = expand(expected_box(track, options), options.margin)
     inside = clip(box, frame_size[1], frame_size[0])
     if inside is None:
@@ -190,6 +194,31 @@ def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: T
         moved = _moved(track.memory.region, expected_box(track, options), track.box)
         mask = resample_logits(track.memory.logits, moved, view.square, view.mask_side)
     return [Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside), mask_logits=mask)]
+
+
+def _ask_lost(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
+    """Ask of the place in the view that looks most like the object."""
+    box = track.hint or (None if track.appearance is None else _likely_box(track, track.appearance, view, options))
+    if box is None:
+        return []
+    inside = clip(expand(box, options.margin), frame_size[1], frame_size[0])
+    return [] if inside is None else [Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside))]
+
+
+def _likely_box(track: Track, appearance: Appearance, view: Seen, options: TrackingOptions) -> Box | None:
+    cells = view.features.shape[1]
+    x0, y0, x1, y1 = view.square
+    size = (x1 - x0) / cells, (y1 - y0) / cells
+    width, height = track.box[2] - track.box[0], track.box[3] - track.box[1]
+    picture = (
+        min(cells, math.ceil((view.region[2] - x0) / size[0])),
+        min(cells, math.ceil((view.region[3] - y0) / size[1])),
+    )
+    place = likely_place(view.features, appearance, (width / size[0], height / size[1]), picture)
+    if place is None or place[1] < options.hint_contrast:
+        return None
+    left, top, right, bottom = place[0]
+    return (x0 + left * size[0], y0 + top * size[1], x0 + right * size[0], y0 + bottom * size[1])
 
 
 def again(answer: Answer, best: int, box: Box) -> Ask:
@@ -207,13 +236,13 @@ def again(answer: Answer, best: int, box: Box) -> Ask:
         box_xyxy=_to_box(first.seen, box),
         points_xy=first.points_xy,
         point_labels=first.point_labels,
-        mask_logits=answer.logits[best],
+        mask_logits=np.clip(answer.logits[best], -LOGIT_LIMIT, LOGIT_LIMIT),
     )
 
 
 def mask_as_logits(mask: np.ndarray) -> np.ndarray:
     """(H, W) bool mask as float32 logits."""
-    return np.where(mask, np.float32(_MASK_LOGIT), np.float32(-_MASK_LOGIT))
+    return np.where(mask, np.float32(LOGIT_LIMIT), np.float32(-LOGIT_LIMIT))
 
 
 def _moved(region: Box, to: Box, origin: Box) -> Box:

@@ -34,14 +34,20 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """A mask that covers more than this fraction of the frame is refused unless the object was that large."""
     speck: float = 0.05
     """Parts of the mask smaller than this fraction of the largest are dropped unless they touch the last mask."""
+    scene_cut: float = 0.94
+    """Below this similarity of two frames' colours they are of different scenes: all objects have to be found again."""
     found_score: float = 0.6
-    """A lost object is taken for found above this estimated IoU,"""
+    """A lost object is found again above this estimated IoU,"""
     found_similarity: float = 0.75
-    """and this cosine similarity of its features,"""
+    """and this cosine of its features with those it had,"""
+    found_colour: float = 0.6
+    """and this agreement of its colours,"""
     found_area: float = 3.0
     """and within this factor of its area."""
-    search_growth: float = 0.25
-    """How much the searched region grows, in box sizes a frame, while an object is lost."""
+    hint_contrast: float = 0.15
+    """A place that is more like a lost object than its surroundings by this cosine is looked at closely."""
+    search_growth: float = 0.15
+    """How much the searched region grows on every side, in box sizes a frame, while an object is lost."""
     search_everywhere_after: int = 8
     """Frames after which a lost object is searched in the whole frame."""
 

@@ -9,11 +9,14 @@ import msgspec
 import numpy as np
 
 from streamseg.vision.boxes import Box
+from streamseg.vision.tracking_appearance import Appearance
 
 State = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
 
-_LOGIT_STEP = 0.125
-"""Logits are kept in 8 bits: -15.875 to 15.875 in steps of an eighth, far finer than what the decoder makes of them."""
+LOGIT_LIMIT = 10.0
+"""Logits that are kept and used as a prompt are clipped to this on either side: beyond it nothing changes any more."""
+
+_LOGIT_STEP = LOGIT_LIMIT / 127
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -27,8 +30,8 @@ class Memory(msgspec.Struct, frozen=True):
 
     @staticmethod
     def of(logits: np.ndarray, region: Box) -> Memory:
-        """Keep (side, side) float32 logits over a region."""
-        steps = np.clip(np.rint(logits / _LOGIT_STEP), -127, 127).astype(np.int8)
+        """Keep (side, side) float32 logits over a region, in 8 bits each."""
+        steps = np.rint(np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT) / _LOGIT_STEP).astype(np.int8)
         return Memory(region=region, side=logits.shape[0], packed=zlib.compress(steps.tobytes(), 1))
 
     @property
@@ -54,8 +57,10 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """Of the box's centre, pixels a frame."""
     memory: Memory | None = None
     """Of the last mask that was trusted."""
-    appearance: bytes = b""
-    """(C,) float16: mean feature of the object, slowly following it."""
+    appearance: Appearance | None = None
+    """How it looks, slowly following it."""
+    hint: Box | None = None
+    """While it is lost: where it may be, still to be looked at closely."""
     unseen: int = 0
     """Frames since the object was last seen."""
 
@@ -67,6 +72,8 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """In order of first appearance."""
     prompts_done: int = 0
     """How many of the stream's prompts, in order of frame, have been used."""
+    scene: bytes = b""
+    """The frame's colours, to notice a cut (`streamseg.vision.tracking_appearance.scene_of`)."""
 
 
 def to_bytes(state: TrackerState) -> bytes:

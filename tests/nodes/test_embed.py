@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from streamseg_nodes.embed import Embed
 
 from streamseg.errors import GraphError
 from streamseg.messages import Frame, Region, Regions, Stamp
 from streamseg.node import NodeContext, run_node
-from streamseg_nodes.embed import Embed
 
 
 def frame(seq: int = 0, height: int = 180, width: int = 320) -> Frame:

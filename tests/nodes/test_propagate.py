@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from streamseg_nodes.embed import Embed
+from streamseg_nodes.propagate import Propagate
 from support.disks import box_of, picture, truth
 
 from streamseg import config
@@ -17,8 +19,6 @@ from streamseg.node import NodeContext
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.plan import Plan
 from streamseg.vision import tracking
-from streamseg_nodes.embed import Embed
-from streamseg_nodes.propagate import Propagate
 
 
 def overlap(segmented: Segmented, position: int, number: int) -> float:
@@ -153,7 +153,7 @@ def test_streams_are_followed_apart() -> None:
 
 
 def test_a_prompt_for_an_unknown_stream_is_an_error() -> None:
-    with pytest.raises(PromptError, match="did you mean 'camera[12]'"):
+    with pytest.raises(PromptError, match=r"did you mean 'camera[12]'"):
         make([{"stream": "camera", "box": [0, 0, 9, 9]}], ("camera1", "camera2"))
 
 

@@ -1,0 +1,99 @@
+"""One mask the decoder gave for an object, cleaned and measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from streamseg.vision.boxes import Box, box_of_mask
+from streamseg.vision.tracking_appearance import Appearance, appearance_under
+from streamseg.vision.tracking_asking import Answer, Seen
+from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_state import Track
+from streamseg.vision.views import Window, paste_logits, resample_logits
+
+Pasted = tuple[np.ndarray, Window]
+"""Logits and the window of the frame they belong to."""
+
+NOWHERE: Pasted = (np.zeros((0, 0), np.float32), (0, 0, 0, 0))
+"""An empty mask."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A mask and what speaks for it."""
+
+    logits: np.ndarray
+    """(side, side) float32, far specks taken out."""
+    seen: Seen
+    score: float
+    """The model's own estimate of its IoU, 0 to 1."""
+    stability: float
+    """Area at logit +1 over area at logit -1."""
+    pasted: Pasted
+    box: Box
+    """Tight, frame pixels."""
+    area_px: float
+    appearance: Appearance
+
+
+def measure(
+    answer: Answer, k: int, track: Track | None, image_rgb: np.ndarray, options: TrackingOptions
+) -> Candidate | None:
+    """Mask `k` of an answer; None if it is empty.
+
+    Args:
+        answer: of the decoder.
+        k: which of its masks.
+        track: the object as it was in the frame before, if it was there.
+        image_rgb: (H, W, 3) uint8, the frame.
+        options: of the tracker.
+    """
+    seen = answer.ask.seen
+    logits = answer.logits[k]
+    if options.speck > 0:
+        logits = without_specks(logits, _last_mask(track, seen), options.speck)
+    pasted, window = paste_logits(logits, seen.square, (image_rgb.shape[0], image_rgb.shape[1]))
+    inside = pasted > 0
+    box = box_of_mask(inside) if inside.size else None
+    if box is None:
+        return None
+    wide = np.count_nonzero(logits > -1)
+    return Candidate(
+        logits=logits,
+        seen=seen,
+        score=float(np.clip(answer.scores[k], 0, 1)),
+        stability=np.count_nonzero(logits > 1) / wide if wide else 0.0,
+        pasted=(pasted, window),
+        box=(box[0] + window[0], box[1] + window[1], box[2] + window[0], box[3] + window[1]),
+        area_px=float(np.count_nonzero(inside)),
+        appearance=appearance_under(seen.features, logits, image_rgb, pasted, window),
+    )
+
+
+def without_specks(logits: np.ndarray, last: np.ndarray | None, fraction: float) -> np.ndarray:
+    """Logits with small parts of the mask pushed below 0: those under `fraction` of the largest, off the last mask.
+
+    Args:
+        logits: (h, w) float32.
+        last: (h, w) bool, the mask of the frame before; None if there is none.
+        fraction: of the largest part's area.
+    """
+    count, parts, stats, _ = cv2.connectedComponentsWithStats((logits > 0).view(np.uint8), connectivity=8)
+    if count <= 2:
+        return logits
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    keep = np.concatenate([[True], areas >= fraction * areas.max()])
+    if last is not None:
+        keep[np.unique(parts[last])] = True
+    if keep.all():
+        return logits
+    return np.where(keep[parts], logits, np.minimum(logits, -1.0)).astype(np.float32)
+
+
+def _last_mask(track: Track | None, seen: Seen) -> np.ndarray | None:
+    if track is None or track.memory is None:
+        return None
+    return np.asarray(resample_logits(track.memory.logits, track.memory.region, seen.square, seen.mask_side) > 0)
