@@ -51,7 +51,8 @@ class ImageEncoder:
 
         Each picture is resized so that its long side is ``info.whole_size``; a square of exactly
         ``info.focus_size`` is taken as it is. Pictures that come to the same size share one forward pass. On the CPU
-        in float32; on CUDA in bfloat16 autocast, so features there differ from float32 by about 1 %.
+        in float32; on CUDA in bfloat16 autocast, whose rounding moves features by about 1 % (0.6 % in
+        norm for tiny, measured with the bfloat16 of a CPU).
 
         Args:
             images_rgb: (H, W, 3) uint8 RGB each, of any size.

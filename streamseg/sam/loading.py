@@ -67,8 +67,9 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
         # Only the zip format can be mapped into memory, so that unused halves are never read.
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error).lower():
-            raise CheckpointError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error
+        # Bytes that are no pickle at all, such as a web page saved under the name, fail at their first byte.
+        if "Unsupported operand" in str(error):
+            raise CheckpointError(f"{path} is damaged or no checkpoint at all; download it again") from error
         raise CheckpointError(
             f"checkpoint {path} holds more than weights (code, or objects that run code when they are opened) and was "
             "not opened; get it from a source you trust, or save its state_dict alone"
