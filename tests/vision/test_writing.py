@@ -239,7 +239,7 @@ CLOSE_IN_VAIN = """
     for number in range(110):
         writer.write(images[number % 50], number / 25)
     size = os.path.getsize(path)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, size + 100))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 3000, size + 3000))
     try:
         writer.close()
     except OutputError as error:
