@@ -88,7 +88,7 @@ def load(path: Path) -> Graph:
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise GraphError(f"{path}: not valid YAML: {error}") from error
+        raise GraphError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         return parse(data)
     except GraphError as error:

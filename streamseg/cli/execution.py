@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from streamseg.cli.progress import Progress
 from streamseg.cli.text import say
 from streamseg.errors import RunError, StreamsegError
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
+from streamseg.runtime.plan import Plan, cores, thread_environment
 from streamseg.runtime.supervisor import Supervisor
 from streamseg.transport.control import Stats
 
@@ -75,6 +76,8 @@ def _inline(plan: Plan, progress: Progress, interrupts: Interrupts, log_level: i
         if interrupts.stop:
             run.stop()
 
+    # Before a node imports a numeric library, as for the workers; what the user has set stays.
+    os.environ.update({**thread_environment(cores()), **os.environ})
     run = InlineRun(plan, between_frames=look)
     try:
         run.run()

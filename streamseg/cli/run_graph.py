@@ -82,15 +82,18 @@ def fetch_checkpoints(plan: Plan) -> None:
     """Download what is missing here, where a progress bar can be shown, and only once.
 
     Raises:
-        ModelError: an unknown model, or one that cannot be had.
+        ModelError: an unknown model, or a checkpoint that is not there and cannot be had.
     """
     for name in plan.order:
         options = plan.options[name]
         model, checkpoint = getattr(options, "model", None), getattr(options, "checkpoint", None)
-        if isinstance(model, str) and not checkpoint:
-            info = find(model)
-            if not checkpoints.is_here(info):
-                checkpoints.locate(info)
+        if not isinstance(model, str):
+            continue
+        info = find(model)
+        given = Path(checkpoint).expanduser() if isinstance(checkpoint, str) else None
+        # What is there is verified by the node that opens it: reading it twice would take seconds.
+        if not (checkpoints.is_here(info) if given is None else given.is_file()):
+            checkpoints.locate(info, given)
 
 
 def _nodes_of(graph: Graph, use: str) -> list[str]:

@@ -1,0 +1,171 @@
+"""Bad input: one clear line, the right exit code, no traceback, and nothing left in the output folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from support.command import streamseg
+from support.media import moving_images, write_video
+
+BOX = ("--box", "0,0,18,18")
+
+# What is typed after "streamseg", exit code, class of the error, words of its line.
+CASES: dict[str, tuple[tuple[str, ...], int, str, tuple[str, ...]]] = {
+    "missing file": (("run", "gone.mp4", *BOX), 3, "MediaError", ("gone.mp4",)),
+    "not a video": (("run", "text.mp4", *BOX), 3, "MediaError", ("text.mp4",)),
+    "no video stream": (("run", "sound.mp4", *BOX), 3, "MediaError", ("sound.mp4", "video")),
+    "zero frames": (("run", "empty.mp4", *BOX), 3, "MediaError", ("empty.mp4",)),
+    "empty folder": (("run", "folder", *BOX), 3, "MediaError", ("folder",)),
+    "no prompt": (("run", "clip.mp4"), 2, "PromptError", ("--box", "--point")),
+    "only negatives": (("run", "clip.mp4", "--negative", "3,3"), 2, "PromptError", ("--point",)),
+    "box of three": (("run", "clip.mp4", "--box", "1,2,3"), 2, "PromptError", ("four numbers", "got 3")),
+    "box of words": (("run", "clip.mp4", "--box", "a,b,c,d"), 2, "UsageError", ("--box", "'a,b,c,d'")),
+    "box with NaN": (("run", "clip.mp4", "--box", "1,2,nan,4"), 2, "PromptError", ("finite", "nan")),
+    "inverted box": (("run", "clip.mp4", "--box", "18,0,0,18"), 2, "PromptError", ("x0 < x1",)),
+    "empty box": (("run", "clip.mp4", "--box", "5,5,5,9"), 2, "PromptError", ("no area",)),
+    "box outside": (("run", "clip.mp4", "--box", "-50,-50,-9,-9", "-o", "new"), 2, "PromptError", ("-50", "160x120")),
+    "points and boxes": (
+        ("run", "clip.mp4", *BOX, "--box", "20,20,30,30", "--point", "3,3"),
+        2,
+        "PromptError",
+        ("graph file", "prompts:"),
+    ),
+    "unknown option": (("run", "clip.mp4", *BOX, "--overwite"), 2, "UsageError", ("--overwrite",)),
+    "unknown command": (("rnu",), 2, "UsageError", ("'run'",)),
+    "unknown model": (("run", "clip.mp4", *BOX, "--model", "vit_x"), 4, "ModelError", ("vit_x", "did you mean 'vit_")),
+    "unknown focus": (("run", "clip.mp4", *BOX, "--focus", "onn"), 2, "UsageError", ("'on'",)),
+    "no frames": (("run", "clip.mp4", *BOX, "--max-frames", "0"), 2, "UsageError", ("--max-frames", "'0'")),
+    "missing checkpoint": (("run", "clip.mp4", *BOX, "--checkpoint", "no.pth"), 4, "CheckpointError", ("no.pth",)),
+    "bad checkpoint": (
+        ("run", "clip.mp4", *BOX, "--checkpoint", "text.pth", "--inline"),
+        4,
+        "CheckpointError",
+        ("text.pth",),
+    ),
+    "no such device": (
+        ("run", "clip.mp4", *BOX, "--device", "cuda:77", "--inline"),
+        6,
+        "DeviceError",
+        ("cuda:77", "cpu"),
+    ),
+    "folder not empty": (("run", "clip.mp4", *BOX, "-o", "full"), 5, "OutputError", ("full", "--overwrite")),
+    "output is a file": (("run", "clip.mp4", *BOX, "-o", "text.mp4"), 5, "OutputError", ("text.mp4", "is a file")),
+    "missing graph": (("run", "gone.yaml"), 2, "GraphError", ("gone.yaml",)),
+    "box beside a graph": (("run", "good.yaml", *BOX), 2, "UsageError", ("--box", "graph file")),
+    "unknown node": (("check", "node.yaml"), 2, "GraphError", ("'decode'",)),
+    "unknown node option": (("check", "option.yaml"), 2, "GraphError", ("'source'",)),
+    "unknown key": (("check", "key.yaml"), 2, "GraphError", ("'options'",)),
+    "not YAML": (("check", "text.yaml"), 2, "GraphError", ("text.yaml",)),
+    "loop": (("check", "loop.yaml"), 2, "GraphError", ("loop", "feedback")),
+    "ports do not fit": (("check", "ports.yaml"), 2, "GraphError", ("decode -> record", "Frame", "Segmented")),
+}
+
+GOOD = """
+nodes:
+  decode: {options: {source: clip.mp4}}
+  square: {use: "support.segmenting:Square"}
+  record: {options: {output: results}}
+links: [decode -> square -> record]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files good and bad."""
+    folder = tmp_path_factory.mktemp("bad")
+    write_video(folder / "clip.mp4", moving_images(5, 160, 120))
+    for name in ("text.mp4", "text.pth"):
+        (folder / name).write_text("nothing of the kind\n" * 50)
+    (folder / "text.yaml").write_text("nodes: [unclosed\n")
+    (folder / "folder").mkdir()
+    (folder / "full").mkdir()
+    (folder / "full" / "mine.txt").write_text("mine")
+    _sound_only(folder / "sound.mp4")
+    _no_frames(folder / "empty.mp4")
+    graphs = {
+        "good": GOOD,
+        "node": GOOD.replace("decode: {options", "decode: {use: decoed, options"),
+        "option": GOOD.replace("source:", "sorce:"),
+        "key": GOOD.replace("{options: {output", "{option: {output"),
+        "loop": GOOD.replace("[decode -> square -> record]", "[decode -> square -> record, record -> square]"),
+        "ports": GOOD.replace("decode -> square -> record", "decode -> record, decode -> square"),
+    }
+    for name, text in graphs.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def _sound_only(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _no_frames(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input(folder: Path, name: str) -> None:
+    words, code, kind, expected = CASES[name]
+    done = streamseg(*words, "--json", cwd=folder) if words[0] == "run" else streamseg(*words, cwd=folder)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("streamseg: error: ")]
+    assert len(errors) == 1
+    assert errors[0] == done.stderr.splitlines()[-1]
+    for word in expected:
+        assert word in errors[0]
+    if words[0] == "run":
+        error = json.loads(done.stdout)["error"]
+        assert (error["kind"], error["exit_code"]) == (kind, code)
+        assert errors[0].endswith(error["message"])
+    assert not (folder / "out").exists()
+    assert [path.name for path in (folder / "full").iterdir()] == ["mine.txt"]
+
+
+def test_address_in_use(folder: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        done = streamseg("run", "clip.mp4", *BOX, "--publish", address, "-o", tmp_path / "results", cwd=folder)
+    assert done.returncode == 5, done.stderr
+    assert address in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+# Root may do anything; one that has let go of that right (capabilities 1 and 2) may do what modes of files allow.
+WITHOUT_PRIVILEGES = """
+import ctypes, os, sys
+for capability in (1, 2):
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-m", "streamseg", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="capabilities are Linux's")
+def test_no_permission(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o555)
+    shutil.copy(folder / "clip.mp4", tmp_path / "closed.mp4")
+    (tmp_path / "closed.mp4").chmod(0)
+    cases = [("clip.mp4", tmp_path / "closed" / "results", 5), (tmp_path / "closed.mp4", tmp_path / "new", 3)]
+    for source, output, code in cases:
+        command = [sys.executable, "-c", WITHOUT_PRIVILEGES, "run", str(source), *BOX, "-o", str(output)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr
+        assert "closed" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,110 @@
+"""`streamseg run` to a good end: what is printed, what is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import FRAMES, FinishedRun
+from PIL import Image
+from support.command import light_graph, streamseg, tracks
+from support.media import decode_plainly
+
+
+def test_it_succeeds_and_says_where_the_results_are(finished: FinishedRun) -> None:
+    assert finished.process.returncode == 0, finished.process.stderr
+    assert "out/clip: overlay.mp4, masks, tracks.jsonl, run.json" in finished.process.stderr
+
+
+def test_a_pipe_gets_a_few_lines_and_no_progress(finished: FinishedRun) -> None:
+    assert "\r" not in finished.process.stderr
+    assert len(finished.process.stderr.splitlines()) == 3
+
+
+def test_every_frame_is_there(finished: FinishedRun) -> None:
+    assert len(decode_plainly(finished.folder / "overlay.mp4")) == FRAMES
+    masks = sorted(path.name for path in (finished.folder / "masks").iterdir())
+    assert masks == [f"{number:05d}.png" for number in range(FRAMES)]
+    assert [(line["frame"], line["id"]) for line in tracks(finished.folder)] == [
+        (frame, object_id) for frame in range(FRAMES) for object_id in (1, 2)
+    ]
+
+
+def test_the_first_masks_lie_in_their_boxes(finished: FinishedRun) -> None:
+    labels = np.asarray(Image.open(finished.folder / "masks" / "00000.png"))
+    assert labels.shape == (120, 160)
+    first, second = labels == 1, labels == 2
+    assert first[:24, :24].sum() > 0.8 * first.sum() > 0
+    assert second[20:80, 50:110].sum() > 0.8 * second.sum()
+
+
+def test_run_json_is_what_was_printed(finished: FinishedRun) -> None:
+    report = json.loads(finished.process.stdout)
+    assert json.loads((finished.folder / "run.json").read_text()) == report
+    assert report["frames_in"] == report["frames_out"] == FRAMES
+    assert (report["dropped"], report["failed"], report["damaged"]) == (0, 0, 0)
+    assert report["fps"] > 0
+    assert report["error"] is None
+    assert not report["stopped_early"]
+    for stage in ("decode", "embed", "propagate", "cleanup", "record", "end_to_end"):
+        assert set(report["latency_ms"][stage]) == {"p50", "p95", "p99"}
+    assert report["model"]["name"] == "tiny"
+    assert len(report["model"]["sha256"]) == 64
+    assert {"python", "streamseg", "torch"} <= set(report["versions"])
+    assert report["graph"]["feedback"] == ["propagate -> embed"]
+
+
+def test_one_process_gives_the_same_masks(finished: FinishedRun, tmp_path: Path) -> None:
+    boxes = json.loads(finished.process.stdout)["graph"]["nodes"]["propagate"]["options"]["prompts"]
+    words = [f"--box={','.join(map(str, prompt['box']))}" for prompt in boxes]
+    done = streamseg("run", finished.video, *words, "--inline", "--no-overlay", "-o", tmp_path / "inline")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "inline" / "overlay.mp4").exists()
+    for path in sorted((finished.folder / "masks").iterdir()):
+        assert (tmp_path / "inline" / "masks" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_default_folder_never_hits_earlier_results(video: Path, tmp_path: Path) -> None:
+    graph = light_graph(tmp_path, video)
+    graph.write_text(graph.read_text().replace(f"output: {tmp_path}/results", "overwrite: false"))
+    for name in ("graph", "graph-2"):
+        done = streamseg("run", graph.name, "--max-frames", 2, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert len(list((tmp_path / "out" / name / "masks").iterdir())) == 2
+
+
+def test_earlier_results_stay_unless_told_otherwise(video: Path, tmp_path: Path) -> None:
+    graph = light_graph(tmp_path, video)
+    assert streamseg("run", graph).returncode == 0
+    before = (tmp_path / "results" / "run.json").read_bytes()
+    refused = streamseg("run", graph)
+    assert refused.returncode == 5
+    assert "--overwrite" in refused.stderr
+    assert (tmp_path / "results" / "run.json").read_bytes() == before
+    replaced = streamseg("run", graph, "--overwrite", "--max-frames", 3)
+    assert replaced.returncode == 0, replaced.stderr
+    assert len(list((tmp_path / "results" / "masks").iterdir())) == 3
+    assert json.loads((tmp_path / "results" / "run.json").read_text())["frames_out"] == 3
+
+
+@pytest.mark.parametrize("extra", [(), ("--inline",)], ids=["processes", "inline"])
+def test_a_run_of_failures_only_is_a_failure(video: Path, tmp_path: Path, extra: tuple[str, ...]) -> None:
+    done = streamseg("run", light_graph(tmp_path, video, fail=True), "--json", *extra)
+    assert done.returncode == 7
+    report = json.loads(done.stdout)
+    assert (report["frames_out"], report["failed"]) == (0, FRAMES)
+    assert report["error"]["kind"] == "RunError"
+    assert f"all {FRAMES} frames failed" in done.stderr
+    assert "no luck today" in done.stderr
+    assert json.loads((tmp_path / "results" / "run.json").read_text()) == report
+
+
+def test_secrets_of_a_url_are_shown_nowhere(tmp_path: Path) -> None:
+    url = "http://ann:hunter2@127.0.0.1:9/live?token=opensesame"
+    done = streamseg("run", url, "--box", "1,1,9,9", "-o", tmp_path / "results", "--json", "-vv")
+    assert done.returncode == 3
+    assert "127.0.0.1" in done.stderr
+    for secret in ("hunter2", "opensesame"):
+        assert secret not in done.stdout + done.stderr
