@@ -8,6 +8,8 @@ several streams each has a folder of its own in there, under its name.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,23 +74,21 @@ class Record(Node[Segmented, None]):
             OutputError: the disk is full or gone; says what is saved.
         """
         recording = self._recording(message.stamp.stream)
-        try:
+        with _saying_what_is_saved(recording):
             recording.add(message)
-        except OutputError as error:
-            raise OutputError(f"{error} ({recording.saved})") from error
 
     def gap(self, gap: Gap) -> None:
         """Write what stands for a missing frame."""
         recording = self._recording(gap.stamp.stream)
-        try:
+        with _saying_what_is_saved(recording):
             recording.add_gap(gap)
-        except OutputError as error:
-            raise OutputError(f"{error} ({recording.saved})") from error
 
     def finish(self, stream: str) -> None:
         """Finish the files of a stream."""
-        if stream in self._recordings:
-            self._recordings[stream].close()
+        recording = self._recordings.get(stream)
+        if recording is not None:
+            with _saying_what_is_saved(recording):
+                recording.close()
 
     def close(self) -> None:
         """Finish what no end of a stream has finished."""
@@ -123,3 +123,11 @@ class Record(Node[Segmented, None]):
                 f"name both in the context's streams"
             )
         return self._folder
+
+
+@contextlib.contextmanager
+def _saying_what_is_saved(recording: Recording) -> Iterator[None]:
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(f"{error} ({recording.saved})") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections import deque
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,8 @@ from streamseg_nodes.output_folder import MASKS, OVERLAY, TRACKS, mask_name
 _log = logging.getLogger("streamseg.nodes.record")
 
 _USUAL_FPS = 25.0
+_MOST_EARLY = 10_000
+"""Gaps that wait for the first good frame; should there be more, the oldest are let go: memory stays bounded."""
 
 
 class Recording:
@@ -48,7 +52,7 @@ class Recording:
         self._tracks = TracksFile(folder / TRACKS) if tracks else None
         self._overlay = OverlayFile(folder / OVERLAY, alpha) if overlay else None
         self._size: tuple[int, int] | None = None
-        self._early: list[Gap] = []
+        self._early: deque[Gap] = deque(maxlen=_MOST_EARLY)
 
     @property
     def saved(self) -> str:
@@ -133,7 +137,9 @@ class TracksFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            self._file.truncate(self._whole_bytes)
+            # Where even this fails the disk is gone, and there is no file to keep whole.
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._whole_bytes)
             raise self._cannot(error) from error
         self._whole_bytes = end
 

@@ -23,7 +23,7 @@ from streamseg.node import NodeContext, run_node
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.plan import Plan
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.vision.cleanup import clean
+from streamseg.vision.cleanup import CleanupRules, clean
 from streamseg.vision.labels import areas_and_boxes
 from streamseg.vision.palette import voc_palette
 from streamseg.vision.tracks import Track, read_tracks
@@ -88,8 +88,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected_labels(clip: Path) -> list[np.ndarray]:
-    from streamseg.vision.cleanup import CleanupRules
-
     rules = CleanupRules(min_area_px=30, fill_holes_px=30)
     return [clean(bright_labels(image), 2, rules) for image in decode_plainly(clip)]
 
@@ -212,6 +210,29 @@ def test_several_streams_have_a_folder_each(tmp_path: Path) -> None:
     for stream in ("left", "right"):
         assert len(list((tmp_path / "out" / stream / "masks").iterdir())) == 3
         assert len(overlay_frames(tmp_path / "out" / stream / "overlay.mp4")) == 3
+
+
+def test_a_graph_of_two_sources_records_both(clip: Path, tmp_path: Path) -> None:
+    spec = {"use": "decode", "options": {"source": str(clip), "max_frames": 12}}
+    graph = {
+        "nodes": {
+            "left": spec,
+            "right": {**spec, "options": {**spec["options"], "start": 20}},
+            "bright": {"use": "support.bright_nodes:Bright"},
+            "record": {"options": {"output": str(tmp_path / "out")}},
+        },
+        "links": ["left -> bright", "right -> bright", "bright -> record"],
+    }
+    with Supervisor(Plan(config.parse(graph))) as supervisor:
+        supervisor.run()
+    images = decode_plainly(clip)
+    for stream, first in (("left", 0), ("right", 20)):
+        folder = tmp_path / "out" / stream
+        assert [track.frame for track in read_tracks(folder / "tracks.jsonl")][::2] == list(range(first, first + 12))
+        for index in range(first, first + 12):
+            found = mask(folder / "masks" / f"{index:05d}.png")
+            assert np.array_equal(found, np.array([0, 3, 300])[bright_labels(images[index])])
+        assert len(overlay_frames(folder / "overlay.mp4")) == 12
 
 
 @pytest.mark.parametrize("stream", ["..", "../up", "/tmp/x", "a/b", "", ".hidden"])
