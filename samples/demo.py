@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,14 @@ from streamseg.vision.contact_sheet import contact_sheet
 
 HERE = Path(__file__).parent
 CLIP = HERE / "clip" / "clip.mp4"
-# The two objects of the clip in its first frame.
-CLIP_BOXES = ("100,100,200,200",)
+TRUTH = HERE / "clip" / "truth.json"
 PICTURES = 12
+
+
+def clip_boxes() -> list[str]:
+    """The objects of the clip in its first frame."""
+    objects = json.loads(TRUTH.read_text())["objects"]
+    return [",".join(f"{edge:g}" for edge in each["first_box_xyxy"]) for each in objects]
 
 
 def overlay_pictures(video: Path, count: int) -> list[np.ndarray]:
@@ -38,7 +44,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.video is not None and not args.box:
         parser.error("say what to follow in your video: make demo VIDEO=clip.mp4 BOX=X0,Y0,X1,Y1")
-    boxes = [f"--box={box}" for box in args.box or CLIP_BOXES]
+    boxes = [f"--box={box}" for box in args.box or clip_boxes()]
     command = [sys.executable, "-m", "streamseg", "run", str(args.video or CLIP), *boxes]
     code = subprocess.call([*command, "-o", str(args.output), "--overwrite"])
     if code:
