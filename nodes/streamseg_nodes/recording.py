@@ -20,6 +20,8 @@ from streamseg_nodes.output_folder import MASKS, OVERLAY, TRACKS, mask_name
 _log = logging.getLogger("streamseg.nodes.record")
 
 _USUAL_FPS = 25.0
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_PAD_PX = 4
 _MOST_EARLY = 10_000
 """Gaps that wait for the first good frame; should there be more, the oldest are let go: memory stays bounded."""
 
@@ -190,9 +192,10 @@ class OverlayFile:
     def add_note(self, stamp: Stamp, text: str) -> None:
         """The last picture once more, with a note that it is not this frame's."""
         noted = self._last_rgb.copy()
-        base = (8, max(16, noted.shape[0] // 20))
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(noted, text, base, cv2.FONT_HERSHEY_SIMPLEX, base[1] / 32, colour, thickness, cv2.LINE_AA)
+        scale = max(0.4, noted.shape[0] / 900)
+        (width, height), below_px = cv2.getTextSize(text, _FONT, scale, 1)
+        cv2.rectangle(noted, (0, 0), (width + 2 * _PAD_PX, height + below_px + 2 * _PAD_PX), (0, 0, 0), cv2.FILLED)
+        cv2.putText(noted, text, (_PAD_PX, height + _PAD_PX), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
         self._write(noted, stamp)
 
     def close(self) -> None:
