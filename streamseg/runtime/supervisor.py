@@ -115,6 +115,11 @@ class Supervisor:
         """Readable when `pump` has something to do."""
         return self._control
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """Number of every worker process, by its identity."""
+        return {identity: child.pid for identity, child in self._children.items()}
+
     def run(self) -> None:
         """Work until the run is over.
 
