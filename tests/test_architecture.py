@@ -16,6 +16,8 @@ LONGEST_FILE = 400
 FOUNDATION = ("streamseg.errors",)
 MESSAGES = (*FOUNDATION, "streamseg.messages")
 NODE = (*MESSAGES, "streamseg.node")
+GRAPHS = (*NODE, "streamseg.registry", "streamseg.config", "streamseg.runtime")
+ARRAYS = ("streamseg.sam", "streamseg.vision")
 
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -28,7 +30,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.runtime": (*NODE, "streamseg.registry", "streamseg.config", "streamseg.transport", "streamseg.runtime"),
     "streamseg.sam": (*FOUNDATION, "streamseg.sam"),
     "streamseg.vision": (*FOUNDATION, "streamseg.vision"),
-    "streamseg.evaluation": (*FOUNDATION, "streamseg.sam", "streamseg.vision", "streamseg.evaluation", "streamseg"),
+    # These two stand beside the command, on top of everything: nothing below may need them.
+    "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
+    "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg",),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": ("streamseg.runtime.session",),

@@ -9,6 +9,7 @@ from typing import Any
 from streamseg import config
 from streamseg.cli.text import table
 from streamseg.runtime.plan import Plan
+from streamseg.sam.models import find
 
 
 def add_to(commands: Any) -> None:
@@ -23,9 +24,13 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         GraphError: it is not sound.
+        ModelError: it names a model that there is not.
     """
     graph = config.load(Path(args.graph))
     plan = Plan(graph)
+    for options in plan.options.values():
+        if isinstance(model := getattr(options, "model", None), str):
+            find(model)
     rows = [("NODE", "USE", "TAKES", "GIVES", "PROCESSES", "THREADS")]
     for name in plan.order:
         spec, port = graph.nodes[name], plan.ports[name]

@@ -7,7 +7,7 @@ import logging
 import shutil
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 
 from streamseg.cli.text import duration_text, redacted
@@ -16,6 +16,7 @@ from streamseg.transport.control import Stats
 
 _EVERY_S = 0.25
 _WINDOW_S = 5.0
+_MOST_OF_A_KIND = 10
 
 
 class Progress(logging.Handler):
@@ -27,6 +28,7 @@ class Progress(logging.Handler):
         self._on_terminal = sys.stderr.isatty()
         self._line = ""
         self._next_s = 0.0
+        self._seen: Counter[tuple[str, object]] = Counter()
         self._history: deque[tuple[float, Mapping[str, Stats]]] = deque()
 
     def show(self, stats: Mapping[str, Stats], total: int | None) -> None:
@@ -55,10 +57,22 @@ class Progress(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a log record above the line."""
+        if not self._is_shown(record):
+            return
         who = record.name.removeprefix("streamseg.").removeprefix("worker.")
         text = redacted(self.format(record))
         above = f"{record.levelname.lower()}: {who}: {text}\n"
         self._write(f"\r\x1b[K{above}{self._line}" if self._line else above)
+
+    def _is_shown(self, record: logging.LogRecord) -> bool:
+        """A warning about every frame of a film would bury everything else."""
+        key = (record.name, record.msg)
+        self._seen[key] += 1
+        if self.level < logging.WARNING or self._seen[key] < _MOST_OF_A_KIND:
+            return True
+        if self._seen[key] == _MOST_OF_A_KIND:
+            record.msg = f"{record.msg} (more of this kind are not shown; -v shows them)"
+        return self._seen[key] == _MOST_OF_A_KIND
 
     @staticmethod
     def _write(text: str) -> None:

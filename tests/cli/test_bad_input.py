@@ -32,7 +32,12 @@ CASES: dict[str, tuple[tuple[str, ...], int, str, tuple[str, ...]]] = {
     "box with NaN": (("run", "clip.mp4", "--box", "1,2,nan,4"), 2, "PromptError", ("finite", "nan")),
     "inverted box": (("run", "clip.mp4", "--box", "18,0,0,18"), 2, "PromptError", ("x0 < x1",)),
     "empty box": (("run", "clip.mp4", "--box", "5,5,5,9"), 2, "PromptError", ("no area",)),
-    "box outside": (("run", "clip.mp4", "--box", "-50,-50,-9,-9", "-o", "new"), 2, "PromptError", ("-50", "160x120")),
+    "box outside": (
+        ("run", "clip.mp4", "--box", "-50,-50,-9,-9", "-o", "new", "--inline"),
+        2,
+        "PromptError",
+        ("-50", "160x120"),
+    ),
     "points and boxes": (
         ("run", "clip.mp4", *BOX, "--box", "20,20,30,30", "--point", "3,3"),
         2,

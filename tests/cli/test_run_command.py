@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import FRAMES, FinishedRun
 from PIL import Image
-from support.command import light_graph, streamseg, tracks
-from support.media import decode_plainly
+from support.command import COMMAND, light_graph, streamseg, tracks
+from support.media import decode_plainly, moving_images, write_video
 
 
 def test_it_succeeds_and_says_where_the_results_are(finished: FinishedRun) -> None:
@@ -97,7 +101,8 @@ def test_a_run_of_failures_only_is_a_failure(video: Path, tmp_path: Path, extra:
     assert (report["frames_out"], report["failed"]) == (0, FRAMES)
     assert report["error"]["kind"] == "RunError"
     assert f"all {FRAMES} frames failed" in done.stderr
-    assert "no luck today" in done.stderr
+    assert done.stderr.count("no luck today") == 10
+    assert "more of this kind are not shown" in done.stderr
     assert json.loads((tmp_path / "results" / "run.json").read_text()) == report
 
 
@@ -108,3 +113,34 @@ def test_secrets_of_a_url_are_shown_nowhere(tmp_path: Path) -> None:
     assert "127.0.0.1" in done.stderr
     for secret in ("hunter2", "opensesame"):
         assert secret not in done.stdout + done.stderr
+
+
+def test_a_terminal_gets_one_line_that_is_rewritten(video: Path, tmp_path: Path) -> None:
+    terminal, its_end = pty.openpty()
+    words = [*COMMAND, "run", str(light_graph(tmp_path, video, sleep_s=0.1))]
+    process = subprocess.Popen(words, stderr=its_end)
+    os.close(its_end)
+    shown = b""
+    # Linux says EIO when the other end is closed.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    assert process.wait() == 0
+    assert shown.count(b"\r\x1b[K") > 3
+    assert f"/{FRAMES} frames".encode() in shown
+    assert b"| decode" in shown
+
+
+def test_damage_is_counted_and_told(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", moving_images(60, 160, 120), options={"g": "10"})
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 600] = bytes(600)
+    path.write_bytes(data)
+    done = streamseg("run", light_graph(tmp_path, path), "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["damaged"] > 0
+    assert 0 < report["frames_out"] == report["frames_in"] < 60
+    assert f"{report['damaged']} damaged in the source" in done.stderr

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_file(tmp_path: Path) -> None:
-    done = streamseg("run", "samples/file/graph.yaml", "-o", tmp_path / "results", "--max-frames", 3, cwd=ROOT)
+    done = streamseg(
+        "run", "samples/file/graph.yaml", "-o", tmp_path / "results", "--max-frames", 3, "--inline", cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     assert len(decode_plainly(tmp_path / "results" / "overlay.mp4")) == 3
     lines = tracks(tmp_path / "results")
