@@ -27,7 +27,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.registry": NODE,
     "streamseg.config": MESSAGES,
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
-    "streamseg.runtime": (*NODE, "streamseg.registry", "streamseg.config", "streamseg.transport", "streamseg.runtime"),
+    "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     "streamseg.sam": (*FOUNDATION, "streamseg.sam"),
     "streamseg.vision": (*FOUNDATION, "streamseg.vision"),
     # These two stand beside the command, on top of everything: nothing below may need them.

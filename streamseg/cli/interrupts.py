@@ -14,8 +14,8 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 class Interrupts:
     """Signals that came while the block ran.
 
-    The first asks for an orderly end. A second one, or one that is not Ctrl-C not having come to an end in ten
-    seconds, asks for an end at once: a service manager would otherwise lose patience first.
+    The first asks for an orderly end, a second one for an end at once. After SIGTERM ten seconds do the same as a
+    second signal: whoever sent it, say a service manager, will not wait much longer.
     """
 
     def __init__(self) -> None:

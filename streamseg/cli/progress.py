@@ -46,14 +46,21 @@ class Progress(logging.Handler):
         while now_s - self._history[0][0] > _WINDOW_S:
             self._history.popleft()
         width = shutil.get_terminal_size().columns - 1
-        self._line = progress_line(self._plan, self._history, total)[:width]
-        self._write(f"\r\x1b[K{self._line}")
+        self._replace(progress_line(self._plan, self._history, total)[:width])
 
     def clear(self) -> None:
         """Take the line away."""
         if self._line:
-            self._write("\r\x1b[K")
-            self._line = ""
+            self._replace("")
+
+    def _replace(self, line: str) -> None:
+        # Threads that relay the logs of workers hold this lock while they write above the line.
+        self.acquire()
+        try:
+            self._line = line
+            self._write(f"\r\x1b[K{line}")
+        finally:
+            self.release()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a log record above the line."""

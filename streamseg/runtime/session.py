@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import weakref
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +19,17 @@ from streamseg.runtime.standard_graph import Focus, Prompt, Settings, Tracker, m
 from streamseg.runtime.supervisor import Supervisor
 
 _RESULTS_FROM = "cleanup"
+
+_unfinished: weakref.WeakSet[Generator[FrameResult, None, None]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_unfinished() -> None:
+    """End runs whose loop was left without closing them, while Python still has the threads that this needs."""
+    for results in list(_unfinished):
+        # One that another thread is working on cannot be closed from here; its workers end when this process does.
+        with contextlib.suppress(ValueError):
+            results.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +123,9 @@ def segment_video(
         live=live,
         max_frames=max_frames,
     )
-    return _results(Plan(standard_graph(settings), results_from=_RESULTS_FROM))
+    results = _results(Plan(standard_graph(settings), results_from=_RESULTS_FROM))
+    _unfinished.add(results)
+    return results
 
 
 def _results(plan: Plan) -> Generator[FrameResult, None, None]:

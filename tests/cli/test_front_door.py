@@ -31,6 +31,8 @@ for result in streamseg.segment_video(sys.argv[1], points=[(9, 9)], negatives=[(
     if len(seen) == 2:
         break
 print(seen, children())
+kept = streamseg.segment_video(sys.argv[1], boxes=[(0, 0, 18, 18)])
+print(next(kept).index)
 """
 
 
@@ -62,8 +64,9 @@ def test_a_script_without_main_guard_may_leave_the_loop(video: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-", str(video)], input=SCRIPT, capture_output=True, text=True, env=environment, timeout=100
     )
-    assert done.stdout == "[0, 1] []\n", done.stderr
+    assert done.stdout == "[0, 1] []\n0\n", done.stderr
     assert done.stderr == ""
+    assert done.returncode == 0
 
 
 def test_mistakes_are_told_before_the_loop(video: Path) -> None:
