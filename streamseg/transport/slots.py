@@ -52,7 +52,7 @@ class SlotBuffer:
         self.slot_bytes = slot_bytes
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         self._map = mmap.mmap(fd, slots * slot_bytes, flags=mmap.MAP_SHARED, prot=protection)
-        self._base = int(np.frombuffer(self._map, np.uint8).__array_interface__["data"][0])
+        self._base = np.frombuffer(self._map, np.uint8).ctypes.data
         self._generations = np.ndarray((slots,), np.uint64, self._map, 0, (slot_bytes,))
         self._used = [(0, 0)] * slots
 
@@ -81,7 +81,8 @@ class SlotBuffer:
 
     def find(self, array: np.ndarray) -> int | None:
         """Byte offset of a C-contiguous array that lies wholly in this buffer; None for any other."""
-        offset = int(array.__array_interface__["data"][0]) - self._base
+        # Not `__array_interface__`: each call leaves names in the table of interned strings, which then grows.
+        offset = array.ctypes.data - self._base
         inside = offset >= 0 and offset + array.nbytes <= self.slots * self.slot_bytes
         return offset if inside and array.flags.c_contiguous else None
 
