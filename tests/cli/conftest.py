@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from support.command import streamseg
+from support.command import BOXES, FRAMES, FinishedRun, streamseg
 from support.media import moving_images, write_video
-
-FRAMES = 12
-BOXES = ("0,0,18,18", "60,30,100,70")
-
-
-class FinishedRun(NamedTuple):
-    """What the command was given, and what came out."""
-
-    video: Path
-    folder: Path
-    process: subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="session")

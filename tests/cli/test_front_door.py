@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BOXES, FRAMES, FinishedRun
 from PIL import Image
-from support.command import tracks
+from support.command import BOXES, FRAMES, FinishedRun, tracks
 
 import streamseg
 from streamseg.errors import GraphError, MediaError, PromptError, UsageError

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FRAMES, FinishedRun
 from PIL import Image
-from support.command import COMMAND, light_graph, streamseg, tracks
+from support.command import COMMAND, FRAMES, FinishedRun, light_graph, streamseg, tracks
 from support.media import decode_plainly, moving_images, write_video
 
 

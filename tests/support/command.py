@@ -13,11 +13,22 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 COMMAND = [sys.executable, "-m", "streamseg"]
+
+FRAMES = 12
+BOXES = ("0,0,18,18", "60,30,100,70")
+
+
+class FinishedRun(NamedTuple):
+    """What the command was given (a video of `FRAMES` frames, `BOXES`), and what came out."""
+
+    video: Path
+    folder: Path
+    process: subprocess.CompletedProcess[str]
 
 
 def streamseg(*words: object, cwd: Path | None = None, **settings: Any) -> subprocess.CompletedProcess[str]:
