@@ -1,0 +1,252 @@
+"""Episodes: a scene followed through the model's own answers, so that it learns to mend its own mistakes.
+
+At the first moment the prompt is a box, a click, or what a bad follower might have left; at every later one it is the
+box and the mask that the model itself gave for the moment before. An episode is a function of the seed and its number;
+what it has come to is an `EpisodeState`, which is all that a checkpoint keeps of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from streamseg.training.mistakes import as_logits, worse_box, worse_mask
+from streamseg.training.randomness import For, generator
+from streamseg.training.scenes import Scene
+from streamseg.training.tasks import MASK_PX, VIEW_PX, Question, Task, asking, box_to_view, click, point_to_view
+from streamseg.training.world import World
+from streamseg.vision.boxes import Box, box_of_mask, center_size, clip, expand, from_center_size
+from streamseg.vision.tracking_measuring import without_specks
+from streamseg.vision.tracking_state import LOGIT_LIMIT
+from streamseg.vision.views import resample_logits, to_frame
+
+Start = Literal["box", "click", "state"]
+
+_LENGTHS, _LENGTH_SHARES = (2, 3, 4), (0.2, 0.4, 0.4)
+_LEAST_TO_START_PX, _LEAST_TO_GO_ON_PX = 30, 20
+"""Area of the object in the world at half its size."""
+_LOST_IOU = 0.15
+"""A follower that is so wrong has nothing to go on from."""
+_SPECK = 0.1
+"""Parts of an answer below this fraction of its largest one have no say in its box."""
+_LEAST_VIEW_PX = 16.0
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """Where the model last saw the object; world pixels."""
+
+    box: Box
+    point_xy: tuple[float, float]
+    """The point deepest inside its mask."""
+    logits: np.ndarray
+    """(MASK_PX, MASK_PX) float32 over `region`."""
+    region: Box
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeState:
+    """How far an episode is."""
+
+    number: int
+    moment: int = 0
+    gone_from: int | None = None
+    """The moment from which the object is not there any more."""
+    belief: Belief | None = None
+
+
+class Episode:
+    """One scene from its first moment to its last. `look`, then `learn`, until `done`.
+
+    Args:
+        world: draws the scene.
+        seed: of the run.
+        number: of the episode.
+        gone_share: of episodes whose object vanishes.
+    """
+
+    def __init__(self, world: World, seed: int, number: int, gone_share: float) -> None:
+        rng = generator(seed, For.EPISODE, number)
+        self._world, self._seed = world, seed
+        self._length = int(rng.choice(_LENGTHS, p=_LENGTH_SHARES))
+        gone_from = int(rng.integers(self._length)) if rng.random() < gone_share else None
+        chance = rng.random()
+        self._start: Start = "box" if chance < 0.38 else "click" if chance < 0.62 else "state"
+        if gone_from == 0:
+            # Who points at something points at something that is there.
+            self._start = "state"
+        self._scene: Scene = world.scene(rng, self._length)
+        self.state = EpisodeState(number, gone_from=gone_from)
+        self.usable = int(np.count_nonzero(self._scene.small_outline(0))) >= _LEAST_TO_START_PX
+        """Whether there is enough of the object to be seen at the start."""
+        self.done = not self.usable
+
+    @property
+    def _gone(self) -> bool:
+        return self.state.gone_from is not None and self.state.moment >= self.state.gone_from
+
+    def look(self) -> Task:
+        """What is asked at this moment; it changes nothing, and is the same however often it is called."""
+        rng = generator(self._seed, For.MOMENT, self.state.number, self.state.moment)
+        small = self._scene.small_outline(self.state.moment)
+        if self.state.belief is not None:
+            region, question = self._ask_again(self.state.belief, rng)
+        elif self._start == "click":
+            region, question = self._ask_by_click(small, rng)
+        else:
+            region, question = self._ask_by_box(small, rng)
+        if self._gone:
+            return Task(self._nothing(region, rng), region, question, np.zeros((MASK_PX, MASK_PX), bool), 0.0)
+        picture = self._scene.picture(self.state.moment, region, (VIEW_PX, VIEW_PX), rng)
+        truth = self._truth(region) > 127
+        scale = 2 * MASK_PX / (region[2] - region[0])
+        area_px = max(np.count_nonzero(small) * scale**2, float(np.count_nonzero(truth)))
+        return Task(picture, region, question, truth, area_px)
+
+    def learn(self, task: Task, logits: np.ndarray, iou: float) -> None:
+        """Take the model's answer as the belief for the next moment, or end.
+
+        Args:
+            task: what was asked.
+            logits: (MASK_PX, MASK_PX) float32, the answer.
+            iou: of the answer with the truth.
+        """
+        state = self.state
+        belief = state.belief if self._gone else _believe(task, logits) if iou >= _LOST_IOU else None
+        moment, gone_from = state.moment + 1, state.gone_from
+        if moment >= self._length or belief is None:
+            self.done = True
+            return
+        gone = gone_from is not None and moment >= gone_from
+        if not gone and np.count_nonzero(self._scene.small_outline(moment)) < _LEAST_TO_GO_ON_PX:
+            # It has left the picture, or is hidden.
+            gone_from = moment
+            self.done = not self._scene.removable
+        self.state = EpisodeState(state.number, moment, gone_from, belief)
+
+    def _truth(self, region: Box) -> np.ndarray:
+        """(MASK_PX, MASK_PX) uint8: how much of each pixel the object covers."""
+        fine = self._scene.outline(self.state.moment, region, (VIEW_PX, VIEW_PX))
+        return np.asarray(cv2.resize(fine, (MASK_PX, MASK_PX), interpolation=cv2.INTER_AREA))
+
+    def _ask_by_click(self, small: np.ndarray, rng: np.random.Generator) -> tuple[Box, Question]:
+        """A click on the object, in a view of it, of some part of the scene, or of all of it."""
+        x, y = _click(small, rng)
+        height, width = self._scene.size
+        longer = float(max(height, width))
+        _, _, object_width, object_height = center_size(_doubled(small))
+        kind = rng.random()
+        if kind < 0.35:
+            region = from_center_size(width / 2, height / 2, longer, longer)
+        else:
+            near = max(object_width, object_height) * np.exp(rng.uniform(np.log(1.1), np.log(3)))
+            side = min(near if kind < 0.75 else longer * np.exp(rng.uniform(np.log(0.2), 0)), longer)
+            region = from_center_size(x, y, float(side), float(side))
+        return region, click(point_to_view((x, y), region))
+
+    def _ask_by_box(self, small: np.ndarray, rng: np.random.Generator) -> tuple[Box, Question]:
+        """A box as a person draws it, or a box and a mask as a bad follower leaves them."""
+        own = self._start == "state"
+        box = worse_box(_doubled(small), rng.uniform(0.05, 0.3) if own else rng.uniform(0, 0.15), rng)
+        margin = rng.uniform(0, 0.1) if own else 0.0
+        box, region = self._view(box, margin, rng)
+        point = point_to_view(_click(small, rng, anywhere=True), region) if rng.random() < 0.15 else None
+        if not own:
+            return region, asking(box_to_view(box, region), _within(point))
+        # Without a mask there is nothing by which to see that the object is gone.
+        mode = _mode(rng, box_only=0.06 if self._gone else 0.2)
+        mask = (self._truth(region) > 127).view(np.uint8)
+        logits = None if mode == "box" else as_logits(worse_mask(mask, rng), rng)
+        return region, _composed(mode, box_to_view(box, region), point, logits)
+
+    def _ask_again(self, belief: Belief, rng: np.random.Generator) -> tuple[Box, Question]:
+        """The model's own box and mask of the moment before."""
+        box, region = self._view(belief.box, rng.uniform(0, 0.1), rng)
+        mode = _mode(rng, box_only=0.28)
+        logits = None
+        if mode != "box":
+            clipped = np.clip(belief.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
+            logits = resample_logits(clipped, belief.region, region, MASK_PX)
+        point = point_to_view(belief.point_xy, region) if rng.random() < 0.15 else None
+        return region, _composed(mode, box_to_view(box, region), point, logits)
+
+    def _view(self, box: Box, margin: float, rng: np.random.Generator) -> tuple[Box, Box]:
+        """A box as the prompt has it, and the square round it that is looked at."""
+        height, width = self._scene.size
+        inside = clip(box, width, height) or box
+        wide = rng.random() < 0.5
+        factor = rng.uniform(1.3, 2.6) if wide else rng.uniform(1.65, 2.0)
+        center_x, center_y, box_width, box_height = center_size(inside)
+        side = max(factor * max(box_width, box_height), _LEAST_VIEW_PX)
+        off_x, off_y = (float(off) for off in rng.normal(0, 0.06, 2))
+        region = from_center_size(center_x + off_x * box_width, center_y + off_y * box_height, side, side)
+        return expand(inside, margin), region
+
+    def _nothing(self, region: Box, rng: np.random.Generator) -> np.ndarray:
+        """The same place without the object; or another scene, where there is nothing known in the middle."""
+        size = (VIEW_PX, VIEW_PX)
+        if self._scene.removable and rng.random() < 0.75:
+            return self._scene.picture(self.state.moment, region, size, rng, without_object=True)
+        best: tuple[float, np.ndarray] | None = None
+        quarter = VIEW_PX // 4
+        for _ in range(6):
+            scene = self._world.scene(rng, 1)
+            height, width = scene.size
+            side = min(region[2] - region[0], 1.2 * max(height, width))
+            place = from_center_size(rng.uniform(0, width), rng.uniform(0, height), side, side)
+            middle = scene.outline(0, place, size)[quarter:-quarter, quarter:-quarter]
+            known = float((middle > 127).mean())
+            if best is None or known < best[0]:
+                best = known, scene.picture(0, place, size, rng)
+            if known < 0.03:
+                break
+        return best[1] if best is not None else np.zeros((*size, 3), np.uint8)
+
+
+def _believe(task: Task, logits: np.ndarray) -> Belief | None:
+    """Where an answer says the object is; None if it says nowhere."""
+    inside = without_specks(logits, None, _SPECK) > 0
+    box = box_of_mask(inside)
+    if box is None:
+        return None
+    depth = cv2.distanceTransform(np.pad(inside.view(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    x0, y0, x1, y1 = to_frame(np.array(box), task.region, MASK_PX)
+    point = to_frame(np.array((x + 0.5, y + 0.5)), task.region, MASK_PX)
+    world_box = (float(x0), float(y0), float(x1), float(y1))
+    return Belief(world_box, (float(point[0]), float(point[1])), logits, task.region)
+
+
+def _mode(rng: np.random.Generator, box_only: float) -> Literal["box", "mask", "both"]:
+    chance = rng.random()
+    return "box" if chance < box_only else "mask" if chance > 0.9 else "both"
+
+
+def _composed(
+    mode: Literal["box", "mask", "both"], box: Box, point: tuple[float, float] | None, logits: np.ndarray | None
+) -> Question:
+    return asking(mask_logits=logits) if mode == "mask" else asking(box, _within(point), logits)
+
+
+def _within(point_xy: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The point, if it is in the picture."""
+    return point_xy if point_xy is not None and min(point_xy) >= 0 and max(point_xy) < VIEW_PX else None
+
+
+def _click(small: np.ndarray, rng: np.random.Generator, *, anywhere: bool = False) -> tuple[float, float]:
+    """x, y in world pixels: on the object, half of the time well inside it."""
+    inside = small > 0
+    if not anywhere and rng.random() < 0.5:
+        depth = cv2.distanceTransform(np.pad(small, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        inside = depth >= 0.6 * depth.max()
+    y, x = np.unravel_index(int(rng.choice(np.flatnonzero(inside))), small.shape)
+    return 2 * float(x) + 1, 2 * float(y) + 1
+
+
+def _doubled(small: np.ndarray) -> Box:
+    """The box of an object in world pixels, from its outline at half the size."""
+    box = box_of_mask(small) or (0.0, 0.0, 1.0, 1.0)
+    return (2 * box[0], 2 * box[1], 2 * box[2], 2 * box[3])

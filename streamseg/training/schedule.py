@@ -1,0 +1,43 @@
+"""What depends on the number of the step alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+from streamseg.training.randomness import For, generator
+from streamseg.training.recipe import Training
+
+_LAST_SHARE = 0.01
+"""Of the learning rate, at the end of the cosine."""
+
+
+class Plan(NamedTuple):
+    """What a step does."""
+
+    kind: Literal["view", "whole"]
+    again: bool
+    """Whether good answers are asked about a second time."""
+    deep: bool
+    """Whether the encoder's finest layers are trained too."""
+
+
+def learning_rate(step: int, training: Training) -> float:
+    """Of a step counted from 0: a linear warm-up times half a cosine."""
+    warm = min(1.0, (step + 1) / (training.warmup_steps + 1))
+    done = min(1.0, step / training.steps)
+    falling = 0.5 * (1 + math.cos(math.pi * done))
+    return training.learning_rate * warm * (_LAST_SHARE + (1 - _LAST_SHARE) * falling)
+
+
+def average_decay(step: int, training: Training) -> float:
+    """Decay of the running mean of the weights, lower at first, so that it is not ruled by the first weights."""
+    return min(training.average, (2 + step) / (11 + step))
+
+
+def plan(step: int, seed: int, training: Training) -> Plan:
+    """What a step does."""
+    rng = generator(seed, For.STEP, step)
+    is_whole, again, deep = (float(chance) for chance in rng.random(3))
+    kind: Literal["view", "whole"] = "whole" if is_whole < training.whole_share else "view"
+    return Plan(kind, again < training.again_share, deep < training.deep_share)

@@ -1,0 +1,79 @@
+"""One thing to do for the model: a picture, a prompt, and the true mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamseg.sam.models import MODELS
+from streamseg.vision.boxes import Box
+from streamseg.vision.views import to_view
+
+VIEW_PX = MODELS["tiny"].focus_size
+"""Side of the picture of a view."""
+
+MASK_PX = 4 * VIEW_PX // MODELS["tiny"].stride
+"""Side of the mask of a view, as the decoder gives it and takes it."""
+
+NO_POINT, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = -1, 0, 1, 2, 3
+"""What a point of a prompt is, in the order of the prompt encoder's own embeddings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A prompt, in pixels of the picture, as `streamseg.sam.prompts` has them."""
+
+    points_xy: np.ndarray
+    """(K, 2) float32."""
+    labels: np.ndarray
+    """(K,) int64, what each point is."""
+    mask_logits: np.ndarray | None
+    """(M, M) float32, an earlier answer."""
+    is_click: bool
+    """One click: the best of three masks counts, for it does not say how large the object is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A view of a moment and what is asked about it."""
+
+    picture_rgb: np.ndarray
+    """(VIEW_PX, VIEW_PX, 3) uint8."""
+    region: Box
+    """What the picture shows, world pixels."""
+    question: Question
+    truth: np.ndarray
+    """(MASK_PX, MASK_PX) bool."""
+    object_px: float
+    """Area of the whole object in pixels of `truth`, with what lies beyond the view; 0 if it is not there."""
+
+
+def click(point_xy: tuple[float, float]) -> Question:
+    """One click on the object, in the picture's pixels. The second point is what SAM fills up clicks with."""
+    return Question(np.array([point_xy, (0, 0)], np.float32), np.array([POSITIVE, NO_POINT]), None, is_click=True)
+
+
+def asking(
+    box: Box | None = None, point_xy: tuple[float, float] | None = None, mask_logits: np.ndarray | None = None
+) -> Question:
+    """A box, a point with it, an earlier mask: whichever there are, in the picture's pixels."""
+    points = [] if point_xy is None else [point_xy]
+    labels = [POSITIVE] * len(points)
+    if box is not None:
+        points, labels = [*points, box[:2], box[2:]], [*labels, TOP_LEFT, BOTTOM_RIGHT]
+    return Question(
+        np.array(points, np.float32).reshape(-1, 2), np.array(labels, np.int64), mask_logits, is_click=False
+    )
+
+
+def box_to_view(box: Box, region: Box) -> Box:
+    """A box from world pixels to those of a view's picture."""
+    x0, y0, x1, y1 = to_view(np.array(box), region, VIEW_PX)
+    return (float(x0), float(y0), float(x1), float(y1))
+
+
+def point_to_view(point_xy: tuple[float, float], region: Box) -> tuple[float, float]:
+    """A point from world pixels to those of a view's picture."""
+    x, y = to_view(np.array(point_xy), region, VIEW_PX)
+    return (float(x), float(y))

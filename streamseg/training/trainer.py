@@ -1,0 +1,187 @@
+"""The trainer: one step after the other, all of it a function of the recipe, the data and the number of the step."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future
+
+import torch
+
+from streamseg.errors import CheckpointError
+from streamseg.training import schedule, wholes
+from streamseg.training.average import Average
+from streamseg.training.checkpoint import RunState
+from streamseg.training.network import Learner
+from streamseg.training.randomness import For, generator
+from streamseg.training.recipe import Recipe
+from streamseg.training.slots import Slots
+from streamseg.training.steps import Result, look_at_views, look_at_wholes
+from streamseg.training.world import World
+
+_log = logging.getLogger("streamseg.training")
+
+_MODEL, _AVERAGE, _OPTIMISER = "model.", "average.", "optimiser."
+
+
+class Trainer:
+    """A network, its optimiser and the episodes in progress.
+
+    Args:
+        recipe: what is done in a step.
+        world: what is drawn from.
+        learner: the network.
+        executor: makes the pictures.
+    """
+
+    def __init__(self, recipe: Recipe, world: World, learner: Learner, executor: Executor) -> None:
+        self.recipe, self.learner = recipe, learner
+        self.step = 0
+        """Steps that are done."""
+        self.average = Average(learner.network)
+        self._world, self._executor = world, executor
+        self._parameters = dict(learner.network.named_parameters())
+        self._optimiser = _optimiser(recipe, self._parameters)
+        batch, groups = recipe.training.batch, recipe.training.ahead + 1
+        self._slots = [
+            Slots(
+                world,
+                recipe.seed,
+                range(group * batch, (group + 1) * batch),
+                batch * groups,
+                recipe.scenes.gone,
+                executor,
+            )
+            for group in range(groups)
+        ]
+        self._prepared: dict[int, list[Future[wholes.WholeTask | None]]] = {}
+        self._set_mode()
+
+    def advance(self) -> dict[str, list[float]]:
+        """One step; figures for the curves, by name.
+
+        A batch without any object, or with a gradient that is not finite, changes nothing; the latter is warned of.
+        """
+        training = self.recipe.training
+        plan = schedule.plan(self.step, self.recipe.seed, training)
+        self.learner.deep(plan.deep)
+        result = self._whole() if plan.kind == "whole" else self._view(plan.again)
+        figures: dict[str, list[float]] = {} if result is None else result.figures
+        if result is not None:
+            for group in self._optimiser.param_groups:
+                group["lr"] = schedule.learning_rate(self.step, training)
+            self._optimiser.zero_grad(set_to_none=True)
+            result.loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), training.clip_norm)
+            if torch.isfinite(norm):
+                self._optimiser.step()
+                self.average.update(self.learner.network, schedule.average_decay(self.step, training))
+                figures["gradient_norm"] = [float(norm)]
+            else:
+                _log.warning("step %d: the gradient is not finite; left out", self.step)
+        self.step += 1
+        return figures
+
+    def state(self) -> RunState:
+        """All there is to go on from here."""
+        tensors = {_MODEL + name: value for name, value in self.learner.network.state_dict().items()}
+        tensors |= {_AVERAGE + name: value for name, value in self.average.weights.items()}
+        for name, parameter in self._parameters.items():
+            for key, value in self._optimiser.state.get(parameter, {}).items():
+                tensors[f"{_OPTIMISER}{key}.{name}"] = value
+        # Copies: training may go on before they are written.
+        kept = {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
+        return RunState(self.recipe, self.step, kept, [slots.states for slots in self._slots])
+
+    def restore(self, state: RunState) -> None:
+        """Go on from a state of a run with the same recipe.
+
+        Raises:
+            CheckpointError: the state is of another network.
+        """
+        try:
+            self.learner.network.load_state_dict(_under(_MODEL, state.tensors))
+            self.average.restore(_under(_AVERAGE, state.tensors))
+        except (RuntimeError, KeyError) as error:
+            raise CheckpointError(f"the checkpoint is of another network: {str(error).splitlines()[0]}") from error
+        self._optimiser.state.clear()
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            for name, value in _under(f"{_OPTIMISER}{key}.", state.tensors).items():
+                parameter = self._parameters[name]
+                own = value.clone() if key == "step" else torch.empty_like(parameter).detach().copy_(value)
+                self._optimiser.state[parameter][key] = own
+        for slots, states in zip(self._slots, state.episodes, strict=True):
+            slots.restore(states)
+        self.step = state.step
+        self._prepared.clear()
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[Learner]:
+        """The network with the mean of its weights, for measuring, inside the block."""
+        network = self.learner.network
+        own = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(self.average.weights)
+        network.eval()
+        try:
+            yield self.learner
+        finally:
+            network.load_state_dict(own)
+            self._set_mode()
+
+    def _set_mode(self) -> None:
+        self.learner.network.eval()
+        if self.recipe.training.batch_norm == "learned":
+            self.learner.network.enc.train()
+
+    def _view(self, again: bool) -> Result:
+        slots = self._slots[self.step % len(self._slots)]
+        tasks = slots.tasks()
+        if len(self._slots) > 1:
+            self._prepare_next()
+        rng = generator(self.recipe.seed, For.AGAIN, self.step) if again else None
+        result = look_at_views(self.learner, tasks, rng)
+        slots.learn(tasks, [(reply.logits, reply.iou) for reply in result.replies])
+        self._prepare_next()
+        return result
+
+    def _whole(self) -> Result | None:
+        self._begin_wholes(self.step)
+        found = [future.result() for future in self._prepared.pop(self.step)]
+        self._prepare_next()
+        tasks = [task for task in found if task is not None]
+        return look_at_wholes(self.learner, tasks) if tasks else None
+
+    def _prepare_next(self) -> None:
+        """Have the pictures of the next step made while this one is computed, as far as they are known."""
+        if not self.recipe.running.workers:
+            return
+        following = self.step + 1
+        if schedule.plan(following, self.recipe.seed, self.recipe.training).kind == "whole":
+            self._begin_wholes(following)
+        else:
+            self._slots[following % len(self._slots)].prepare()
+
+    def _begin_wholes(self, step: int) -> None:
+        if step not in self._prepared:
+            seed = self.recipe.seed
+            self._prepared[step] = [
+                self._executor.submit(wholes.draw, self._world, generator(seed, For.WHOLE, step, number))
+                for number in range(self.recipe.training.whole_photos)
+            ]
+
+
+def _optimiser(recipe: Recipe, parameters: Mapping[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW; biases and the scales of normalisations do not decay."""
+    training = recipe.training
+    matrices = [each for each in parameters.values() if each.ndim > 1]
+    others = [each for each in parameters.values() if each.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": training.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.99), foreach=True)
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
