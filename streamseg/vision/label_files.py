@@ -63,8 +63,10 @@ def _with_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
 
 
 def _image(values: np.ndarray) -> Image.Image:
+    # Not `Image.fromarray`: over thousands of pictures it fills the table of interned strings, which then grows.
+    size = values.shape[::-1]
     if values.dtype == np.uint16 and values.max(initial=0) > 255:
-        return Image.fromarray(values)
-    image = Image.fromarray(values.astype(np.uint8, copy=False))
+        return Image.frombuffer("I;16", size, np.ascontiguousarray(values), "raw", "I;16", 0, 1)
+    image = Image.frombuffer("L", size, np.ascontiguousarray(values, np.uint8), "raw", "L", 0, 1)
     image.putpalette(_palette_bytes())
     return image
