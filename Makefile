@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make lint     make clean
+# make test     make test-slow     make lint     make bench     make clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ BOX ?=
 OUT ?= out/demo
 PYTEST ?=
 
-.PHONY: demo test test-slow lint install clean
+.PHONY: demo test test-slow lint bench install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -26,6 +26,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# About an hour, nearly all of it for the 20,000 frames; the machine should have nothing else to do.
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python benchmarks/handover.py
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/memory.py
 
 install: $(INSTALLED)
 
