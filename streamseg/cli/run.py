@@ -77,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     is_graph = run_graph.is_graph_file(args.source)
     graph = run_graph.from_file(args) if is_graph else run_graph.from_source(args)
     plan = Plan(graph)
-    run_graph.fetch_checkpoints(plan)
     outputs = run_graph.outputs(plan)
+    run_graph.keep_sources(plan, outputs)
+    run_graph.fetch_checkpoints(plan)
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
     say(f"{redact(args.source)}{arrow}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,25 @@ def outputs(plan: Plan) -> dict[str, Path]:
     """Name -> folder of every node that records."""
     names = _nodes_of(plan.graph, "record")
     return {name: Path(plan.graph.nodes[name].options["output"]).expanduser() for name in names}
+
+
+def keep_sources(plan: Plan, folders: Mapping[str, Path]) -> None:
+    """Refuse to record into a folder from which the same run reads: replacing results could replace the source.
+
+    Raises:
+        UsageError: a source lies in a folder that is recorded into.
+    """
+    for name in plan.sources:
+        source = getattr(plan.options[name], "source", None)
+        if not isinstance(source, str) or classify(source) not in (SourceKind.FILE, SourceKind.FOLDER):
+            continue
+        path = local_path(source).resolve()
+        for folder in folders.values():
+            if path.is_relative_to(folder.resolve()) and path.exists():
+                raise UsageError(
+                    f"the source {source} lies in the folder {folder} that the results go to, and could be "
+                    f"overwritten; choose another output"
+                )
 
 
 def fetch_checkpoints(plan: Plan) -> None:

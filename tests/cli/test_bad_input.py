@@ -44,6 +44,12 @@ CASES: dict[str, tuple[tuple[str, ...], int, str, tuple[str, ...]]] = {
         "PromptError",
         ("graph file", "prompts:"),
     ),
+    "source among the results": (
+        ("run", "clip.mp4", *BOX, "-o", ".", "--overwrite"),
+        2,
+        "UsageError",
+        ("clip.mp4", "overwritten"),
+    ),
     "unknown option": (("run", "clip.mp4", *BOX, "--overwite"), 2, "UsageError", ("--overwrite",)),
     "unknown command": (("rnu",), 2, "UsageError", ("'run'",)),
     "unknown model": (("run", "clip.mp4", *BOX, "--model", "vit_x"), 4, "ModelError", ("vit_x", "did you mean 'vit_")),
