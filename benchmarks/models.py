@@ -5,14 +5,17 @@
 The others run with random weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its
 examples use it, and the video predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left
 out if it is not installed (``SAM2_BUILD_CUDA=0 pip install --no-build-isolation sam2``). They see fewer frames, since
-they take so long. Everything uses all cores; reading and writing video is not in these figures.
+they take so long. Everything uses all cores, with threads that wait asleep. Reading and writing video is not in these
+figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +28,7 @@ import numpy as np
 import torch
 from bench_clip import Box, make_clip
 
-from streamseg.runtime.plan import cores
+from streamseg.runtime.plan import cores, thread_environment
 from streamseg.sam.decoder import MaskDecoding, load_decoder
 from streamseg.sam.encoder import ImageEncoder, load_encoder
 from streamseg.sam.prompts import Prompt
@@ -41,6 +44,9 @@ GOAL_MS = 25.0
 
 def main() -> None:
     args = _arguments()
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Read when torch is loaded, so before this program began: begin again.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **thread_environment(cores())})
     torch.set_num_threads(cores())
     machine = report.machine()
     report.say_machine(machine)

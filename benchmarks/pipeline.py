@@ -7,13 +7,15 @@ in the same round by running the same graph in one process and one thread. Two s
 the real graph has more stages than that, so beside it stands what the cores could do at most.
 
 script: ``streamseg run`` on a 1280x720 clip with one object, beside ``plain_script.py`` with the same model and as
-many threads as there are cores.
+many threads as there are cores. They wait asleep, as streamseg's do; by default they would wait busily, which costs a
+script most of its speed as soon as the machine has anything else to do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -30,7 +32,7 @@ from bench_nodes import compute, let_workers_import
 
 from streamseg import config
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan, cores
+from streamseg.runtime.plan import Plan, cores, thread_environment
 from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
 
@@ -202,7 +204,8 @@ def _steady_fps(graph: config.Graph) -> float:
 
 
 def _plain_fps(command: list[str]) -> float:
-    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = {**os.environ, **thread_environment(cores())}
+    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
     return float(done["frames"]) / float(done["seconds"])
 
 
