@@ -1,4 +1,8 @@
-"""How wrong an answer is: focal loss 20, dice 1, error of the predicted IoU 1 (Kirillov et al. 2023, appendix A)."""
+"""How wrong an answer is: focal loss 20, dice 1, error of the predicted IoU 1 (Kirillov et al. 2023, appendix A).
+
+Unlike theirs, the focal loss weighs object and background alike. With 0.25 and 0.75 a small, unsure model draws every
+mask too small (0.83 of the true area was seen), and a roll-out compounds that.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 _FOCAL_WEIGHT = 20.0
-_ALPHA, _GAMMA = 0.25, 2.0
+_BALANCE, _GAMMA = 0.5, 2.0
 
 
 class Judged(NamedTuple):
@@ -37,23 +41,21 @@ def judge(
         is_click: (N,) bool.
     """
     rows = torch.arange(len(logits), device=logits.device)
-    # Only masks that may count are computed: three for a click, one otherwise.
     loss, iou = logits.new_zeros(len(logits)), logits.new_zeros(len(logits))
     chosen = torch.zeros_like(rows)
-    for click, wanted in ((False, slice(0, 1)), (True, slice(1, None))):
-        members = rows[is_click == click]
+    # Only masks that may count are computed: three for a click, one otherwise.
+    for clicks, first, end in ((False, 0, 1), (True, 1, 4)):
+        members = rows[is_click == clicks]
         if not len(members):
             continue
-        shape, quality = (
-            mask_loss(logits[members, wanted], truth[members]),
-            true_iou(logits[members, wanted], truth[members], object_px[members]),
-        )
-        best = shape.detach().argmin(1)
-        each = torch.arange(len(members), device=logits.device)
-        error = (scores[members, wanted] - quality).square().mean(1)
-        loss = loss.index_copy(0, members, shape[each, best] + error)
+        asked, true = logits[members, first:end], truth[members]
+        wrong, quality = mask_loss(asked, true), true_iou(asked, true, object_px[members])
+        best = wrong.detach().argmin(1)
+        each = rows[: len(members)]
+        error = (scores[members, first:end] - quality).square().mean(1)
+        loss = loss.index_copy(0, members, wrong[each, best] + error)
         iou = iou.index_copy(0, members, quality[each, best])
-        chosen = chosen.index_copy(0, members, best + wanted.start)
+        chosen = chosen.index_copy(0, members, best + first)
     return Judged(loss, chosen, iou)
 
 
@@ -63,8 +65,7 @@ def mask_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     found = logits.sigmoid()
     crossed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     right = found * wanted + (1 - found) * (1 - wanted)
-    balance = _ALPHA * wanted + (1 - _ALPHA) * (1 - wanted)
-    focal = (balance * (1 - right) ** _GAMMA * crossed).mean((-1, -2))
+    focal = _BALANCE * ((1 - right) ** _GAMMA * crossed).mean((-1, -2))
     shared = (found * wanted).sum((-1, -2))
     # The 1 keeps an object that is not there from dividing by nothing.
     dice = 1 - (2 * shared + 1) / (found.sum((-1, -2)) + wanted.sum((-1, -2)) + 1)

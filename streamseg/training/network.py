@@ -73,9 +73,9 @@ class Learner:
         """Where matrix products and convolutions are computed in bfloat16, if they are to be."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def deep(self, wanted: bool) -> None:
-        """Whether the encoder's layers at strides 2 and 4 get gradients."""
-        self.network.enc.a.requires_grad_(wanted)
+    def train_encoder(self, wanted: bool) -> None:
+        """Whether the image encoder gets gradients."""
+        self.network.enc.requires_grad_(wanted)
 
     def encode_views(self, pictures_rgb: Sequence[np.ndarray]) -> torch.Tensor:
         """Square pictures (S, S, 3) uint8 of one size -> (B, C, S/8, S/8)."""

@@ -89,22 +89,26 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     steps: Count = 2000
     """The learning rate falls along a cosine over so many."""
-    batch: Count = 12
+    batch: Count = 14
     """Episodes side by side; each looks once a step."""
-    learning_rate: Above0 = 0.0003
-    warmup_steps: Whole = 100
+    learning_rate: Above0 = 0.00035
+    """Of the prompt encoder and the mask decoder."""
+    encoder_learning_rate: Weight = 0.00012
+    """Of the image encoder. While the statistics of its batch normalisation are kept, nothing holds it in place: more
+    than 0.0001 or so makes it forget."""
+    encoder_share: Share = 0.3
+    """Steps that train the image encoder too, whose gradients are half of the work."""
+    warmup_steps: Whole = 60
     weight_decay: Weight = 0.02
     clip_norm: Above0 = 1.0
-    average: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.999
+    average: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.998
     """Decay of the running mean of the weights, which is what is kept in the end."""
-    whole_share: Share = 0.12
+    whole_share: Share = 0.1
     """Steps on whole photos, rather than on views round objects."""
     whole_photos: Count = 2
     """Photos of such a step."""
     again_share: Share = 0.3
     """Steps that ask twice, the second time with the first answer as prompt."""
-    deep_share: Share = 0.3
-    """Steps that also train the encoder's layers at strides 2 and 4, which cost the most and change the least."""
     batch_norm: Literal["kept", "learned"] = "kept"
     """Statistics of the batch normalisation: as they are, or taken from the batches (from scratch, large batches)."""
     precision: Literal["auto", "bf16", "float32"] = "auto"

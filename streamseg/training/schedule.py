@@ -9,7 +9,7 @@ from streamseg.training.randomness import For, generator
 from streamseg.training.recipe import Training
 
 _LAST_SHARE = 0.01
-"""Of the learning rate, at the end of the cosine."""
+"""Of the learning rates, at the end of the cosine."""
 
 
 class Plan(NamedTuple):
@@ -18,16 +18,16 @@ class Plan(NamedTuple):
     kind: Literal["view", "whole"]
     again: bool
     """Whether good answers are asked about a second time."""
-    deep: bool
-    """Whether the encoder's finest layers are trained too."""
+    encoder: bool
+    """Whether the image encoder is trained too."""
 
 
-def learning_rate(step: int, training: Training) -> float:
-    """Of a step counted from 0: a linear warm-up times half a cosine."""
+def rate(step: int, training: Training) -> float:
+    """What the learning rates are multiplied by at a step, from 0: a linear warm-up times half a cosine."""
     warm = min(1.0, (step + 1) / (training.warmup_steps + 1))
     done = min(1.0, step / training.steps)
     falling = 0.5 * (1 + math.cos(math.pi * done))
-    return training.learning_rate * warm * (_LAST_SHARE + (1 - _LAST_SHARE) * falling)
+    return warm * (_LAST_SHARE + (1 - _LAST_SHARE) * falling)
 
 
 def average_decay(step: int, training: Training) -> float:
@@ -38,6 +38,6 @@ def average_decay(step: int, training: Training) -> float:
 def plan(step: int, seed: int, training: Training) -> Plan:
     """What a step does."""
     rng = generator(seed, For.STEP, step)
-    is_whole, again, deep = (float(chance) for chance in rng.random(3))
+    is_whole, again, encoder = (float(chance) for chance in rng.random(3))
     kind: Literal["view", "whole"] = "whole" if is_whole < training.whole_share else "view"
-    return Plan(kind, again < training.again_share, deep < training.deep_share)
+    return Plan(kind, again < training.again_share, encoder < training.encoder_share)

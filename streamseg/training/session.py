@@ -26,7 +26,7 @@ from streamseg.training import checkpoint, datasets, executors, network, validat
 from streamseg.training.curves import Journal, Row, Tally
 from streamseg.training.datasets import Datasets
 from streamseg.training.recipe import Recipe, difference
-from streamseg.training.schedule import learning_rate
+from streamseg.training.schedule import rate
 from streamseg.training.trainer import Trainer
 from streamseg.training.world import World
 
@@ -139,10 +139,10 @@ class Session:
         return bool(every and self._held_out) and (step % every == 0 or step == self._recipe.training.steps)
 
     def _log(self, seconds_per_step: float) -> None:
-        step = self._trainer.step
+        step, training = self._trainer.step, self._recipe.training
         row: Row = {
             "step": step,
-            "learning_rate": round(learning_rate(step - 1, self._recipe.training), 8),
+            "learning_rate": round(training.learning_rate * rate(step - 1, training), 8),
             "seconds_per_step": round(seconds_per_step, 3),
             **self._tally.take(),
         }
@@ -151,7 +151,7 @@ class Session:
                 row["validation_iou"] = round(validation.mean_iou(learner, self._held_out), 4)
         self._journal.add(row)
         shown = {name: value for name, value in row.items() if name not in ("step", "learning_rate")}
-        self._tell(f"step {step}/{self._recipe.training.steps}  " + "  ".join(f"{k} {v:g}" for k, v in shown.items()))
+        self._tell(f"step {step}/{training.steps}  " + "  ".join(f"{k} {v:g}" for k, v in shown.items()))
 
     def _save(self) -> None:
         state = self._trainer.state()

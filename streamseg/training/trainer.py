@@ -65,12 +65,12 @@ class Trainer:
         """
         training = self.recipe.training
         plan = schedule.plan(self.step, self.recipe.seed, training)
-        self.learner.deep(plan.deep)
+        self.learner.train_encoder(plan.encoder)
         result = self._whole() if plan.kind == "whole" else self._view(plan.again)
         figures: dict[str, list[float]] = {} if result is None else result.figures
         if result is not None:
             for group in self._optimiser.param_groups:
-                group["lr"] = schedule.learning_rate(self.step, training)
+                group["lr"] = group["initial_lr"] * schedule.rate(self.step, training)
             self._optimiser.zero_grad(set_to_none=True)
             result.loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), training.clip_norm)
@@ -172,15 +172,19 @@ class Trainer:
 
 
 def _optimiser(recipe: Recipe, parameters: Mapping[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW; biases and the scales of normalisations do not decay."""
+    """AdamW with a rate of its own for the image encoder; biases and the scales of normalisations do not decay."""
     training = recipe.training
-    matrices = [each for each in parameters.values() if each.ndim > 1]
-    others = [each for each in parameters.values() if each.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": training.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.99), foreach=True)
+    groups = []
+    for in_encoder, rate in ((True, training.encoder_learning_rate), (False, training.learning_rate)):
+        for decays in (True, False):
+            members = [
+                each
+                for name, each in parameters.items()
+                if name.startswith("enc.") == in_encoder and (each.ndim > 1) == decays
+            ]
+            decay = training.weight_decay if decays else 0.0
+            groups.append({"params": members, "lr": rate, "initial_lr": rate, "weight_decay": decay})
+    return torch.optim.AdamW(groups, betas=(0.9, 0.99), foreach=True)
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from support.training_data import HEIGHT, WIDTH, painted, shape, write_film, write_photos
+
+from streamseg.training import datasets, executors
+from streamseg.training.collages import Collage, Cutout
+from streamseg.training.mistakes import as_logits, worse_box, worse_mask
+from streamseg.training.motion import apply, mirror, onto, spin, warp
+from streamseg.training.recipe import parse
+from streamseg.training.scenes import FilmScene
+from streamseg.vision.views import FILL_RGB
+
+SIZE = (128, 128)
+REGION = (-10.0, -20.0, 120.0, 110.0)
+
+
+def generator(number):
+    return np.random.default_rng(number)
+
+
+def thing(number=0):
+    return Cutout(painted(shape(number), number), shape(number).view(np.uint8))
+
+
+def ground():
+    return painted(np.zeros((HEIGHT, WIDTH), bool), 3)
+
+
+def film(tmp_path):
+    write_film(tmp_path / "films" / "car", 6)
+    data = parse({"data": {"films": [{"path": str(tmp_path / "films")}]}}).data
+    return datasets.read(data, executors.make(0)).films[0]
+
+
+def agree(scene, moment, region=REGION):
+    """Whether what is bright in the picture is what the outline says; blur and noise are allowed for."""
+    outline = scene.outline(moment, region, SIZE) > 127
+    grey = scene.picture(moment, region, SIZE, generator(9)).mean(2)
+    kernel = np.ones((9, 9))
+    inside = cv2.erode(outline.view(np.uint8), kernel) > 0
+    outside = cv2.dilate(outline.view(np.uint8), kernel) == 0
+    world = np.zeros(SIZE, bool)
+    world[22:112, 12:] = True
+    assert inside.sum() > 30
+    return np.median(grey[inside & world]) > np.percentile(grey[outside & world], 90)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_photo_and_its_outline_move_together(seed):
+    scene = Collage(thing(seed), 3, generator(seed))
+    agreeing = [agree(scene, m) for m in range(3) if (scene.outline(m, REGION, SIZE) > 127).sum() > 600]
+    assert all(agreeing)
+
+
+def test_an_object_pasted_onto_a_photo_can_be_left_out():
+    seen = 0
+    for seed in range(12):
+        scene = Collage(thing(seed), 2, generator(seed), ground=ground())
+        outline = scene.outline(1, scene.whole, SIZE) > 127
+        if outline.sum() < 600:
+            continue
+        seen += 1
+        with_it = scene.picture(1, scene.whole, SIZE, generator(1)).astype(int)
+        without = scene.picture(1, scene.whole, SIZE, generator(1), without_object=True).astype(int)
+        changed = np.abs(with_it - without).max(2) > 12
+        grown = cv2.dilate(outline.view(np.uint8), np.ones((25, 25))) > 0
+        assert changed[outline].mean() > 0.6
+        assert changed[~grown].mean() < 0.05
+    assert seen >= 4
+
+
+def test_what_lies_in_front_takes_away_from_the_object():
+    bare = [Collage(thing(), 1, generator(s)).small_outline(0).sum() for s in range(10)]
+    # The same draws come first, so the object lies where it lay.
+    covered = [Collage(thing(), 1, generator(s), cover=thing(1)).small_outline(0).sum() for s in range(10)]
+    assert all(c <= b for b, c in zip(bare, covered, strict=True))
+    assert sum(covered) < 0.9 * sum(bare)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_film_and_outline_agree_mirrored_or_not(tmp_path, seed):
+    scene = FilmScene(film(tmp_path), 0, [0, 2, 4], generator(seed))
+    assert agree(scene, 0)
+    assert agree(scene, 2)
+    np.testing.assert_array_equal(scene.small_outline(1), scene.small_outline(1))
+
+
+def test_beyond_the_world_is_nothing(tmp_path):
+    scene = FilmScene(film(tmp_path), 0, [0], generator(1))
+    picture = scene.picture(0, (-128.0, -96.0, 128.0, 96.0), SIZE, generator(2))
+    assert (picture[:64] == FILL_RGB).all()
+    assert (picture[:, :64] == FILL_RGB).all()
+    assert not (picture[64:, 64:] == FILL_RGB).all()
+    assert not scene.outline(0, (-300.0, 0.0, -100.0, 200.0), SIZE).any()
+
+
+def test_maps_have_their_edges_where_pixels_have_them():
+    assert apply(onto((10, 20, 30, 60), (80, 40)), (20, 40)) == (20, 40)
+    assert apply(mirror(10), (2.5, 1)) == (7.5, 1)
+    assert apply(spin((5, 5), 2, 90), (6, 5)) == pytest.approx((5, 7))
+    picture = generator(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(warp(picture, np.eye(3), (20, 30), cv2.BORDER_CONSTANT), picture)
+    np.testing.assert_array_equal(warp(picture, mirror(30), (20, 30), cv2.BORDER_CONSTANT), picture[:, ::-1])
+
+
+def test_mistakes_stay_near_the_truth():
+    mask = np.zeros((128, 128), np.uint8)
+    cv2.circle(mask, (60, 70), 25, (1,), -1)
+    ious = []
+    for seed in range(60):
+        worse = worse_mask(mask, generator(seed))
+        ious.append(np.count_nonzero(worse & mask) / np.count_nonzero(worse | mask))
+        x0, _, x1, y1 = worse_box((10, 20, 50, 100), 0.3, generator(seed))
+        assert x1 - x0 >= 2
+        assert abs(x0 - 10) <= 12
+        assert abs(y1 - 100) <= 24
+    assert 0.5 < np.median(ious) < 0.95
+    logits = as_logits(mask, generator(0))
+    assert logits.dtype == np.float32
+    assert logits[70, 60] > 0 > logits[0, 0]
+    assert np.abs(logits).max() < 12
+    assert not worse_mask(np.zeros_like(mask), generator(0)).any()
+
+
+def test_data_of_a_set_can_be_cleaned_of_noise(tmp_path):
+    folder = write_photos(tmp_path / "set", 2)
+    path = folder / "masks" / "001.png"
+    mask = np.array(Image.open(path))
+    mask[generator(0).random(mask.shape) < 0.05] ^= 255
+    Image.fromarray(mask).save(path)
+    sources = [{"path": str(folder), "median_px": px} for px in (0, 5)]
+    data = parse({"data": {"photos": sources}}).data
+    raw, clean = (each.training[0].mask(0) > 0 for each in datasets.read(data, executors.make(0)).photos)
+    assert np.count_nonzero(raw ^ shape(1)) > 200
+    assert np.count_nonzero(clean ^ shape(1)) < 60
