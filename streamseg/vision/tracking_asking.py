@@ -176,7 +176,7 @@ def _ask_prompt(prompt: Fitted, view: Seen) -> Ask:
         object_id=prompt.id,
         seen=view,
         box_xyxy=None if prompt.box is None else _to_box(view, prompt.box),
-        points_xy=to_view(prompt.points_xy, view.region, view.image_size) if points else None,
+        points_xy=_to_picture(view, prompt.points_xy) if points else None,
         point_labels=prompt.point_labels if points else None,
         multimask=prompt.box is None and len(prompt.points_xy) == 1,
     )
@@ -185,15 +185,17 @@ def _ask_prompt(prompt: Fitted, view: Seen) -> Ask:
 def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
     if track.state == "LOST" and options.gates:
         return _ask_lost(track, view, frame_size, options)
-    box = expand(expected_box(track, options), options.margin)
-    inside = clip(box, frame_size[1], frame_size[0])
-    if inside is None:
-        return []
+    box = expected_box(track, options)
+    widened = [clip(expand(box, margin), frame_size[1], frame_size[0]) for margin in options.margins]
     mask = None
     if options.mask_input and track.memory is not None:
         moved = _moved(track.memory.region, expected_box(track, options), track.box)
         mask = resample_logits(track.memory.logits, moved, view.square, view.mask_side)
-    return [Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside), mask_logits=mask)]
+    return [
+        Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside), mask_logits=mask)
+        for inside in widened
+        if inside is not None
+    ]
 
 
 def _ask_lost(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
@@ -201,7 +203,7 @@ def _ask_lost(track: Track, view: Seen, frame_size: tuple[int, int], options: Tr
     box = track.hint or (None if track.appearance is None else _likely_box(track, track.appearance, view, options))
     if box is None:
         return []
-    inside = clip(expand(box, options.margin), frame_size[1], frame_size[0])
+    inside = clip(expand(box, options.margins[0]), frame_size[1], frame_size[0])
     return [] if inside is None else [Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside))]
 
 
@@ -251,8 +253,13 @@ def _moved(region: Box, to: Box, origin: Box) -> Box:
 
 
 def _to_box(view: Seen, box: Box) -> Box:
-    x0, y0, x1, y1 = to_view(np.array(box), view.region, view.image_size)
+    x0, y0, x1, y1 = _to_picture(view, np.array(box))
     return (float(x0), float(y0), float(x1), float(y1))
+
+
+def _to_picture(view: Seen, coordinates: np.ndarray) -> np.ndarray:
+    """Frame pixels as the decoder counts: in SAM's prompts (0, 0) is the middle of the first pixel."""
+    return to_view(coordinates, view.region, view.image_size) - 0.5
 
 
 def _views_of_prompt(prompt: Fitted, seen: Sequence[Seen]) -> list[Seen]:

@@ -15,7 +15,7 @@ from streamseg.vision.tracking_asking import Answer, Questions, mask_as_logits
 from streamseg.vision.tracking_judging import judge, judge_lost
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
 from streamseg.vision.tracking_options import TrackingOptions
-from streamseg.vision.tracking_state import Memory, State, Track, TrackerState
+from streamseg.vision.tracking_state import LOGIT_LIMIT, Memory, State, Track, TrackerState
 from streamseg.vision.views import resample_logits
 
 _PULL = 0.5
@@ -130,15 +130,9 @@ def _continue(
     track: Track, answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions, *, cut: bool
 ) -> tuple[Track, Pasted]:
     frame_size = (image_rgb.shape[0], image_rgb.shape[1])
-    candidates = [
-        candidate
-        for answer in answers
-        for k in range(len(answer.scores))
-        if (candidate := measure(answer, k, track, image_rgb, options)) is not None
-    ]
-    if not candidates:
+    best = measure(_averaged(answers), 0, track, image_rgb, options) if answers else None
+    if best is None:
         return _lose(track, None, _why_nothing(track, answers)), NOWHERE
-    best = max(candidates, key=lambda candidate: candidate.score)
     if not options.gates:
         return _keep(track, best, "TRACKED", f"score {best.score:.2f}, not judged"), best.pasted
     if cut or track.state == "LOST":
@@ -151,6 +145,19 @@ def _continue(
     if state == "UNCERTAIN":
         return _doubt(track, best, reason), best.pasted
     return _keep(track, best, state, reason), best.pasted
+
+
+def _averaged(answers: Sequence[Answer]) -> Answer:
+    """One answer of several to the same question: logits weighted by the square of their scores."""
+    if len(answers) == 1:
+        return answers[0]
+    scores = np.maximum([float(answer.scores[0]) for answer in answers], 0.05)
+    weights = (scores**2 / (scores**2).sum()).astype(np.float32)
+    logits = sum(
+        weight * np.clip(answer.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
+        for weight, answer in zip(weights, answers, strict=True)
+    )
+    return Answer(answers[0].ask, np.asarray(logits), np.array([float(weights @ scores)], np.float32))
 
 
 def _why_nothing(track: Track, answers: Sequence[Answer]) -> str:

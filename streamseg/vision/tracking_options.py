@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 
 class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How objects are followed. Fractions of a box are of its own width and height."""
 
-    margin: float = 0.1
-    """Widens the last mask's box, by this fraction on every side, before it becomes the next prompt."""
+    margins: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)] = (0.0, 0.1, 0.2)
+    """Widen the last mask's box, by this fraction on every side, before it becomes the next prompt. Of several, each
+    is a prompt of its own, and the answers' logits are averaged: slower, but one bad answer does less harm."""
     mask_input: bool = False
     """Whether the last mask is a prompt, beside its box."""
     passes: int = 1
@@ -52,5 +55,5 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Frames after which a lost object is searched in the whole frame."""
 
 
-NAIVE = TrackingOptions(margin=0.0, mask_input=False, passes=1, motion=0.0, gates=False, speck=0.0)
+NAIVE = TrackingOptions(margins=(0.0,), mask_input=False, passes=1, motion=0.0, gates=False, speck=0.0)
 """The plain rule: the box of the last mask is the next prompt."""
