@@ -127,7 +127,7 @@ def test_the_motion_model_looks_ahead() -> None:
     [
         ({"score": 0.5}, "UNCERTAIN", "score 0.50 below 0.6"),
         ({"score": 0.1}, "LOST", "score 0.10 below 0.3"),
-        ({"mask_box": (100, 80, 190, 160)}, "UNCERTAIN", "area x1.9"),
+        ({"mask_box": (100, 80, 190, 160)}, "UNCERTAIN", "area x1.8"),
         ({"mask_box": (76, 56, 184, 164)}, "UNCERTAIN", "area x3"),
         ({"mask_box": (120, 100, 135, 115)}, "LOST", "area x0.0"),
         ({"visible": False}, "LOST", "the mask is empty"),
