@@ -44,7 +44,7 @@ class TrueMask:
     def iou(self, found: np.ndarray) -> float:
         """Intersection over union with an (H, W) bool mask, over the pixels that count."""
         together = np.count_nonzero((self.inside | found) & self.counts)
-        return np.count_nonzero(self.inside & found & self.counts) / together if together else 1.0
+        return float(np.count_nonzero(self.inside & found & self.counts) / together) if together else 1.0
 
 
 def find_photos(folder: Path, part: tuple[int, int] = (0, 1)) -> list[Photo]:

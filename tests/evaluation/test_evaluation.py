@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from support.command import streamseg
 
 from streamseg.errors import MediaError
 from streamseg.evaluation import photos, pictures, sequences, videos
@@ -160,3 +161,38 @@ def test_the_best_click_is_deepest_inside():
     x, y = photos.best_click(mask)
     assert y == 4.5
     assert 5 < x < 15
+
+
+def test_the_command_prints_a_table_and_writes_every_figure(dataset, tmp_path):
+    done = streamseg("eval", dataset, "--sequence", "ball", "--init", "mask", "--json", tmp_path / "figures.json")
+    assert done.returncode == 0, done.stderr
+    header, ball, average = done.stdout.splitlines()
+    assert header.split()[:2] == ["SEQUENCE", "J&F"]
+    assert ball.split()[0] == "ball"
+    assert average.split()[1:] == ball.split()[1:]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["mean"]["j_and_f"] > 0.7
+    assert f"{100 * figures['sequences'][0]['j_and_f']:.1f}" == ball.split()[1]
+
+
+def test_the_command_for_photos(album):
+    done = streamseg("eval-images", album, "--every", "4", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert len(figures["objects"]) == 1
+    assert figures["mean_iou"]["mean"]["box"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("eval", "nowhere"), 3, "no sequences found"),
+        (("eval-images", "nowhere"), 3, "no photos with masks"),
+        (("eval", "nowhere", "--init", "point"), 2, "--init"),
+    ],
+)
+def test_the_commands_explain_what_is_wrong(words, code, said):
+    done = streamseg(*words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
