@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support.training_data import painted, plain_recipe, shape, write_film
 
 from streamseg.errors import CheckpointError, OutputError
@@ -17,7 +17,7 @@ from streamseg.sam.encoder import load_encoder
 from streamseg.sam.prompts import Prompt
 from streamseg.training import datasets, executors, schedule
 from streamseg.training.episodes import Episode
-from streamseg.training.network import Learner, build
+from streamseg.training.network import Learner, as_kept, build
 from streamseg.training.recipe import parse
 from streamseg.training.session import CHECKPOINT, WEIGHTS, Session
 from streamseg.training.steps import look_at_views
@@ -128,27 +128,36 @@ def test_the_weights_are_a_model_to_use(finished):
 
 
 def test_the_loss_falls(photos, tmp_path):
-    """On the same photos, but on questions that the run does not ask."""
-    training = {
-        "steps": 18,
-        "batch": 3,
-        "learning_rate": 0.0003,
-        "average": 0.8,
-        "warmup_steps": 10,
-        "whole_share": 0.0,
-    }
-    recipe = plain_recipe(photos, training=training, running={"log_every": 25})
+    """A decoder that has forgotten how to draw masks learns it again, for questions that the run does not ask."""
+    weights = build("packaged", 1).state_dict()
+    for name, value in weights.items():
+        if "hypernetworks" in name and ".layers.2." in name:
+            value.zero_()
+    save_file(as_kept(weights), tmp_path / "emptied.safetensors")
+    recipe = plain_recipe(
+        photos,
+        start_from=str(tmp_path / "emptied.safetensors"),
+        training={
+            "steps": 16,
+            "batch": 3,
+            "learning_rate": 0.001,
+            "average": 0.5,
+            "whole_share": 0.0,
+            "encoder_share": 0.0,
+        },
+        running={"log_every": 20},
+    )
     read = parse(recipe)
     world = World(datasets.read(read.data, executors.make(0)), read)
-    found = [Episode(world, 99, number, 0.0) for number in range(16)]
+    found = [Episode(world, 99, number, 0.0) for number in range(12)]
     tasks = [episode.look() for episode in found if episode.usable]
     train(recipe, tmp_path / "run")
     losses = []
-    for start_from in ("packaged", str(tmp_path / "run" / WEIGHTS)):
+    for start_from in (read.start_from, str(tmp_path / "run" / WEIGHTS)):
         learner = Learner(build(start_from, read.seed), "cpu", "float32")
         with torch.no_grad():
             losses.append(float(look_at_views(learner, tasks, None).loss))
-    assert losses[1] < 0.9 * losses[0], losses
+    assert losses[1] < 0.65 * losses[0], losses
 
 
 def test_a_folder_with_a_run_is_left_alone(finished):
