@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         session.close()
     if args.json:
         print(json.dumps(msgspec.to_builtins(outcome)), flush=True)
-    say(f"{outcome.ended} at step {outcome.steps} of {outcome.of_steps} after {duration_text(outcome.seconds)}")
+    how = {"steps": "ended as told", "time limit": "time is up"}.get(outcome.ended, outcome.ended)
+    say(f"{how} at step {outcome.steps} of {outcome.of_steps} after {duration_text(outcome.seconds)}")
     say(f"weights: {outcome.weights}")
     return EXIT_INTERRUPTED if outcome.ended == "interrupted" else 0

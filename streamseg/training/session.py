@@ -70,8 +70,9 @@ class Session:
     def __init__(self, recipe: Recipe, output: Path, *, resume: bool, device: str, tell: Callable[[str], None]) -> None:
         self._recipe, self._output, self._tell = recipe, output, tell
         self._device = devices.resolve(device)
+        if not resume and (output / CHECKPOINT).exists():
+            raise OutputError(f"{output} holds an earlier run; add --resume to go on with it, or choose another folder")
         state = _state_to_resume(recipe, output) if resume else None
-        _prepare_folder(recipe, output, resume=resume)
         _set_up(self._device, recipe.running.threads)
         self._executor = executors.make(recipe.running.workers)
         try:
@@ -85,6 +86,7 @@ class Session:
             if state is not None:
                 self._trainer.restore(state)
                 tell(f"going on from step {state.step}")
+            _prepare_folder(recipe, output)
             self._journal = Journal(output, self._trainer.step)
         except BaseException:
             self.close()
@@ -172,9 +174,7 @@ def _state_to_resume(recipe: Recipe, output: Path) -> checkpoint.RunState:
     return state
 
 
-def _prepare_folder(recipe: Recipe, output: Path, *, resume: bool) -> None:
-    if not resume and (output / CHECKPOINT).exists():
-        raise OutputError(f"{output} holds an earlier run; add --resume to go on with it, or choose another folder")
+def _prepare_folder(recipe: Recipe, output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(msgspec.to_builtins(recipe), sort_keys=False)

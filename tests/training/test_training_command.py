@@ -60,6 +60,9 @@ def test_mistakes_cost_no_time_and_leave_nothing(photos: Path, tmp_path: Path) -
     assert failed.returncode == 2
     assert "unknown key 'stepz' in 'training'; did you mean 'steps'?" in failed.stderr
     assert json.loads(failed.stdout)["error"]["kind"] == "UsageError"
+    missing = streamseg("train", write_recipe(tmp_path / "m.yaml", plain_recipe(tmp_path / "nowhere")), cwd=tmp_path)
+    assert missing.returncode == 3
+    assert "nowhere is not a folder" in missing.stderr
     assert not (tmp_path / "out").exists()
 
 
