@@ -103,6 +103,9 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     clip_norm: Above0 = 1.0
     average: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.998
     """Decay of the running mean of the weights, which is what is kept in the end."""
+    start_share: Share = 0.0
+    """Of the weights it started from, in the mixture with that mean which is kept: what a short run forgets of
+    the old costs less so (Wortsman et al. 2022)."""
     whole_share: Share = 0.1
     """Steps on whole photos, rather than on views round objects."""
     whole_photos: Count = 2

@@ -149,7 +149,7 @@ class Session:
             **self._tally.take(),
         }
         if self._validates(step):
-            with self._trainer.averaged() as learner:
+            with self._trainer.measured() as learner:
                 row["validation_iou"] = round(validation.mean_iou(learner, self._held_out), 4)
         self._journal.add(row)
         shown = {name: value for name, value in row.items() if name not in ("step", "learning_rate")}
@@ -158,7 +158,7 @@ class Session:
     def _save(self) -> None:
         state = self._trainer.state()
         checkpoint.write(self._output / CHECKPOINT, state)
-        kept = network.as_kept(self._trainer.average.weights)
+        kept = network.as_kept(self._trainer.kept())
         checkpoint.write_tensors(self._output / WEIGHTS, kept, {"streamseg.step": str(state.step)})
         self._journal.draw()
 

@@ -22,7 +22,7 @@ from streamseg.training.world import World
 
 _log = logging.getLogger("streamseg.training")
 
-_MODEL, _AVERAGE, _OPTIMISER = "model.", "average.", "optimiser."
+_MODEL, _AVERAGE, _START, _OPTIMISER = "model.", "average.", "start.", "optimiser."
 
 
 class Trainer:
@@ -40,6 +40,7 @@ class Trainer:
         self.step = 0
         """Steps that are done."""
         self.average = Average(learner.network)
+        self._start = dict(Average(learner.network).weights) if recipe.training.start_share else {}
         self._world, self._executor = world, executor
         self._parameters = dict(learner.network.named_parameters())
         self._optimiser = _optimiser(recipe, self._parameters)
@@ -87,6 +88,7 @@ class Trainer:
         """All there is to go on from here."""
         tensors = {_MODEL + name: value for name, value in self.learner.network.state_dict().items()}
         tensors |= {_AVERAGE + name: value for name, value in self.average.weights.items()}
+        tensors |= {_START + name: value for name, value in self._start.items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimiser.state.get(parameter, {}).items():
                 tensors[f"{_OPTIMISER}{key}.{name}"] = value
@@ -103,6 +105,8 @@ class Trainer:
         try:
             self.learner.network.load_state_dict(_under(_MODEL, state.tensors))
             self.average.restore(_under(_AVERAGE, state.tensors))
+            for name, value in self._start.items():
+                value.copy_(state.tensors[_START + name])
         except (RuntimeError, KeyError) as error:
             raise CheckpointError(f"the checkpoint is of another network: {str(error).splitlines()[0]}") from error
         self._optimiser.state.clear()
@@ -116,12 +120,20 @@ class Trainer:
         self.step = state.step
         self._prepared.clear()
 
+    def kept(self) -> dict[str, torch.Tensor]:
+        """The weights a run is for: their running mean, mixed with those it started from."""
+        share = self.recipe.training.start_share
+        return {
+            name: value.lerp(self._start[name], share) if share and value.is_floating_point() else value
+            for name, value in self.average.weights.items()
+        }
+
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[Learner]:
-        """The network with the mean of its weights, for measuring, inside the block."""
+    def measured(self) -> Iterator[Learner]:
+        """The network with the weights that are kept, inside the block."""
         network = self.learner.network
         own = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        network.load_state_dict(self.average.weights)
+        network.load_state_dict(self.kept())
         network.eval()
         try:
             yield self.learner

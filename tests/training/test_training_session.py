@@ -49,7 +49,7 @@ def finished(photos, tmp_path_factory):
     recipe = plain_recipe(
         photos,
         data={"photos": [{"path": str(photos)}], "films": [{"path": str(films)}]},
-        training={"precision": "bf16"},
+        training={"precision": "bf16", "start_share": 0.3},
         running={"validate_every": 2, "validate_objects": 2},
     )
     folder = tmp_path_factory.mktemp("run") / "straight"
@@ -80,7 +80,7 @@ def test_a_run_in_parts_is_a_run_at_once_to_the_last_bit(finished, tmp_path, wor
     for number, until in enumerate((*breaks, None)):
         train(recipe, tmp_path / "parts", resume=number > 0, until=until)
     tensors = same(tmp_path / "parts" / CHECKPOINT, straight / CHECKPOINT)
-    assert {name.partition(".")[0] for name in tensors} >= {"model", "average", "optimiser"}
+    assert {name.partition(".")[0] for name in tensors} >= {"model", "average", "start", "optimiser"}
     same(tmp_path / "parts" / WEIGHTS, straight / WEIGHTS)
     rows = [
         [{k: v for k, v in json.loads(line).items() if k != "seconds_per_step"} for line in text.splitlines()]
@@ -125,6 +125,18 @@ def test_the_weights_are_a_model_to_use(finished):
     assert np.isfinite(logits[1]).all()
     assert difference.max() > 0.01
     assert {value.dtype for value in load_file(folder / WEIGHTS).values()} == {torch.float16, torch.int64}
+
+
+def test_what_is_kept_can_be_mixed_with_the_start(photos, tmp_path):
+    start, found = as_kept(build("packaged", 1).state_dict()), {}
+    for share in (0.0, 0.25, 1.0):
+        train(plain_recipe(photos, training={"start_share": share}), tmp_path / str(share), until=1)
+        found[share] = load_file(tmp_path / str(share) / WEIGHTS)
+    name = "dec.mask_tokens.weight"
+    torch.testing.assert_close(found[1.0][name], start[name])
+    assert not torch.equal(found[0.0][name], start[name])
+    mixed = 0.25 * start[name].float() + 0.75 * found[0.0][name].float()
+    torch.testing.assert_close(found[0.25][name].float(), mixed, atol=1e-3, rtol=1e-3)
 
 
 def test_the_loss_falls(photos, tmp_path):
