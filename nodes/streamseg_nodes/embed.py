@@ -42,7 +42,7 @@ class Embed(Node[Frame, Embedded]):
         """auto: on if the graph has a back-edge into this node."""
         batch: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
         """Frames encoded together; without focus only."""
-        crop: Annotated[float, msgspec.Meta(ge=1, le=16)] = 1.8
+        crop: Annotated[float, msgspec.Meta(ge=1, le=16)] = 1.4
         """Focus: side of the square that is encoded, in longer sides of the object's box."""
 
     takes_feedback = Regions

@@ -10,7 +10,7 @@ import msgspec
 class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How objects are followed. Fractions of a box are of its own width and height."""
 
-    margins: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)] = (0.0, 0.1, 0.2)
+    margins: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)] = (0.05,)
     """Widen the last mask's box, by this fraction on every side, before it becomes the next prompt. Of several, each
     is a prompt of its own, and the answers' logits are averaged: slower, but one bad answer does less harm."""
     mask_input: bool = False
@@ -21,11 +21,11 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How much of the speed seen so far moves the expected box: 0 stands still, 1 is constant velocity."""
     gates: bool = True
     """Whether answers are doubted at all."""
-    lost_score: float = 0.3
+    lost_score: float = 0.2
     """Below this estimated IoU the object is LOST."""
-    uncertain_score: float = 0.6
+    uncertain_score: float = 0.5
     """Below this estimated IoU the object is UNCERTAIN."""
-    uncertain_stability: float = 0.6
+    uncertain_stability: float = 0.15
     """UNCERTAIN if the mask at logit +1 covers less than this fraction of the mask at logit -1."""
     uncertain_area: float = 1.7
     """UNCERTAIN if the area grew or shrank by this factor against the areas before."""

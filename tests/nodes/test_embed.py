@@ -73,8 +73,8 @@ def test_focus_waits_for_the_frame_before(focused: Embed) -> None:
 def test_each_object_gets_a_square_round_its_box(focused: Embed) -> None:
     found = views_for(focused, Region((100, 60, 200, 100), 4), Region((10, 20, 50, 100), 9))
     assert found == [
-        ((60, -10, 240, 170), (256, 256), (128, 32, 32), 4),
-        ((-42, -12, 102, 132), (256, 256), (128, 32, 32), 9),
+        ((80, 10, 220, 150), (256, 256), (128, 32, 32), 4),
+        ((-26, 4, 86, 116), (256, 256), (128, 32, 32), 9),
     ]
 
 
@@ -87,12 +87,12 @@ def test_no_regions_means_the_whole_frame(focused: Embed) -> None:
 )
 def test_a_region_without_use_falls_back_to_the_whole_frame_once(focused: Embed, box: tuple) -> None:
     found = views_for(focused, Region(box, 1), Region(box, 2), Region((10, 10, 60, 60), 3))
-    assert [(view[0], view[3]) for view in found] == [((-10, -10, 80, 80), 3), ((0, 0, 320, 180), None)]
+    assert [(view[0], view[3]) for view in found] == [((0, 0, 70, 70), 3), ((0, 0, 320, 180), None)]
 
 
 def test_a_huge_region_costs_no_more_than_the_frame(focused: Embed) -> None:
     assert [view[0] for view in views_for(focused, Region((-9e9, -9e9, 9e9, 9e9), 1), width=320)] == [
-        (-128, -198, 448, 378)
+        (-64, -134, 384, 314)
     ]
 
 
