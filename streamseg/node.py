@@ -81,12 +81,15 @@ class NodeContext:
 
 class _Configured:
     Config: ClassVar[type[NodeConfig]] = NodeConfig
-    threads_wanted: ClassVar[Literal["one", "all"]] = "one"
-    """Whether more threads than one help."""
 
     def __init__(self, config: NodeConfig | None = None, context: NodeContext | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
         self.context = NodeContext() if context is None else context
+
+    @classmethod
+    def threads_wanted(cls, config: Any) -> Literal["one", "all"]:
+        """Whether more threads than one make a node with these options quicker. Asked before anything is set up."""
+        return "one"
 
     def setup(self) -> None:
         """Load models, open files. Called once, before the first message; errors here end the run."""

@@ -12,6 +12,7 @@ import numpy as np
 from streamseg.errors import GraphError
 from streamseg.messages import Box, Embedded, Frame, Region, Regions, View
 from streamseg.node import Node, NodeConfig
+from streamseg.sam.models import find
 from streamseg.vision import views
 from streamseg.vision.boxes import clip, from_center_size
 
@@ -47,12 +48,16 @@ class Embed(Node[Frame, Embedded]):
 
     takes_feedback = Regions
     replicable = True
-    threads_wanted = "all"
 
     @property
     def batch(self) -> int:
         """How many frames are encoded together."""
         return 1 if self._focus else int(self.config.batch)
+
+    @classmethod
+    def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
+        """The bundled model is so light that threads wait for each other longer than they work (benchmarks/)."""
+        return "one" if find(config.model).bundled else "all"
 
     def setup(self) -> None:
         """Load the encoder."""

@@ -14,6 +14,7 @@ import numpy as np
 from streamseg.errors import GraphError, PromptError
 from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented
 from streamseg.node import Node, NodeConfig
+from streamseg.sam.models import find
 from streamseg.vision import labels, tracking
 from streamseg.vision.prompts import ObjectPrompt, Pointer, fit, prepare
 from streamseg.vision.tracking import NAIVE, Answer, Ask, Followed, Seen, TrackerState, TrackingOptions
@@ -36,7 +37,11 @@ class Propagate(Node[Embedded, Segmented]):
         """Thresholds of the default tracker."""
 
     gives_feedback = Regions
-    threads_wanted = "all"
+
+    @classmethod
+    def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
+        """The bundled model is so light that threads wait for each other longer than they work (benchmarks/)."""
+        return "one" if find(config.model).bundled else "all"
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""

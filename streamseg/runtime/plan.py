@@ -169,7 +169,7 @@ class Plan:
     def _threads(self, name: str, spec: NodeSpec) -> int:
         if spec.threads is not None:
             return spec.threads
-        if name == CALLER or self.kinds[name].threads_wanted == "one":
+        if name == CALLER or self.kinds[name].threads_wanted(self.options[name]) == "one":
             return 1
         return max(1, cores() // spec.replicas)
 
