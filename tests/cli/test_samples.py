@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import yaml
+from PIL import Image
 from support.command import streamseg, tracks
 from support.media import StreamServer, decode_plainly, moving_images, write_video
+
+from streamseg.vision.metrics import region_similarity
+from streamseg.vision.rle import decode, decompress
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,3 +60,18 @@ def test_demo(tmp_path: Path) -> None:
     for name in ("overlay.mp4", "contact_sheet.png", "masks"):
         assert f"demo/{name}" in done.stdout
         assert (tmp_path / "demo" / name).exists()
+
+
+def test_the_bundled_model_follows_the_objects_of_the_clip(tmp_path: Path) -> None:
+    """Until they pass behind something, which begins at frame 25."""
+    truth = json.loads((ROOT / "samples" / "clip" / "truth.json").read_text())
+    boxes = [f"--box={','.join(map(str, each['first_box_xyxy']))}" for each in truth["objects"]]
+    clip = ROOT / "samples" / "clip" / "clip.mp4"
+    done = streamseg("run", clip, *boxes, "-o", tmp_path / "results", "--max-frames", 20, "--no-overlay")
+    assert done.returncode == 0, done.stderr
+    for number, each in enumerate(truth["objects"], 1):
+        overlaps = []
+        for frame, counts in enumerate(each["counts"][:20]):
+            ids = np.asarray(Image.open(tmp_path / "results" / "masks" / f"{frame:05d}.png"))
+            overlaps.append(region_similarity(decode(decompress(counts), *truth["size"]), ids == number))
+        assert np.mean(overlaps) > 0.75, each["name"]
