@@ -29,6 +29,8 @@ from streamseg.transport.tickets import Finished, TicketBook
 
 log = logging.getLogger(__name__)
 
+_SETTLE_S = 1.0  # frames that a dead node took along are not reported at all
+
 
 class SourceWorker:
     """Runs a source until the supervisor says `Exit`."""
@@ -48,11 +50,11 @@ class SourceWorker:
         """Work until told to exit."""
         while True:
             self._poller.poll(0 if self._feed.can_send else int(BEAT_S * 1000))
-            for parts in waiting(self._finished):
-                self._feed.finish(self._finished_decoder.decode(parts[0].buffer))
+            self._count_finished()
             for order in self._link.orders():
                 if isinstance(order, Exit):
                     self._feed.stop()
+                    self._settle()
                     return
                 if isinstance(order, Start):
                     self._feed.start()
@@ -64,6 +66,17 @@ class SourceWorker:
                 self._link.tell(trouble(error))
             self._feed.errors.clear()
             self._link.beat(lambda: Beat(self._feed.stats()))
+
+    def _count_finished(self) -> None:
+        for parts in waiting(self._finished):
+            self._feed.finish(self._finished_decoder.decode(parts[0].buffer))
+
+    def _settle(self) -> None:
+        """Hear the last reports of the sinks: they come by another way than the order to exit, so maybe after it."""
+        deadline_s = time.monotonic() + _SETTLE_S
+        while self._feed.in_flight and time.monotonic() < deadline_s:
+            self._finished.poll(20)
+            self._count_finished()
 
     def bye(self) -> Bye:
         """The last figures."""
@@ -92,6 +105,11 @@ class SourceFeed:
         self._failed = 0
         self.errors: list[Exception] = []
         """Exceptions of the source's code that nobody has been told of yet."""
+
+    @property
+    def in_flight(self) -> int:
+        """Frames that not every sink is done with."""
+        return self._book.in_flight
 
     @property
     def can_send(self) -> bool:
