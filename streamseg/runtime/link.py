@@ -12,7 +12,7 @@ import zmq
 
 from streamseg.messages import Message, Stamp
 from streamseg.node import NodeContext
-from streamseg.runtime.plan import BufferSpec, WorkerSpec, feedback_inbox, inbox
+from streamseg.runtime.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
 from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.sockets import Sockets
@@ -52,6 +52,7 @@ class Link:
         self._finished = {stream: sockets.push([endpoint]) for stream, endpoint in self.spec.finished.items()}
         # Bound before the node is set up, which may take long, so that nobody has to try again.
         self.inbox = sockets.pull(inbox(self.spec.name, self.spec.replica)) if self.spec.inputs else None
+        self.finished_inbox = sockets.pull(finished_inbox(self.spec.name)) if self.spec.source else None
         takes_back = bool(self.spec.feedback_inputs)
         self.feedback_inbox = sockets.pull(feedback_inbox(self.spec.name, self.spec.replica)) if takes_back else None
         self.control = sockets.worker(self.spec.identity)
@@ -105,6 +106,11 @@ class Link:
         while self.control.poll(0):
             found.append(self._control_decoder.decode(self.control.recv()))
         return found
+
+    def close(self) -> None:
+        """Give what was said last, to the sources and to the supervisor, a moment to leave."""
+        for socket in (*self._finished.values(), self.control):
+            socket.close(linger=1000)
 
     def beat(self, make: Callable[[], Beat]) -> None:
         """Say how far we are, now and then."""

@@ -50,6 +50,11 @@ class Child:
         return self._process.poll() is None
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended other than by returning in good order, which it does only after its last words."""
+        return self._process.poll() not in (None, 0)
+
+    @property
     def exit_text(self) -> str:
         """How it ended, in words, with the end of its log."""
         code = self._process.poll()

@@ -21,7 +21,7 @@ from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Source
 from streamseg.runtime.link import BEAT_S, Link, waiting
 from streamseg.runtime.mailbox import Mailbox
-from streamseg.runtime.plan import SourceSpec, finished_inbox
+from streamseg.runtime.plan import SourceSpec
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import trouble
 from streamseg.transport.control import Beat, Bye, Exit, Start, Stats, Stop
@@ -40,7 +40,9 @@ class SourceWorker:
         self._link = link
         self._source = source
         self._feed = SourceFeed(source, link.spec.name, TicketBook(spec.tickets, spec.sinks))
-        self._finished = link.sockets.pull(finished_inbox(link.spec.name))
+        if link.finished_inbox is None:
+            raise RunError(f"{link.spec.name!r} was started as a source without tickets")
+        self._finished = link.finished_inbox
         self._finished_decoder = msgspec.msgpack.Decoder(Finished)
         self._poller = zmq.Poller()
         for readable in (self._finished, link.control, self._feed.wake_fd):

@@ -228,7 +228,7 @@ class Supervisor:
             self._tell(identity, Exit())
         deadline_s = time.monotonic() + EXIT_WITHIN_S
         while time.monotonic() < deadline_s and any(
-            child.alive and identity not in self._said_bye for identity, child in self._children.items()
+            identity not in self._said_bye and not child.failed for identity, child in self._children.items()
         ):
             if self._control.poll(50):
                 who, body = self._control.recv_multipart()

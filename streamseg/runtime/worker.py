@@ -64,7 +64,7 @@ def _run(assignment: Assignment) -> int:
             bye = worker.bye()
             node.close()
         link.tell(bye)
-        link.control.close(linger=1000)  # the last words need a moment to leave
+        link.close()
     return 0
 
 
