@@ -87,6 +87,10 @@ class _Configured:
         self.context = NodeContext() if context is None else context
 
     @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuse options that are well formed but cannot be meant. Asked before any process starts; opens nothing."""
+
+    @classmethod
     def threads_wanted(cls, config: Any) -> Literal["one", "all"]:
         """Whether more threads than one make a node with these options quicker. Asked before anything is set up."""
         return "one"

@@ -18,12 +18,15 @@ MESSAGES = (*FOUNDATION, "streamseg.messages")
 NODE = (*MESSAGES, "streamseg.node")
 GRAPHS = (*NODE, "streamseg.registry", "streamseg.config", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.vision")
+DOORS = ("streamseg.keys", "streamseg.curve")
 
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
 ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.messages": FOUNDATION,
     "streamseg.node": MESSAGES,
+    "streamseg.keys": FOUNDATION,
+    "streamseg.curve": (*FOUNDATION, *DOORS),
     "streamseg.registry": NODE,
     "streamseg.config": MESSAGES,
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
@@ -36,7 +39,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.cli": ("streamseg",),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": ("streamseg.runtime.session",),
-    "streamseg_nodes": (*NODE, "streamseg.sam", "streamseg.vision", "streamseg_nodes"),
+    "streamseg_nodes": (*NODE, *DOORS, *ARRAYS, "streamseg_nodes"),
 }
 
 SOURCES = sorted([*(ROOT / "streamseg").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")])

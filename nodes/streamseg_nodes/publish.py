@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import ipaddress
-import re
-import socket
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import zmq
 
-from streamseg.errors import GraphError, OutputError
+from streamseg import curve, keys
+from streamseg.errors import OutputError
 from streamseg.messages import Gap, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg_nodes import published
+from streamseg_nodes.publish_address import check_free, checked_address
 
-_TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(\d{1,5}|\*)")
 _LAST_WORDS_MS = 1000
+_LISTENER_MAX_BYTES = 4096  # all that a listener sends is what it subscribes to
+_KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 30, zmq.TCP_KEEPALIVE_INTVL: 10, zmq.TCP_KEEPALIVE_CNT: 3}
 
 
 class Publish(Node[Segmented, None]):
     """Sends each frame's objects to whoever listens; the format is described in `streamseg_nodes.published`.
 
-    Nobody is waited for: a listener that is too slow, or not there yet, misses frames. Anyone who reaches the port may
-    listen, so only this machine's own addresses are taken.
+    Nobody is waited for: a listener that is too slow, or not there yet, misses frames. Without keys anyone who reaches
+    the port may listen, so only this machine's own addresses are taken; with keys any address is, and only those listen
+    whose public key is on the list.
     """
 
     class Config(NodeConfig, frozen=True):
         """Options of publish."""
 
         bind: str = "tcp://127.0.0.1:5560"
-        """``tcp://127.0.0.1:PORT`` (``*`` for any free port) or ``ipc://PATH``."""
+        """``tcp://127.0.0.1:PORT`` (``*``: any free port), ``ipc://PATH``, or with keys ``tcp://ADDRESS:PORT``."""
+        key: str | None = None
+        """This machine's own ``.key_secret`` file; see ``streamseg keys``."""
+        allow: str | None = None
+        """The ``.key`` file of the one who may listen, or a folder of such files."""
         masks: published.MaskKind = "rle"
         """``rle`` as COCO has it, ``raw`` bytes, or ``none``."""
         image: published.ImageKind = "none"
@@ -44,35 +52,61 @@ class Publish(Node[Segmented, None]):
     config: Config
     _endpoint = ""
     _sent = 0
+    _doorkeeper: curve.Doorkeeper | None = None
+    _said_closed = False
 
-    def setup(self) -> None:
-        """Open the port.
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuse an address that others reach without keys, and keys that are not sound.
 
         Raises:
-            GraphError: the address is not one of this machine alone.
-            OutputError: it is in use, or cannot be had.
+            GraphError: the address is not one of this machine alone and there are no keys, or it is no address.
+            UsageError: a key cannot be read, is not secret, or nobody is allowed.
         """
-        address = local_address(self.config.bind)
+        checked_address(config.bind, closed=_door(config) is not None)
+
+    def setup(self) -> None:
+        """Open the port; nothing is opened before address and keys have been found good.
+
+        Raises:
+            GraphError: the address is not one of this machine alone and there are no keys, or it is no address.
+            UsageError: a key cannot be read, is not secret, or nobody is allowed.
+            OutputError: the address is in use, or cannot be had.
+        """
+        config = self.config
+        door = _door(config)
+        address = checked_address(config.bind, closed=door is not None)
+        check_free(address)
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.PUB)
-        self._socket.set(zmq.SNDHWM, self.config.queue)
+        self._socket.set(zmq.SNDHWM, config.queue)
         self._socket.set(zmq.LINGER, _LAST_WORDS_MS)
         self._socket.set(zmq.IPV6, "[" in address)
+        self._socket.set(zmq.MAXMSGSIZE, _LISTENER_MAX_BYTES)
+        # A listener that vanished without a word is noticed after a minute, and its queue let go.
+        for option, value in _KEEPALIVE.items():
+            self._socket.set(option, value)
+        if door is not None:
+            self._doorkeeper = curve.Doorkeeper(self._context, door)
+            self._doorkeeper.guard(self._socket)
         try:
-            self._socket.bind(address)
+            with _private_files():
+                self._socket.bind(address)
         except zmq.ZMQError as error:
-            self._context.destroy(linger=0)
+            self.close()
             raise _cannot(address, error) from error
         self._endpoint = self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def describe(self) -> dict[str, Any]:
-        """Where to listen, and how many messages have been sent."""
+        """Where to listen, how many messages have been sent, and how many listeners had a key that is not known."""
         return {
             "endpoint": self._endpoint,
             "version": published.VERSION,
             "masks": self.config.masks,
             "image": self.config.image,
             "sent": self._sent,
+            "keys": self._doorkeeper is not None,
+            "refused": self._doorkeeper.refused if self._doorkeeper is not None else 0,
         }
 
     def process(self, message: Segmented) -> None:
@@ -89,58 +123,34 @@ class Publish(Node[Segmented, None]):
 
     def close(self) -> None:
         """Give what is still in the queues a moment to leave, then close the port."""
+        if self._doorkeeper is not None:
+            self._doorkeeper.close()
         self._context.destroy(linger=_LAST_WORDS_MS)
         if self._endpoint.startswith("ipc://"):
             # ZeroMQ leaves the socket file behind.
             Path(self._endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
 
     def _send(self, parts: list[bytes]) -> None:
+        if self._doorkeeper is not None and not self._doorkeeper.alive and not self._said_closed:
+            self._said_closed = True
+            self.context.log.warning("nobody new is let in any more: the thread that knows the keys has ended")
         # A PUB socket never blocks: it drops what does not fit into a listener's queue.
         self._socket.send_multipart(parts, copy=False)
         self._sent += 1
 
 
-def local_address(bind: str) -> str:
-    """The address to bind, once it is sure that only this machine can reach it.
-
-    Raises:
-        GraphError: it is another machine's, every interface's, or no address at all.
-        OutputError: an ``ipc://`` path that is taken.
-    """
-    if bind.startswith("ipc://"):
-        _check_free(Path(bind.removeprefix("ipc://")))
-        return bind
-    match = _TCP.fullmatch(bind)
-    if match is None or (match[2] != "*" and int(match[2]) > 65535):
-        raise GraphError(f"publish: expected bind as tcp://127.0.0.1:PORT or ipc://PATH, got {bind!r}")
-    host, port = match[1], match[2]
-    if host == "localhost":
-        # ZeroMQ would take it for the name of a network interface.
-        host = "127.0.0.1"
-    if not _is_loopback(host):
-        raise GraphError(
-            f"publish: expected an address that only this machine reaches, got {bind!r}, where anyone on the network "
-            f"could listen; bind tcp://127.0.0.1:{port} and forward it through a tunnel such as ssh -L"
-        )
-    return f"tcp://{host}:{port}"
+def _door(config: Publish.Config) -> keys.Door | None:
+    return keys.load_door(config.key, config.allow)
 
 
-def _is_loopback(host: str) -> bool:
+@contextlib.contextmanager
+def _private_files() -> Iterator[None]:
+    """Files made meanwhile, such as the socket of an ``ipc://`` address, are for their owner only."""
+    before = os.umask(0o077)
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_free(path: Path) -> None:
-    """ZeroMQ removes whatever lies at the path before it binds; only a socket that nobody serves may go."""
-    if not path.exists():
-        return
-    if not path.is_socket():
-        raise OutputError(f"expected ipc://{path} to be free, but a file is there; choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(str(path)) == 0:
-            raise OutputError(f"expected ipc://{path} to be free, but somebody serves it; end that or choose another")
+        yield
+    finally:
+        os.umask(before)
 
 
 def _cannot(address: str, error: zmq.ZMQError) -> OutputError:

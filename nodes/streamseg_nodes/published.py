@@ -21,18 +21,24 @@ be added under the same version; a change that breaks listeners makes another ve
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Literal
 
 import cv2
 import msgspec
 import numpy as np
+from PIL import Image
 
 from streamseg.errors import UsageError, WireError
 from streamseg.messages import Box, Gap, ObjectState, Segmented
 from streamseg.vision import rle
 
 VERSION = 1
+PIXELS_MAX = 1 << 26
+"""A larger frame is not believed: 8192 x 8192."""
+PART_MAX_BYTES = 3 * PIXELS_MAX
+"""A listener need take no larger part: a raw picture of so many pixels."""
 
 MaskKind = Literal["rle", "raw", "none"]
 ImageKind = Literal["none", "jpeg", "raw"]
@@ -137,15 +143,21 @@ class Published(msgspec.Struct, frozen=True):
         shape = (*self._size(), 3)
         if attached.encoding == "rgb8" and data.size == shape[0] * shape[1] * 3:
             return data.reshape(shape)
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if attached.encoding == "jpeg" and data.size else None
-        if decoded is None or decoded.shape != shape:
+        # The size comes first: a small file can hold a picture that fills all memory.
+        if attached.encoding != "jpeg" or _jpeg_size(data) != shape[:2]:
             raise WireError(f"expected a picture of {shape} as 'rgb8' or 'jpeg', got {attached.encoding!r}")
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if decoded is None or decoded.shape != shape:
+            raise WireError(f"expected a picture of {shape}, got a damaged one")
         return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
     def _size(self) -> tuple[int, int]:
         if not isinstance(self.header, FrameHeader):
             raise WireError(f"expected a frame, got {type(self.header).__name__}, which has no pictures")
-        return self.header.height, self.header.width
+        height, width = self.header.height, self.header.width
+        if min(height, width) < 1 or height * width > PIXELS_MAX:
+            raise WireError(f"expected a frame of 1 to {PIXELS_MAX} pixels, got {width} x {height}")
+        return height, width
 
     def _part(self, attached: Attachment) -> bytes | memoryview:
         if not 2 <= attached.part < len(self.parts):
@@ -218,6 +230,15 @@ def decode(parts: Parts) -> Published:
         return Published(_decoder.decode(parts[1]), parts)
     except msgspec.DecodeError as error:
         raise WireError(f"expected a header as publish sends it, got: {error}") from error
+
+
+def _jpeg_size(data: np.ndarray) -> tuple[int, int] | None:
+    """(height, width) that a JPEG file says it has; None if it is none."""
+    try:
+        with Image.open(io.BytesIO(data.tobytes()), formats=("JPEG",)) as image:
+            return image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def _attach_mask(parts: list[bytes], mask: np.ndarray, kind: MaskKind) -> Attachment | None:

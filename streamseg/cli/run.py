@@ -63,6 +63,14 @@ def add_to(commands: Any) -> None:
     out.add_argument("--overwrite", action="store_true", help="write into DIR even if it is not empty")
     out.add_argument("--no-overlay", action="store_true", help="no overlay.mp4")
     out.add_argument("--publish", metavar="ADDR", help="also publish over ZeroMQ, say at tcp://127.0.0.1:5600")
+    out.add_argument(
+        "--publish-key", metavar="FILE", help="this machine's .key_secret file: other machines may listen then"
+    )
+    out.add_argument(
+        "--publish-allow",
+        metavar="PATH",
+        help="the .key file of who may listen, or a folder of such files",
+    )
     out.add_argument("--json", action="store_true", help="print the final report as JSON")
     out.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
     parser.set_defaults(run=run)

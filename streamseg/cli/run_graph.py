@@ -20,7 +20,10 @@ from streamseg.sam.models import find
 from streamseg.vision.sources import SourceKind, classify, local_path
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
-_ONLY_WITHOUT_GRAPH = ("box", "point", "negative", "model", "checkpoint", "device", "live", "no_overlay", "publish")
+_ONLY_WITHOUT_GRAPH = (
+    *("box", "point", "negative", "model", "checkpoint", "device", "live", "no_overlay"),
+    *("publish", "publish_key", "publish_allow"),
+)
 
 
 def is_graph_file(source: str) -> bool:
@@ -29,7 +32,13 @@ def is_graph_file(source: str) -> bool:
 
 
 def from_source(args: argparse.Namespace) -> Graph:
-    """The standard graph on a source."""
+    """The standard graph on a source.
+
+    Raises:
+        UsageError: keys without an address to publish at.
+    """
+    if args.publish is None and (args.publish_key or args.publish_allow):
+        raise UsageError("expected --publish with --publish-key and --publish-allow; say where, --publish tcp://*:5560")
     output = args.output or _free_folder(Path("out") / _stem(args.source), args.overwrite)
     return standard_graph(
         Settings(
@@ -46,6 +55,8 @@ def from_source(args: argparse.Namespace) -> Graph:
             overlay=not args.no_overlay,
             overwrite=args.overwrite,
             publish=args.publish,
+            publish_key=args.publish_key,
+            publish_allow=args.publish_allow,
         )
     )
 

@@ -108,6 +108,8 @@ class Plan:
             name: config.options_of(kind.Config, graph.nodes[name].options, f"node {name!r}")
             for name, kind in self.kinds.items()
         }
+        for name, kind in self.kinds.items():
+            kind.check(self.options[name])
         self.sources = [name for name in self.order if issubclass(self.kinds[name], Source)]
         self.sinks = [name for name in self.order if self.ports[name].gives is None]
         if results_from is not None:

@@ -36,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
     publish: str | None = None
     """Where to publish results, such as ``tcp://127.0.0.1:5600``; None publishes nothing."""
+    publish_key: str | None = None
+    """This machine's secret key file, for an address that other machines reach."""
+    publish_allow: str | None = None
+    """Public key file of the one who may listen, or a folder of such files."""
 
 
 def standard_graph(settings: Settings) -> Graph:
@@ -56,7 +60,8 @@ def standard_graph(settings: Settings) -> Graph:
         }
         links.append("cleanup -> record")
     if settings.publish is not None:
-        nodes["publish"] = {"bind": settings.publish}
+        keys = _given(key=settings.publish_key, allow=settings.publish_allow)
+        nodes["publish"] = {"bind": settings.publish, **keys}
         links.append("cleanup -> publish")
     return config.parse(
         {
