@@ -157,6 +157,8 @@ class Region(msgspec.Struct, frozen=True):
     scales: tuple[float, ...] = ()
     """If any: look at squares of these fractions of the frame's longer side round the middle of the box instead, and
     at the whole frame for 1. For when nobody knows how large the object is (one click) or where it is (lost)."""
+    from_s: float | None = None
+    """Look only if the frame's presentation time is this or later; None for any frame."""
 
 
 class Regions(Message, frozen=True):

@@ -16,6 +16,9 @@ from streamseg.sam.models import find
 from streamseg.vision import views
 from streamseg.vision.boxes import clip, from_center_size
 
+_SAME_TIME_S = 0.0005
+"""Half of the last digit that times are written with."""
+
 
 class Picture(NamedTuple):
     """A part of the frame, ready for the encoder."""
@@ -119,8 +122,9 @@ class Embed(Node[Frame, Embedded]):
         last = self._last.get(frame.stamp.stream) if self._focus else None
         height, width = frame.image_rgb.shape[:2]
         parts: list[Picture] = []
-        whole_too = last is None or not last.regions
-        for region in last.regions if last is not None else ():
+        regions = [] if last is None else [region for region in last.regions if _is_due(region, frame.stamp.pts_s)]
+        whole_too = not regions
+        for region in regions:
             for square in self._squares(region, width, height):
                 if square is None:
                     whole_too = True
@@ -143,6 +147,10 @@ class Embed(Node[Frame, Embedded]):
         square = views.focus_region(inside, self.config.crop)
         # Of a square twice as large as the frame most would be filling.
         return [None if square[2] - square[0] > 2 * max(width, height) else square]
+
+
+def _is_due(region: Region, pts_s: float | None) -> bool:
+    return region.from_s is None or (pts_s is not None and region.from_s <= pts_s + _SAME_TIME_S)
 
 
 def _scaled(box: Box, scale: float, width: int, height: int) -> Box | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,12 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import GraphError, PromptError
-from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented
+from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented, Stamp
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.models import find
 from streamseg.vision import labels, tracking
-from streamseg.vision.prompts import ObjectPrompt, Pointer, fit, prepare
+from streamseg.vision.prompt_files import given_prompts
+from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
 from streamseg.vision.tracking import NAIVE, Answer, Ask, Followed, Seen, TrackerState, TrackingOptions
 
 
@@ -26,7 +27,8 @@ class Propagate(Node[Embedded, Segmented]):
     class Config(NodeConfig, frozen=True):
         """Options of propagate."""
 
-        prompts: list[ObjectPrompt]
+        prompts: list[ObjectPrompt] | str
+        """Or a YAML or JSON file with a list of them."""
         model: str = "tiny"
         checkpoint: str | None = None
         """A file with weights for that model; its own if None."""
@@ -43,18 +45,28 @@ class Propagate(Node[Embedded, Segmented]):
         """The bundled model is so light that threads wait for each other longer than they work (benchmarks/)."""
         return "one" if find(config.model).bundled else "all"
 
+    @classmethod
+    def check(cls, config: Config, streams: Sequence[str]) -> None:
+        """Whether the prompts can be meant, as far as that can be said without a frame.
+
+        Raises:
+            PromptError: they cannot.
+        """
+        prepare(given_prompts(config.prompts), streams)
+
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
         from streamseg.sam.decoder import load_decoder
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
-        prompts = prepare(self.config.prompts, self.context.streams)
+        prompts = prepare(given_prompts(self.config.prompts), self.context.streams)
         self._pointers: dict[str, list[Pointer]] = {
             stream: [p for p in prompts if p.prompt.stream in (None, stream)] for stream in self.context.streams
         }
         self._all = prompts
         self._states: dict[str, TrackerState] = {}
         self._next_index: dict[str, int] = {}
+        self._last_s: dict[str, float | None] = {}
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(self.config.model, checkpoint=checkpoint, device=self.config.device)
         for stream in self.context.streams:
@@ -74,13 +86,16 @@ class Propagate(Node[Embedded, Segmented]):
         """Find every object of the frame before, and those newly pointed at, in this frame."""
         stamp = message.stamp
         self._next_index[stamp.stream] = stamp.index + 1
+        self._last_s[stamp.stream] = stamp.pts_s
         with self._looking_on(message):
             self._check_model(message)
             height, width = message.frame.image_rgb.shape[:2]
-            state = self._states.get(stamp.stream, TrackerState())
+            state = self._state(stamp, (width, height))
             seen = [Seen(view.region, view.image_size, view.features, view.object_id) for view in message.views]
-            due = tracking.due(state, self._pointers_of(stamp.stream), stamp.index)
-            prompts = [fit(pointer, width, height) for pointer in tracking.seen_prompts(due, seen)]
+            due = tracking.due(state, self._pointers_of(stamp.stream), stamp.index, stamp.pts_s)
+            usable = tracking.seen_prompts(due, seen)
+            prompts = [prompt for pointer in usable for prompt in self._fit(pointer, state, (width, height))]
+            state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(usable) - len(prompts))
             questions = tracking.ask(state, prompts, seen, (height, width), self._options)
             answers = self._answer(questions.asks)
             if self._options.passes > 1:
@@ -114,12 +129,32 @@ class Propagate(Node[Embedded, Segmented]):
         """
         frames = self._next_index.pop(stream, 0)
         state = self._states.pop(stream, TrackerState())
+        last_s = self._last_s.pop(stream, None)
         missed = self._pointers_of(stream)[state.prompts_done :]
-        if missed and missed[0].prompt.frame >= frames:
-            raise PromptError(
-                f"{missed[0].prompt.name}: there is no such frame; stream {stream!r} has {frames} frames, "
-                f"0 to {frames - 1}"
-            )
+        if missed and not missed[0].due(frames - 1, last_s):
+            span = f"has {frames} frames, 0 to {frames - 1}"
+            until = "" if last_s is None else f", the last one at {last_s:g} s"
+            raise PromptError(f"{missed[0].prompt.name}: there is no such frame; stream {stream!r} {span}{until}")
+
+    def _state(self, stamp: Stamp, frame_size: tuple[int, int]) -> TrackerState:
+        """The state before a frame. With the first one all prompts are checked against (width, height) of the frames.
+
+        Raises:
+            PromptError: one does not fit; better now than after hours.
+        """
+        if stamp.stream not in self._states:
+            for pointer in self._pointers_of(stamp.stream):
+                fit(pointer, *frame_size)
+        return self._states.get(stamp.stream, TrackerState())
+
+    def _fit(self, pointer: Pointer, state: TrackerState, frame_size: tuple[int, int]) -> list[Fitted]:
+        """The prompt in this frame, if what has become of its object allows it."""
+        try:
+            tracking.check_possible(pointer, state)
+        except PromptError as error:
+            self.context.log.warning("%s; it is left out", error)
+            return []
+        return [fit(pointer, *frame_size)]
 
     def _pointers_of(self, stream: str) -> list[Pointer]:
         if stream not in self._pointers:
@@ -139,7 +174,8 @@ class Propagate(Node[Embedded, Segmented]):
         state = self._states.get(stream, TrackerState())
         index = self._next_index.get(stream, 0)
         looks = tracking.looks(state, self._pointers_of(stream), index, self._options)
-        self.context.feedback(Regions(stream, seq, [Region(look.box, look.object_id, look.scales) for look in looks]))
+        regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
+        self.context.feedback(Regions(stream, seq, regions))
 
     def _check_model(self, message: Embedded) -> None:
         if message.model != self._decoder.info.name:
@@ -152,11 +188,11 @@ class Propagate(Node[Embedded, Segmented]):
         """One decoder call for all asks of one picture size and kind."""
         from streamseg.sam.prompts import Prompt
 
-        groups: dict[tuple[tuple[int, int], bool], list[int]] = defaultdict(list)
+        groups: dict[tuple[tuple[int, int], bool, bool], list[int]] = defaultdict(list)
         for position, ask in enumerate(asks):
-            groups[ask.seen.image_size, ask.multimask].append(position)
+            groups[ask.seen.image_size, ask.multimask, ask.prompted].append(position)
         answers: dict[int, Answer] = {}
-        for (image_size, multimask), members in groups.items():
+        for (image_size, multimask, _), members in groups.items():
             chosen = [asks[position] for position in members]
             decoded = self._decoder.decode(
                 [ask.seen.features for ask in chosen],

@@ -11,7 +11,7 @@ import msgspec
 
 from streamseg.cli import run_graph
 from streamseg.cli.execution import Outcome, execute
-from streamseg.cli.parser import numbers, positive
+from streamseg.cli.parser import natural, numbers, positive
 from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
 from streamseg.errors import EXIT_INTERRUPTED, RunError
@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
     """Add this command to the command line."""
     parser = commands.add_parser("run", help="follow objects in a video or a live stream", description=_DESCRIPTION)
     parser.add_argument("source", metavar="SOURCE", help="file, folder, camera number, URL, or a graph file (.yaml)")
-    what = parser.add_argument_group("what to follow (pixels of the frame, first frame)")
+    what = parser.add_argument_group("what to follow (pixels of the frame)")
     what.add_argument(
         "--box",
         action="append",
@@ -49,6 +49,16 @@ def add_to(commands: Any) -> None:
     what.add_argument(
         "--negative", action="append", type=numbers, metavar="X,Y", help="a point on what is not the object"
     )
+    what.add_argument("--mask", action="append", metavar="FILE", help="a picture that is not black on one object")
+    what.add_argument(
+        "--frame", type=natural, metavar="N", help="these prompts are for frame N (default: 0, the first)"
+    )
+    what.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help="a YAML or JSON file instead of all that, with a list of prompts: several frames, corrections, removals",
+    )
+    what.add_argument("--text", metavar="WORDS", help="not understood; says what to do instead")
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="M", help="tiny (default), vit_b, vit_l or vit_h; see 'streamseg models'")
     how.add_argument("--checkpoint", metavar="FILE", help="the model's weights, if not the original ones")

@@ -12,16 +12,20 @@ import msgspec
 
 from streamseg import config, registry
 from streamseg.config import Graph
-from streamseg.errors import UsageError
+from streamseg.errors import PromptError, UsageError
 from streamseg.runtime.plan import Plan
-from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
+from streamseg.runtime.standard_graph import Prompt, Settings, make_prompts, standard_graph
 from streamseg.sam import checkpoints
 from streamseg.sam.models import find
+from streamseg.vision.prompt_files import plain_prompts, read_prompts
+from streamseg.vision.prompt_rules import NO_WORDS
 from streamseg.vision.sources import SourceKind, classify, local_path
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
+_PROMPT_FLAGS = ("box", "point", "negative", "mask", "frame", "text")
 _ONLY_WITHOUT_GRAPH = (
-    *("box", "point", "negative", "model", "checkpoint", "device", "live", "no_overlay"),
+    *("prompts", *_PROMPT_FLAGS),
+    *("model", "checkpoint", "device", "live", "no_overlay"),
     *("publish", "publish_key", "publish_allow"),
 )
 
@@ -43,7 +47,7 @@ def from_source(args: argparse.Namespace) -> Graph:
     return standard_graph(
         Settings(
             source=args.source,
-            prompts=make_prompts(args.box or [], args.point or [], args.negative or []),
+            prompts=_prompts(args),
             model=args.model,
             checkpoint=args.checkpoint,
             device=args.device,
@@ -125,6 +129,19 @@ def fetch_checkpoints(plan: Plan) -> None:
         # What is there is verified by the node that opens it: reading it twice would take seconds.
         if not (checkpoints.is_here(info) if given is None else given.is_file()):
             checkpoints.locate(info, given)
+
+
+def _prompts(args: argparse.Namespace) -> list[Prompt]:
+    flags = [f"--{name}" for name in _PROMPT_FLAGS if getattr(args, name) is not None]
+    if args.text is not None:
+        raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
+    if args.prompts is None:
+        return make_prompts(
+            args.box or [], args.point or [], args.negative or [], args.mask or [], frame=args.frame or 0
+        )
+    if flags:
+        raise PromptError(f"--prompts {args.prompts} beside {', '.join(flags)}: write all prompts into the file")
+    return plain_prompts(read_prompts(Path(args.prompts)))
 
 
 def _nodes_of(graph: Graph, use: str) -> list[str]:

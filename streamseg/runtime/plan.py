@@ -94,6 +94,7 @@ class Plan:
 
     Raises:
         GraphError: unknown node or option, a link whose ends do not fit, no source, no sink.
+        StreamsegError: a node refuses its options.
     """
 
     def __init__(self, graph: Graph, *, output_dir: str | None = None, results_from: str | None = None) -> None:
@@ -117,6 +118,8 @@ class Plan:
         self._check_links()
         self._check_feedback()
         self._check_ends()
+        for name, kind in self.kinds.items():
+            kind.check(self.options[name], self.streams(name))
         self.buffers = self._make_buffers()
 
     def below(self, name: str) -> list[str]:

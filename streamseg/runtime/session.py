@@ -73,7 +73,7 @@ def segment_video(
     boxes: Sequence[Sequence[float]] = (),
     points: Sequence[Sequence[float]] = (),
     negatives: Sequence[Sequence[float]] = (),
-    prompts: Sequence[Prompt] = (),
+    prompts: Sequence[Prompt] | str | os.PathLike[str] = (),
     model: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     device: str | None = None,
@@ -97,7 +97,8 @@ def segment_video(
         points: (x, y) each: one object without a box; with exactly one box they refine it.
         negatives: (x, y) each, on what is not the object.
         prompts: instead of the above, objects as the graph file has them, say
-            ``{"id": 7, "label": "cup", "frame": 10, "box": [10, 20, 30, 40]}``.
+            ``{"id": 7, "label": "cup", "frame": 10, "box": [10, 20, 30, 40]}``; or the path of a YAML or JSON file
+            with a list of them.
         model: see ``streamseg models``; None is the bundled one.
         checkpoint: the model's weights, if not the original ones.
         device: auto, cpu, cuda:N or mps.
@@ -114,7 +115,7 @@ def segment_video(
         raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
     settings = Settings(
         source=str(source),
-        prompts=[dict(prompt) for prompt in prompts] or make_prompts(boxes, points, negatives),
+        prompts=_prompts(prompts) or make_prompts(boxes, points, negatives),
         model=model,
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         device=device,
@@ -126,6 +127,10 @@ def segment_video(
     results = _results(Plan(standard_graph(settings), results_from=_RESULTS_FROM))
     _unfinished.add(results)
     return results
+
+
+def _prompts(prompts: Sequence[Prompt] | str | os.PathLike[str]) -> list[Prompt] | str:
+    return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else [dict(prompt) for prompt in prompts]
 
 
 def _results(plan: Plan) -> Generator[FrameResult, None, None]:

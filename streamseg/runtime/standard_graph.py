@@ -22,7 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What to run the standard graph on, and how. None leaves a choice to the node."""
 
     source: str
-    prompts: list[Prompt]
+    prompts: list[Prompt] | str
+    """Or a file with them."""
     model: str | None = None
     checkpoint: str | None = None
     device: str | None = None
@@ -77,38 +78,40 @@ def make_prompts(
     boxes: Sequence[Sequence[float]],
     points: Sequence[Sequence[float]] = (),
     negatives: Sequence[Sequence[float]] = (),
+    masks: Sequence[str] = (),
     *,
     frame: int = 0,
 ) -> list[Prompt]:
-    """Prompts from plain numbers: each box is an object of its own; points make up one object or refine the one box.
+    """Prompts from plain values: each box or mask is an object of its own; points make up one object or refine a box.
 
     Args:
         boxes: (x0, y0, x1, y1) each, in pixels of the frame, right and bottom edges exclusive.
         points: (x, y) each, on the object.
         negatives: (x, y) each, on what is not the object.
+        masks: paths of pictures of the frame's size, not 0 on the object.
         frame: index of the frame that they are about.
 
     Raises:
         PromptError: nothing to follow, numbers that are not finite or too few, a box without area, or points
-            beside several boxes, so that nobody knows which object they belong to.
+            beside several boxes or masks, so that nobody knows which object they belong to.
     """
-    if not boxes and not points:
+    if not boxes and not points and not masks:
         extra = " (points on what is not the object are not enough)" if negatives else ""
         raise PromptError(
             f"expected to be told what to follow, got neither a box nor a point{extra}; "
-            f"give --box X0,Y0,X1,Y1 (boxes=[(x0, y0, x1, y1)]) or --point X,Y (points=[(x, y)])"
+            f"give --box X0,Y0,X1,Y1 (boxes=[(x0, y0, x1, y1)]), --point X,Y (points=[(x, y)]) or --prompts FILE"
         )
-    if len(boxes) > 1 and (points or negatives):
+    if (len(boxes) > 1 or masks) and (points or negatives):
         raise PromptError(
-            f"points beside {len(boxes)} boxes could belong to any of them; write a graph file with one entry a box "
-            f"under the options of propagate: prompts: [{{id: 1, box: [X0, Y0, X1, Y1], points: [[X, Y]]}}, …]"
+            f"points beside {len(boxes)} boxes and {len(masks)} masks could belong to any of them; write a prompts "
+            f"file (--prompts) with an entry for each object: - {{id: 1, box: [X0, Y0, X1, Y1], points: [[X, Y]]}}"
         )
     shared: Prompt = {"frame": frame} if frame else {}
     clicks = {"points": [_point(p) for p in points], "negative": [_point(p) for p in negatives]}
     shared |= {name: found for name, found in clicks.items() if found}
-    if not boxes:
-        return [{"id": 1, **shared}]
-    return [{"id": number, "box": _box(box), **shared} for number, box in enumerate(boxes, 1)]
+    given: list[Prompt] = [{"box": _box(box)} for box in boxes]
+    given += [{"mask": mask} for mask in masks]
+    return [{"id": number, **each, **shared} for number, each in enumerate(given or [{}], 1)]
 
 
 def _box(values: Sequence[float]) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,24 +9,29 @@ import cv2
 import msgspec
 import numpy as np
 
-from streamseg.errors import PromptError, nearest
+from streamseg.errors import PromptError
 from streamseg.vision.boxes import Box, box_of_mask, validate_box, validate_points
+from streamseg.vision.prompt_rules import check_alone, check_mask, check_together, free_id
 
-MAX_ID = 65535
-"""The largest object id a 16-bit mask file can hold."""
+_SAME_TIME_S = 0.0005
+"""Half of the last digit that times are written with."""
 
 
 class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One object, pointed at in one frame: by a box, clicks, a mask, or any mix of them.
 
-    A later prompt for a known id corrects that object from there on; a new id adds an object.
+    A new id adds an object. A later prompt for a known id corrects that object from there on: clicks alone refine its
+    mask, a box or a mask points it out anew.
     """
 
     id: int | None = None
     """From 1 to 65535; the next free one if None."""
     label: str = ""
-    frame: int = 0
-    """Position of the frame in its stream, from 0; if that one got lost, the prompt holds for the next."""
+    frame: int | None = None
+    """Position of the frame in its stream, from 0; if that one got lost, the prompt holds for the next. The first
+    frame if neither this nor `time_s` is given."""
+    time_s: float | None = None
+    """Instead of `frame`: the first frame with this presentation time (``pts_s`` of the results) or a later one."""
     stream: str | None = None
     """Name of the source node; every stream if None."""
     box: list[float] | None = None
@@ -35,17 +39,36 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     points: list[list[float]] = []
     """Clicks (x, y) on the object, in frame pixels."""
     negative: list[list[float]] = []
-    """Clicks (x, y) on what is not the object."""
+    """Clicks (x, y) on what is not the object, in frame pixels."""
     mask: str | None = None
     """Path of a picture of the frame's size: the object is where it is not 0."""
+    remove: bool = False
+    """Instead of all that: the object is followed no longer. Its id is never used again."""
     text: str | None = None
     """Not understood; here to explain what to do instead."""
+    origin: str = ""
+    """Where it was written, say ``prompts.yaml, entry 3``, for errors."""
+
+    @property
+    def when(self) -> str:
+        """The frame it is about, in words, with a space before; nothing if it does not say."""
+        if self.time_s is not None:
+            return f" at {self.time_s:g} s"
+        return "" if self.frame is None else f" at frame {self.frame}"
 
     @property
     def name(self) -> str:
         """How an error message calls it."""
+        origin = f"{self.origin}: " if self.origin else ""
+        what = "removal of" if self.remove else "prompt for"
+        which = "a new object" if self.id is None else f"object {self.id}"
         stream = f" of stream {self.stream!r}" if self.stream else ""
-        return f"prompt for object {self.id} at frame {self.frame}{stream}"
+        return f"{origin}{what} {which}{self.when}{stream}"
+
+    @property
+    def only_clicks(self) -> bool:
+        """Whether it has clicks and nothing that says how large the object is."""
+        return bool(self.points or self.negative) and self.box is None and self.mask is None
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +88,19 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
         found = None if self.mask is None else box_of_mask(self.mask)
         if found is not None:
             return found
-        xs, ys = zip(*self.prompt.points, strict=True)
+        xs, ys = zip(*(self.prompt.points or self.prompt.negative), strict=True)
         return (min(xs), min(ys), max(xs), max(ys))
 
-    @property
-    def only_clicks(self) -> bool:
-        """Whether nothing says how large the object is."""
-        return self.prompt.box is None and self.mask is None
+    def due(self, index: int, pts_s: float | None) -> bool:
+        """Whether it comes into force at a frame, or should have earlier.
+
+        Args:
+            index: position of the frame in its stream.
+            pts_s: its presentation time in seconds; None if it has none.
+        """
+        if self.prompt.time_s is not None:
+            return pts_s is not None and self.prompt.time_s <= pts_s + _SAME_TIME_S
+        return (self.prompt.frame or 0) <= index
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,40 +115,63 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     """(K,) int32: 1 on the object, 0 not on it."""
     mask: np.ndarray | None
     """(H, W) bool."""
+    remove: bool = False
+    """The object is to be followed no longer."""
+
+    @property
+    def points_on(self) -> np.ndarray:
+        """(K, 2) float32: the clicks that are on the object."""
+        return np.asarray(self.points_xy[self.point_labels == 1])
 
     @property
     def only_clicks(self) -> bool:
         """Whether nothing says how large the object is."""
-        return self.box is None and self.mask is None
+        return self.box is None and self.mask is None and not self.remove
 
 
 def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> list[Pointer]:
-    """Give every prompt an id, read the masks, and check all that needs no frame.
+    """Give every prompt an id and a place, read the masks, and check all that needs no frame.
 
     Args:
         prompts: as the user gave them.
         streams: names of the streams there are; not checked if empty.
 
     Returns:
-        In order of frame, and as given within a frame.
+        In order of frame or time, and as given within a frame.
 
     Raises:
-        PromptError: no prompts, nothing in a prompt, numbers that cannot be meant, two prompts that contradict.
+        PromptError: nothing in a prompt, numbers that cannot be meant, prompts that contradict each other.
     """
-    if not prompts:
-        raise PromptError("there are no prompts: give at least one box, click or mask, e.g. --box 100,120,300,400")
     taken = {prompt.id for prompt in prompts if prompt.id is not None}
     pointers = []
     for prompt in prompts:
         identity = prompt.id
-        if identity is None:
-            identity = next(k for k in range(1, MAX_ID + 2) if k not in taken)
+        if identity is None and not prompt.remove:
+            identity = free_id(taken)
             taken.add(identity)
-        prompt = msgspec.structs.replace(prompt, id=identity)
-        _check(prompt, streams)
-        pointers.append(Pointer(prompt=prompt, id=identity, mask=_read_mask(prompt)))
-    _check_together([pointer.prompt for pointer in pointers])
-    return sorted(pointers, key=lambda pointer: pointer.prompt.frame)
+        frame = 0 if prompt.time_s is None and prompt.frame is None else prompt.frame
+        prompt = msgspec.structs.replace(prompt, id=identity, frame=frame)
+        pointers.append(point(prompt, streams))
+    pointers.sort(key=lambda pointer: pointer.prompt.time_s or pointer.prompt.frame or 0)
+    check_together([pointer.prompt for pointer in pointers], streams)
+    return pointers
+
+
+def point(prompt: ObjectPrompt, streams: Sequence[str], mask_png: bytes | None = None) -> Pointer:
+    """One prompt, checked by itself.
+
+    Args:
+        prompt: has an id.
+        streams: names of the streams there are; not checked if empty.
+        mask_png: its mask, if that came along; else the one it names is read.
+
+    Raises:
+        PromptError: it cannot be meant.
+    """
+    check_alone(prompt, streams)
+    mask = _read_mask(prompt) if mask_png is None else decode_mask(mask_png, prompt)
+    check_mask(prompt, mask)
+    return Pointer(prompt=prompt, id=prompt.id or 0, mask=mask)
 
 
 def fit(pointer: Pointer, width: int, height: int) -> Fitted:
@@ -144,75 +196,46 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
             f"{prompt.name}: expected a mask of the frame's size, {width}x{height}, got "
             f"{mask.shape[1]}x{mask.shape[0]} from {prompt.mask}; draw it on a frame of this video"
         )
-    return Fitted(id=pointer.id, label=prompt.label, box=box, points_xy=points, point_labels=point_labels, mask=mask)
+    return Fitted(
+        id=pointer.id,
+        label=prompt.label,
+        box=box,
+        points_xy=points,
+        point_labels=point_labels,
+        mask=mask,
+        remove=prompt.remove,
+    )
 
 
-def _check(prompt: ObjectPrompt, streams: Sequence[str]) -> None:
-    if prompt.text is not None:
-        raise PromptError(
-            f"text prompt {prompt.text!r}: Segment Anything takes boxes, clicks and masks, no words; run a detector "
-            f"that knows words on the frame and give its box as the prompt"
-        )
-    if not 1 <= (prompt.id or 0) <= MAX_ID:
-        raise PromptError(f"object id {prompt.id}: expected a number from 1 to {MAX_ID}, as the mask files hold them")
-    if prompt.frame < 0:
-        raise PromptError(f"{prompt.name}: frames count from 0")
-    if streams and prompt.stream is not None and prompt.stream not in streams:
-        raise PromptError(f"{prompt.name}: there is no such stream; {nearest(prompt.stream, streams)}")
-    if prompt.box is None and not prompt.points and prompt.mask is None:
-        only = "clicks on what is not the object" if prompt.negative else "nothing"
-        raise PromptError(f"{prompt.name} has {only}; give a box, a click on the object, or a mask")
-    # Bounds need the frame; in a frame of boundless size all else is checked.
-    boundless = 1 << 31
+def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
+    """The picture of a mask as (H, W) bool: true where it is not black.
+
+    Args:
+        data: a PNG, or anything else that OpenCV reads.
+        prompt: it belongs to, for errors.
+
+    Raises:
+        PromptError: it is not a picture, or black all over.
+    """
     try:
-        if prompt.box is not None:
-            validate_box(_beyond_origin(prompt.box), boundless, boundless)
-        for point in [*prompt.points, *prompt.negative]:
-            validate_points([_beyond_origin(point)], [1], boundless, boundless)
-    except PromptError as error:
-        raise PromptError(f"{prompt.name}: {error}") from error
-
-
-def _beyond_origin(values: Sequence[float]) -> Sequence[float]:
-    """Finite numbers moved so that none is below 0: whether they lie in the frame is not known yet."""
-    if len(values) not in (2, 4) or not all(math.isfinite(value) for value in values):
-        return values
-    return [value - min(0, *values) for value in values]
-
-
-def _check_together(prompts: Sequence[ObjectPrompt]) -> None:
-    for position, later in enumerate(prompts):
-        for earlier in prompts[:position]:
-            if earlier.id != later.id or not _meet(earlier, later):
-                continue
-            if earlier.frame == later.frame:
-                raise PromptError(
-                    f"two prompts for object {later.id} at frame {later.frame}; put box, clicks and mask of one object "
-                    f"into one prompt, or give the second another id"
-                )
-            if earlier.label and later.label and earlier.label != later.label:
-                raise PromptError(
-                    f"object {later.id} is called {earlier.label!r} in one prompt and {later.label!r} in another; "
-                    f"use one label, or another id"
-                )
-
-
-def _meet(first: ObjectPrompt, second: ObjectPrompt) -> bool:
-    return first.stream is None or second.stream is None or first.stream == second.stream
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error:
+        # OpenCV raises for a picture that says it is enormous.
+        picture = None
+    what = f"{prompt.name}: the mask {prompt.mask}"
+    if picture is None:
+        raise PromptError(f"{what} is not a picture; expected a PNG that is 0 where the object is not")
+    mask = np.asarray(picture != 0) if picture.ndim == 2 else np.asarray((picture[..., :3] != 0).any(axis=2))
+    if not mask.any():
+        raise PromptError(f"{what} is empty; expected pixels other than 0 where the object is")
+    return mask
 
 
 def _read_mask(prompt: ObjectPrompt) -> np.ndarray | None:
     if prompt.mask is None:
         return None
-    path = Path(prompt.mask)
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        data = Path(prompt.mask).read_bytes()
     except OSError as error:
-        raise PromptError(f"{prompt.name}: the mask {path} cannot be read: {error.strerror}") from error
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if picture is None:
-        raise PromptError(f"{prompt.name}: {path} is not a picture; expected a PNG that is 0 where the object is not")
-    mask = np.asarray(picture != 0) if picture.ndim == 2 else np.asarray((picture[..., :3] != 0).any(axis=2))
-    if not mask.any():
-        raise PromptError(f"{prompt.name}: the mask {path} is empty; expected pixels other than 0 where the object is")
-    return mask
+        raise PromptError(f"{prompt.name}: the mask {prompt.mask} cannot be read: {error.strerror}") from error
+    return decode_mask(data, prompt)

@@ -5,8 +5,9 @@ decoder from the state and the views, `follow` makes the new state and the masks
 (`TrackerState`) is one small serialisable value, so following can stop after any frame and go on from there.
 """
 
-from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask, due, looks, seen_prompts
+from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask
 from streamseg.vision.tracking_following import Followed, follow
+from streamseg.vision.tracking_looking import check_possible, due, looks, seen_prompts
 from streamseg.vision.tracking_measuring import measure
 from streamseg.vision.tracking_options import NAIVE, TrackingOptions
 from streamseg.vision.tracking_state import Track, TrackerState, from_bytes, to_bytes
@@ -24,6 +25,7 @@ __all__ = [
     "TrackingOptions",
     "again",
     "ask",
+    "check_possible",
     "due",
     "follow",
     "from_bytes",

@@ -1,4 +1,4 @@
-"""Following objects, first half: where to look next, and what to ask the decoder about what was seen there."""
+"""Following objects, second of three steps: what to ask the decoder about what was seen."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamseg.vision.boxes import Box, clip, expand
-from streamseg.vision.prompts import Fitted, Pointer
+from streamseg.vision.prompts import Fitted
 from streamseg.vision.tracking_appearance import Appearance, likely_place
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, Track, TrackerState
 from streamseg.vision.views import resample_logits, to_view
-
-CLICK_SCALES = (1.0, 0.5, 0.25)
-"""A click does not say how large the object is: look at the whole frame, and at squares of these parts of its side."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,8 @@ class Look:
     scales: tuple[float, ...] = ()
     """If any: look at squares of these fractions of the frame's longer side round the middle of `box` instead, at
     the whole frame for 1."""
+    from_s: float | None = None
+    """If the next frame's presentation time is before this, need not look; None to look in any case."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +66,9 @@ class Ask:
     point_labels: np.ndarray | None = None
     mask_logits: np.ndarray | None = None
     multimask: bool = False
+    prompted: bool = False
+    """Asked because of a prompt. Such asks go to the decoder apart from the others, which it therefore answers as if
+    there were no prompt: rounding depends on what is decoded together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,51 +90,7 @@ class Questions:
     prompts: dict[int, Fitted] = field(default_factory=dict)
     """By object id, the prompts that came into force."""
     prompts_taken: int = 0
-    """How many that were; of several for one object the last holds."""
-
-
-def looks(state: TrackerState, pointers: Sequence[Pointer], next_index: int, options: TrackingOptions) -> list[Look]:
-    """Where to look in the next frame.
-
-    Args:
-        state: after this frame; the empty one before the first.
-        pointers: all prompts of the stream, in order of frame.
-        next_index: position of the next frame in its stream.
-        options: of the tracker.
-    """
-    found: dict[int, Look] = {track.id: _look(track, options) for track in state.tracks}
-    for pointer in due(state, pointers, next_index):
-        found[pointer.id] = Look(pointer.where, pointer.id, CLICK_SCALES if pointer.only_clicks else ())
-    return list(found.values())
-
-
-def due(state: TrackerState, pointers: Sequence[Pointer], index: int) -> list[Pointer]:
-    """Prompts that come into force at frame `index`, or should have earlier but were missed."""
-    return [pointer for pointer in pointers[state.prompts_done :] if pointer.prompt.frame <= index]
-
-
-def seen_prompts(due_now: Sequence[Pointer], seen: Sequence[Seen]) -> list[Pointer]:
-    """Those of the prompts that can be used now, in order, up to the first for whose place there is no view.
-
-    When a live source jumps over frames, a prompt may come into force before anybody was told to look there.
-    """
-    usable = []
-    for pointer in due_now:
-        if not any(view.object_id in (pointer.id, None) for view in seen):
-            break
-        usable.append(pointer)
-    return usable
-
-
-def _look(track: Track, options: TrackingOptions) -> Look:
-    box = expected_box(track, options)
-    if track.state != "LOST" or not options.gates:
-        return Look(box, track.id)
-    if track.hint is not None:
-        return Look(track.hint, track.id)
-    if track.unseen > options.search_everywhere_after:
-        return Look(box, track.id, (1.0,))
-    return Look(expand(box, options.search_growth * track.unseen), track.id)
+    """How many of the stream's planned prompts that were."""
 
 
 def expected_box(track: Track, options: TrackingOptions) -> Box:
@@ -140,6 +98,13 @@ def expected_box(track: Track, options: TrackingOptions) -> Box:
     x0, y0, x1, y1 = track.box
     dx, dy = (speed * options.motion for speed in track.velocity)
     return (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
+
+
+def around_clicks(track: Track, clicks: Sequence[Sequence[float]] | np.ndarray, options: TrackingOptions) -> Box:
+    """The expected box, widened so that clicks (x, y) lie in it."""
+    x0, y0, x1, y1 = expected_box(track, options)
+    xs, ys = [float(x) for x, _ in clicks], [float(y) for _, y in clicks]
+    return (min([x0, *xs]), min([y0, *ys]), max([x1, *xs]), max([y1, *ys]))
 
 
 def ask(
@@ -159,14 +124,18 @@ def ask(
         options: of the tracker.
     """
     questions = Questions(prompts={prompt.id: prompt for prompt in prompts}, prompts_taken=len(prompts))
+    known = {track.id: track for track in state.tracks}
     for prompt in questions.prompts.values():
-        if prompt.mask is None:
+        track = known.get(prompt.id)
+        if prompt.only_clicks and track is not None and track.has_mask:
+            for own in _last_view_of(prompt, seen):
+                questions.asks.extend(_ask_correction(prompt, track, own, frame_size, options))
+        elif prompt.mask is None and not prompt.remove:
             questions.asks.extend(_ask_prompt(prompt, view) for view in _views_of_prompt(prompt, seen))
     for track in state.tracks:
-        if track.id not in questions.prompts:
-            view = _view_of(track.id, expected_box(track, options), seen)
-            if view is not None:
-                questions.asks.extend(_ask_track(track, view, frame_size, options))
+        view = _view_of(track.id, seen)
+        if view is not None:
+            questions.asks.extend(_ask_track(track, view, frame_size, options))
     return questions
 
 
@@ -179,7 +148,31 @@ def _ask_prompt(prompt: Fitted, view: Seen) -> Ask:
         points_xy=_to_picture(view, prompt.points_xy) if points else None,
         point_labels=prompt.point_labels if points else None,
         multimask=prompt.box is None and len(prompt.points_xy) == 1,
+        prompted=True,
     )
+
+
+def _ask_correction(
+    prompt: Fitted, track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions
+) -> list[Ask]:
+    """Clicks on a mask. SAM's way is the mask's logits and the clicks; to a model that was not taught corrections a
+    box says more. So it is asked in three ways, and the best score counts."""
+    logits = _memory_in(track, view, options)
+    around = clip(expand(around_clicks(track, prompt.points_on, options), options.margins[0]), *frame_size[::-1])
+    box = None if around is None else _to_box(view, around)
+    ways = [(None, logits), (box, logits), (box, None)] if box is not None else [(None, logits)]
+    return [
+        Ask(
+            object_id=prompt.id,
+            seen=view,
+            box_xyxy=box_xyxy,
+            points_xy=_to_picture(view, prompt.points_xy),
+            point_labels=prompt.point_labels,
+            mask_logits=mask_logits,
+            prompted=True,
+        )
+        for box_xyxy, mask_logits in ways
+    ]
 
 
 def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
@@ -187,15 +180,20 @@ def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: T
         return _ask_lost(track, view, frame_size, options)
     box = expected_box(track, options)
     widened = [clip(expand(box, margin), frame_size[1], frame_size[0]) for margin in options.margins]
-    mask = None
-    if options.mask_input and track.memory is not None:
-        moved = _moved(track.memory.region, expected_box(track, options), track.box)
-        mask = resample_logits(track.memory.logits, moved, view.square, view.mask_side)
+    mask = _memory_in(track, view, options) if options.mask_input else None
     return [
         Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside), mask_logits=mask)
         for inside in widened
         if inside is not None
     ]
+
+
+def _memory_in(track: Track, view: Seen, options: TrackingOptions) -> np.ndarray | None:
+    """The last mask's logits where the object is expected now, as the view sees them."""
+    if track.memory is None:
+        return None
+    moved = _moved(track.memory.region, expected_box(track, options), track.box)
+    return resample_logits(track.memory.logits, moved, view.square, view.mask_side)
 
 
 def _ask_lost(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
@@ -239,6 +237,7 @@ def again(answer: Answer, best: int, box: Box) -> Ask:
         points_xy=first.points_xy,
         point_labels=first.point_labels,
         mask_logits=np.clip(answer.logits[best], -LOGIT_LIMIT, LOGIT_LIMIT),
+        prompted=first.prompted,
     )
 
 
@@ -265,13 +264,18 @@ def _to_picture(view: Seen, coordinates: np.ndarray) -> np.ndarray:
 def _views_of_prompt(prompt: Fitted, seen: Sequence[Seen]) -> list[Seen]:
     """A click is asked of every view that has it, since it does not say how large the object is."""
     if not prompt.only_clicks:
-        view = _view_of(prompt.id, prompt.box, seen)
-        return [] if view is None else [view]
+        return _last_view_of(prompt, seen)
     own = [view for view in seen if view.object_id in (prompt.id, None)]
     return [view for view in own if _has(view.region, prompt.points_xy)]
 
 
-def _view_of(object_id: int, box: Box | None, seen: Sequence[Seen]) -> Seen | None:
+def _last_view_of(prompt: Fitted, seen: Sequence[Seen]) -> list[Seen]:
+    """The view made for the prompt, which comes after that of its object; else one of the whole frame."""
+    own = [view for view in seen if view.object_id == prompt.id]
+    return (own or [view for view in seen if view.object_id is None])[-1:]
+
+
+def _view_of(object_id: int, seen: Sequence[Seen]) -> Seen | None:
     """The view made for the object; else one of the whole frame."""
     own = [view for view in seen if view.object_id == object_id]
     if own:

@@ -1,4 +1,4 @@
-"""Following objects, second half: from the decoder's answers to masks, states and what to remember."""
+"""Following objects, last of three steps: from the decoder's answers to masks, states and what to remember."""
 
 from __future__ import annotations
 
@@ -55,18 +55,25 @@ def follow(
     """
     scene = scene_of(image_rgb)
     cut = options.gates and bool(state.scene) and scene_similarity(scene, state.scene) < options.scene_cut
-    by_object: dict[int, list[Answer]] = {}
+    by_object: dict[tuple[int, bool], list[Answer]] = {}
     for answer in answers:
-        by_object.setdefault(answer.ask.object_id, []).append(answer)
+        by_object.setdefault((answer.ask.object_id, answer.ask.prompted), []).append(answer)
+    before = {track.id: track for track in state.tracks}
     followed: dict[int, tuple[Track, Pasted]] = {}
     for track in state.tracks:
-        followed[track.id] = _continue(track, by_object.get(track.id, []), image_rgb, options, cut=cut)
+        followed[track.id] = _continue(track, by_object.get((track.id, False), []), image_rgb, options, cut=cut)
     for identity, prompt in questions.prompts.items():
-        known = followed[identity][0] if identity in followed else None
-        followed[identity] = _start(prompt, known, by_object.get(identity, []), image_rgb, options)
+        known, own = before.get(identity), by_object.get((identity, True), [])
+        if prompt.remove:
+            followed.pop(identity, None)
+        elif known is not None and known.has_mask and prompt.only_clicks:
+            followed[identity] = _correct(prompt, followed[identity], own, image_rgb, options)
+        else:
+            followed[identity] = _start(prompt, known, own, image_rgb, options)
     new = TrackerState(
         tracks=[track for track, _ in followed.values()],
         prompts_done=state.prompts_done + questions.prompts_taken,
+        removed=[*state.removed, *(prompt.id for prompt in questions.prompts.values() if prompt.remove)],
         scene=scene,
     )
     return Followed(new, [mask for _, mask in followed.values()])
@@ -97,6 +104,44 @@ def _start(
         memory=Memory.of(best.logits, best.seen.square),
         appearance=best.appearance,
     ), best.pasted
+
+
+def _correct(
+    prompt: Fitted,
+    followed: tuple[Track, Pasted],
+    answers: Sequence[Answer],
+    image_rgb: np.ndarray,
+    options: TrackingOptions,
+) -> tuple[Track, Pasted]:
+    """The mask after clicks; as it would be without them if they leave nothing."""
+    track, pasted = followed
+    track = msgspec.structs.replace(track, label=track.label or prompt.label)
+    best = _choose(answers, image_rgb, options)
+    if best is None:
+        return msgspec.structs.replace(track, reason=f"the correction left no mask; {track.reason}"), pasted
+    corrected = msgspec.structs.replace(
+        track,
+        state="TRACKED",
+        reason=_how_corrected(prompt, best.pasted),
+        score=best.score,
+        box=best.box,
+        area_px=best.area_px,
+        memory=Memory.of(best.logits, best.seen.square),
+        appearance=best.appearance,
+        unseen=0,
+        hint=None,
+    )
+    return corrected, best.pasted
+
+
+def _how_corrected(prompt: Fitted, pasted: Pasted) -> str:
+    """Whether the mask does what the clicks say: a model may know better."""
+    logits, (x0, y0, _, _) = pasted
+    held = 0
+    for (x, y), wanted in zip(prompt.points_xy.astype(int) - (x0, y0), prompt.point_labels, strict=True):
+        inside = 0 <= x < logits.shape[1] and 0 <= y < logits.shape[0] and logits[y, x] > 0
+        held += inside == bool(wanted)
+    return "corrected" if held == len(prompt.points_xy) else f"corrected; {held} of {len(prompt.points_xy)} clicks hold"
 
 
 def _choose(answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions) -> Candidate | None:

@@ -64,6 +64,11 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     unseen: int = 0
     """Frames since the object was last seen."""
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether it had a mask in the frame before, which clicks could correct."""
+        return self.memory is not None and self.state != "LOST"
+
 
 class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a tracker knows of one stream after one frame."""
@@ -72,6 +77,8 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """In order of first appearance."""
     prompts_done: int = 0
     """How many of the stream's prompts, in order of frame, have been used."""
+    removed: list[int] = []
+    """Ids of objects that are followed no longer; they are never used again."""
     scene: bytes = b""
     """The frame's colours, to notice a cut (`streamseg.vision.tracking_appearance.scene_of`)."""
 

@@ -42,8 +42,30 @@ CASES: dict[str, tuple[tuple[str, ...], int, str, tuple[str, ...]]] = {
         ("run", "clip.mp4", *BOX, "--box", "20,20,30,30", "--point", "3,3"),
         2,
         "PromptError",
-        ("graph file", "prompts:"),
+        ("--prompts",),
     ),
+    "text": (("run", "clip.mp4", "--text", "a dog"), 2, "PromptError", ("'a dog'", "no words", "detector", "--box")),
+    "text in a file": (
+        ("run", "clip.mp4", "--prompts", "words.yaml"),
+        2,
+        "PromptError",
+        ("words.yaml, entry 1", "'a dog'", "detector"),
+    ),
+    "entry of a file": (
+        ("run", "clip.mp4", "--prompts", "prompts.yaml"),
+        2,
+        "PromptError",
+        ("prompts.yaml, entry 3", "removed", "id 3"),
+    ),
+    "missing prompts": (("run", "clip.mp4", "--prompts", "gone.yaml"), 2, "PromptError", ("gone.yaml",)),
+    "flags beside a file": (
+        ("run", "clip.mp4", "--prompts", "prompts.yaml", "--frame", "0", *BOX),
+        2,
+        "PromptError",
+        ("prompts.yaml", "--box", "--frame"),
+    ),
+    "frame of words": (("run", "clip.mp4", *BOX, "--frame", "last"), 2, "UsageError", ("--frame", "'last'")),
+    "prompts of a graph": (("check", "prompted.yaml"), 2, "PromptError", ("prompts.yaml, entry 3",)),
     "source among the results": (
         ("run", "clip.mp4", *BOX, "-o", ".", "--overwrite"),
         2,
@@ -89,6 +111,16 @@ links: [decode -> square -> record]
 """
 
 
+PROMPTED = """
+nodes:
+  decode: {options: {source: clip.mp4}}
+  embed:
+  propagate: {options: {prompts: prompts.yaml}}
+  record: {options: {output: results}}
+links: [decode -> embed -> propagate -> record]
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files good and bad."""
@@ -110,6 +142,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "loop": GOOD.replace("[decode -> square -> record]", "[decode -> square -> record, record -> square]"),
         "ports": GOOD.replace("decode -> square -> record", "decode -> record, decode -> square"),
     }
+    graphs["prompts"] = (
+        "- {id: 1, box: [0, 0, 9, 9]}\n- {id: 1, frame: 2, remove: true}\n"
+        "- {id: 1, frame: 3, box: [1, 1, 9, 9]}\n- {box: [0, 0, 9, 9]}"
+    )
+    graphs["words"] = "- {text: a dog}"
+    graphs["prompted"] = PROMPTED
     for name, text in graphs.items():
         (folder / f"{name}.yaml").write_text(text)
     return folder

@@ -73,6 +73,9 @@ def test_mistakes_are_told_before_the_loop(video: Path) -> None:
         streamseg.segment_video(video)
     with pytest.raises(PromptError, match="got both"):
         streamseg.segment_video(video, boxes=NUMBERS, prompts=[{"id": 1, "box": [0, 0, 9, 9]}])
+    (video.parent / "prompts.yaml").write_text("- {id: 1, box: [0, 0, 18, 18]}\n- {id: 1, box: [0, 0, 9, 9]}")
+    with pytest.raises(PromptError, match=r"prompts.yaml, entry 2: .* two prompts for object 1 at frame 0"):
+        streamseg.segment_video(video, prompts=video.parent / "prompts.yaml")
     with pytest.raises(GraphError, match="max_frames"):
         streamseg.segment_video(video, boxes=NUMBERS, max_frames=0)
     with pytest.raises(UsageError, match="bx"):

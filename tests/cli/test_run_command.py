@@ -143,3 +143,29 @@ def test_damage_is_counted_and_told(tmp_path: Path) -> None:
     assert report["damaged"] > 0
     assert 0 < report["frames_out"] == report["frames_in"] < 60
     assert f"{report['damaged']} damaged in the source" in done.stderr
+
+
+def test_prompts_of_a_file_come_and_go_by_frame(video: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.yaml").write_text(
+        "- {id: 3, label: corner, box: [0, 0, 18, 18]}\n"
+        "- {id: 5, frame: 2, points: [[80, 50]]}\n"
+        "- {id: 3, frame: 4, remove: true}\n"
+    )
+    words = (
+        "--prompts",
+        tmp_path / "prompts.yaml",
+        "-o",
+        tmp_path / "new",
+        "--max-frames",
+        6,
+        "--no-overlay",
+        "--inline",
+    )
+    done = streamseg("run", video, *words)
+    assert done.returncode == 0, done.stderr
+    ids = [(line["frame"], line["id"]) for line in tracks(tmp_path / "new")]
+    assert ids == [(0, 3), (1, 3), (2, 3), (2, 5), (3, 3), (3, 5), (4, 5), (5, 5)]
+    prompts = json.loads((tmp_path / "new" / "run.json").read_text())["graph"]["nodes"]["propagate"]["options"][
+        "prompts"
+    ]
+    assert [prompt["id"] for prompt in prompts] == [3, 5, 3]

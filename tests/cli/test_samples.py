@@ -34,6 +34,18 @@ def test_file(tmp_path: Path) -> None:
         assert (prompt["label"], prompt["box"]) == (each["name"], each["first_box_xyxy"])
 
 
+def test_prompts(tmp_path: Path) -> None:
+    words = ("run", "samples/clip/clip.mp4", "--prompts", "samples/file/prompts.yaml", "-o", tmp_path / "results")
+    done = streamseg(*words, "--max-frames", 13, "--no-overlay", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    lines = tracks(tmp_path / "results")
+    assert {line["frame"] for line in lines if line["id"] == 1} == set(range(12))
+    assert {line["frame"] for line in lines if line["id"] == 2} == set(range(4, 13))
+    reasons = {line["frame"]: line["reason"] for line in lines if line["id"] == 2}
+    assert reasons[4] == "prompted"
+    assert reasons[8].startswith("corrected")
+
+
 def test_live(tmp_path: Path) -> None:
     graph = yaml.safe_load((ROOT / "samples" / "live" / "graph.yaml").read_text())
     with StreamServer("mpegts") as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def overlap(segmented: Segmented, position: int, number: int) -> float:
     return float((mask & wanted).sum() / (mask | wanted).sum())
 
 
-def run(prompts: list[dict[str, Any]], *, focus: bool = True, frames: int = 6, **options: Any) -> list[Segmented]:
+def run(prompts: list[dict[str, Any]] | str, *, focus: bool = True, frames: int = 6, **options: Any) -> list[Segmented]:
     graph = config.parse(
         {
             "nodes": {
@@ -98,7 +99,68 @@ def test_a_later_prompt_corrects_an_object() -> None:
     assert {found.label for segmented in results for found in segmented.objects} == {"disk"}
 
 
+def test_clicks_correct_an_object_and_leave_the_other_untouched() -> None:
+    """Bit for bit: masks, scores and the tracker's memory of the object that was not corrected."""
+    # Object 1 starts as the lower half of its disk; the clicks say where the rest is.
+    x0, y0, x1, y1 = box_of(0, 0)
+    start = [{"id": 1, "box": [x0, (y0 + y1) / 2 + 8, x1, y1]}, {"id": 2, "box": box_of(0, 1)}]
+    clicks = {"id": 1, "frame": 3, "points": [[72, 30], [72, 60]], "negative": [[72, 110]]}
+    plain, corrected = run(start), run([*start, clicks])
+    for before, after in zip(plain, corrected, strict=True):
+        np.testing.assert_array_equal(before.labels == 2, after.labels == 2)
+        assert before.objects[1] == after.objects[1]
+        tracks = [tracking.from_bytes(bytes(each.tracker)).tracks[1] for each in (before, after)]
+        assert tracks[0] == tracks[1]
+        assert (before.objects[0] == after.objects[0]) == (before.stamp.index < 3)
+    assert corrected[3].objects[0].reason.startswith("corrected")
+    assert overlap(corrected[3], 0, 0) > 0.8
+    assert overlap(corrected[5], 0, 0) > 0.8
+
+
+def test_an_object_is_removed_and_no_id_shifts() -> None:
+    prompts = [{"id": 4, "box": box_of(0, 0)}, {"id": 7, "box": box_of(0, 1)}]
+    plain, shorter = run(prompts), run([*prompts, {"id": 4, "frame": 3, "remove": True}])
+    assert [[found.id for found in each.objects] for each in shorter] == [[4, 7]] * 3 + [[7]] * 3
+    for before, after in zip(plain, shorter, strict=True):
+        assert (before.mask(1) == after.mask(len(after.objects) - 1)).all()
+    assert tracking.from_bytes(bytes(shorter[5].tracker)).removed == [4]
+
+
+@pytest.mark.parametrize("focus", [True, False])
+def test_a_prompt_with_a_time_comes_into_force_at_its_frame(focus: bool) -> None:
+    late = {"id": 9, "time_s": 3 / 25, "box": box_of(3, 1)}
+    gone = {"id": 9, "time_s": 4.9 / 25, "remove": True}
+    results = run([{"id": 1, "box": box_of(0, 0)}, late, gone], focus=focus)
+    assert [[found.id for found in each.objects] for each in results] == [[1]] * 3 + [[1, 9]] * 2 + [[1]]
+    assert overlap(results[3], 1, 1) > 0.8
+    by_frame = run([{"id": 1, "box": box_of(0, 0)}, {"id": 9, "frame": 3, "box": box_of(3, 1)}], focus=focus)
+    np.testing.assert_array_equal(results[3].labels, by_frame[3].labels)
+
+
+def test_a_correction_of_an_object_that_is_lost_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    prompts = [{"id": 1, "box": box_of(0, 0)}, {"id": 2, "box": [2, 2, 12, 12]}]
+    lost = {"tracking": {"lost_score": 1.0, "found_score": 1.0}}
+    results = run([*prompts, {"id": 2, "frame": 3, "negative": [[30, 100]]}], **lost)
+    assert {each.objects[1].state for each in results[2:]} == {"LOST"}
+    assert "object 2 at frame 3 has clicks on what is not the object only, and the object is LOST" in caplog.text
+    pointed = run([*prompts, {"id": 1, "frame": 4, "points": [[76, 50]]}], **lost)
+    assert [each.objects[0].state for each in pointed[2:5]] == ["LOST", "LOST", "TRACKED"]
+    assert overlap(pointed[4], 0, 0) > 0.7
+
+
+def test_prompts_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps([{"id": 3, "box": box_of(0, 0)}]))
+    (result,) = run(str(path), frames=1)
+    assert overlap(result, 0, 0) > 0.8
+    path.write_text('[{"id": 3, "frame": 2}]')
+    with pytest.raises(PromptError, match=r"prompts.json, entry 1: prompt for object 3 at frame 2 has nothing"):
+        run(str(path))
+
+
 def test_a_prompt_of_a_frame_that_never_comes_is_an_error() -> None:
+    with pytest.raises(PromptError, match=r"object 2 at 0.3 s: .* 6 frames, 0 to 5, the last one at 0.2 s"):
+        run([{"box": box_of(0, 0), "time_s": 0}, {"time_s": 0.3, "box": box_of(3, 1)}])
     with pytest.raises(PromptError, match=r"object 2 at frame 6: .* 6 frames, 0 to 5"):
         run([{"box": box_of(0, 0)}, {"frame": 6, "box": box_of(3, 1)}])
 
@@ -109,11 +171,12 @@ def test_a_prompt_of_a_frame_that_never_comes_is_an_error() -> None:
         ({"box": [300, 20, 400, 60]}, "outside the 240x180 frame"),
         ({"points": [[300, 20]]}, "outside the 240x180 frame"),
         ({"box": [90, 20, 40, 60]}, "inverted"),
+        ({"frame": 5, "box": [300, 20, 400, 60]}, "object 1 at frame 5: .* outside the 240x180 frame"),
     ],
 )
-def test_a_prompt_that_cannot_be_meant_ends_the_run(prompt: dict[str, Any], complaint: str) -> None:
+def test_a_prompt_that_cannot_be_meant_ends_the_run_at_once(prompt: dict[str, Any], complaint: str) -> None:
     with pytest.raises(PromptError, match=complaint):
-        run([prompt])
+        run([prompt], frames=1)
 
 
 def test_features_of_another_model_are_refused() -> None:
