@@ -88,21 +88,12 @@ class _Configured:
 
     @classmethod
     def check(cls, config: Any) -> None:
-        """Refuse options that are well formed but cannot be meant. Asked before any process starts; opens nothing."""
+        """Refuse options that are well formed but cannot be meant. Asked before any process starts."""
 
     @classmethod
     def threads_wanted(cls, config: Any) -> Literal["one", "all"]:
         """Whether more threads than one make a node with these options quicker. Asked before anything is set up."""
         return "one"
-
-    @classmethod
-    def check(cls, config: Any, streams: Sequence[str]) -> None:
-        """Refuse options that cannot be meant although their types are right. Asked before any process starts.
-
-        Args:
-            config: the options.
-            streams: names of the streams that can reach the node.
-        """
 
     def setup(self) -> None:
         """Load models, open files. Called once, before the first message; errors here end the run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,13 +46,13 @@ class Propagate(Node[Embedded, Segmented]):
         return "one" if find(config.model).bundled else "all"
 
     @classmethod
-    def check(cls, config: Config, streams: Sequence[str]) -> None:
+    def check(cls, config: Config) -> None:
         """Whether the prompts can be meant, as far as that can be said without a frame.
 
         Raises:
             PromptError: they cannot.
         """
-        prepare(given_prompts(config.prompts), streams)
+        prepare(given_prompts(config.prompts))
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""

@@ -118,8 +118,6 @@ class Plan:
         self._check_links()
         self._check_feedback()
         self._check_ends()
-        for name, kind in self.kinds.items():
-            kind.check(self.options[name], self.streams(name))
         self.buffers = self._make_buffers()
 
     def below(self, name: str) -> list[str]:
