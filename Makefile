@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make lint     make bench     make clean
+# make test     make test-slow     make lint     make bench     make graphs     make clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ BOX ?=
 OUT ?= out/demo
 PYTEST ?=
 
-.PHONY: demo test test-slow lint bench install clean
+.PHONY: demo test test-slow lint bench graphs install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -35,6 +35,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/memory.py
+
+# The bundled model's ONNX graphs anew, after a change of its network.
+graphs: $(INSTALLED)
+	$(BIN)/python -m streamseg.sam.exporting
 
 install: $(INSTALLED)
 

@@ -12,6 +12,7 @@ import numpy as np
 from streamseg.errors import GraphError
 from streamseg.messages import Box, Embedded, Frame, Region, Regions, View
 from streamseg.node import Node, NodeConfig
+from streamseg.sam.engines import Engine
 from streamseg.sam.models import find
 from streamseg.vision import views
 from streamseg.vision.boxes import clip, from_center_size
@@ -42,6 +43,8 @@ class Embed(Node[Frame, Embedded]):
         checkpoint: str | None = None
         """A file with weights for that model; its own if None."""
         device: str = "auto"
+        engine: Engine = "auto"
+        """auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch."""
         focus: Literal["auto", "on", "off"] = "auto"
         """auto: on if the graph has a back-edge into this node."""
         batch: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
@@ -73,15 +76,22 @@ class Embed(Node[Frame, Embedded]):
                 f"'feedback: [propagate -> {self.context.name}]' to the graph, or use focus: off"
             )
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
-        self._encoder = load_encoder(self.config.model, checkpoint=checkpoint, device=self.config.device)
+        self._encoder = load_encoder(
+            self.config.model,
+            checkpoint=checkpoint,
+            device=self.config.device,
+            engine=self.config.engine,
+            threads=self.context.threads,
+        )
         self._last: dict[str, Regions] = {}
 
     def describe(self) -> dict[str, Any]:
-        """The model, its checksum, where it runs, and how it looks."""
+        """The model, its checksum, where and in what it runs, and how it looks."""
         return {
             "model": self._encoder.info.name,
             "sha256": self._encoder.sha256,
             "device": self._encoder.device,
+            "engine": self._encoder.engine,
             "focus": self._focus,
         }
 

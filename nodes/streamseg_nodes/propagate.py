@@ -14,6 +14,7 @@ import numpy as np
 from streamseg.errors import GraphError, PromptError
 from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented, Stamp
 from streamseg.node import Node, NodeConfig
+from streamseg.sam.engines import Engine
 from streamseg.sam.models import find
 from streamseg.vision import labels, tracking
 from streamseg.vision.prompt_files import given_prompts
@@ -33,6 +34,8 @@ class Propagate(Node[Embedded, Segmented]):
         checkpoint: str | None = None
         """A file with weights for that model; its own if None."""
         device: str = "auto"
+        engine: Engine = "auto"
+        """auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch."""
         tracker: Literal["default", "naive"] = "default"
         """naive: the box of the last mask is the next prompt, and nothing else."""
         tracking: TrackingOptions = TrackingOptions()
@@ -68,16 +71,23 @@ class Propagate(Node[Embedded, Segmented]):
         self._next_index: dict[str, int] = {}
         self._last_s: dict[str, float | None] = {}
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
-        self._decoder = load_decoder(self.config.model, checkpoint=checkpoint, device=self.config.device)
+        self._decoder = load_decoder(
+            self.config.model,
+            checkpoint=checkpoint,
+            device=self.config.device,
+            engine=self.config.engine,
+            threads=self.context.threads,
+        )
         for stream in self.context.streams:
             self._look(stream, -1)
 
     def describe(self) -> dict[str, Any]:
-        """The model, its checksum, where it runs, and how objects are followed."""
+        """The model, its checksum, where and in what it runs, and how objects are followed."""
         return {
             "model": self._decoder.info.name,
             "sha256": self._decoder.sha256,
             "device": self._decoder.device,
+            "engine": self._decoder.engine,
             "tracker": self.config.tracker,
             "tracking": msgspec.to_builtins(self._options),
         }

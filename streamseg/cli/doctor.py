@@ -15,11 +15,22 @@ from streamseg import registry
 from streamseg.cli.text import size_text, table
 from streamseg.errors import StreamsegError
 from streamseg.runtime.plan import cores
+from streamseg.sam import engines
 from streamseg.sam.checkpoints import cache_dir, is_here
 from streamseg.sam.models import MODELS
 from streamseg.transport.sockets import make_run_dir
 
-_PACKAGES = ("av", "msgspec", "numpy", "opencv-python-headless", "pyzmq", "segment-anything", "torch", "torchvision")
+_PACKAGES = (
+    "av",
+    "msgspec",
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "pyzmq",
+    "segment-anything",
+    "torch",
+    "torchvision",
+)
 
 
 class Finding(NamedTuple):
@@ -53,7 +64,15 @@ def _findings() -> Iterator[Finding]:
     yield from _packages()
     yield Finding("cores", f"{cores()} of {os.cpu_count()} may be used")
     yield Finding("memory", _memory())
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_devices, _torchvision, _video, _nodes, _models, _folders)
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _devices,
+        _engines,
+        _torchvision,
+        _video,
+        _nodes,
+        _models,
+        _folders,
+    )
     for check in checks:
         topic = check.__name__.removeprefix("_")
         try:
@@ -88,6 +107,13 @@ def _devices() -> Iterator[Finding]:
         yield Finding("device", "mps")
     if not torch.cuda.is_available() and torch.version.cuda is None and torch.version.hip is None:
         yield Finding("device", "no GPU: this torch is built for the CPU; a GPU needs another build (pytorch.org)")
+
+
+def _engines() -> Iterator[Finding]:
+    import onnxruntime
+
+    able = [name for name, info in MODELS.items() if engines.choose(info, "auto", "cpu")[0] == "onnxruntime"]
+    yield Finding("engine", f"onnxruntime {onnxruntime.__version__}: {', '.join(able)} on the CPU; torch: all else")
 
 
 def _torchvision() -> Iterator[Finding]:

@@ -45,6 +45,9 @@ def add_to(commands: Any) -> None:
         parser.add_argument("--model", default="tiny", metavar="M")
         parser.add_argument("--checkpoint", metavar="FILE", help="the model's weights, if not the original ones")
         parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda:N or mps")
+        parser.add_argument(
+            "--engine", choices=("auto", "torch", "onnxruntime"), default="auto", help="what computes the model"
+        )
         parser.add_argument("--focus", choices=("auto", "off"), default="auto", help="off: whole frames only")
         parser.add_argument("--json", metavar="FILE", dest="json_file", help="write all figures there; - for stdout")
 
@@ -129,7 +132,7 @@ def run_photos(args: argparse.Namespace) -> int:
 
 def _weights(args: argparse.Namespace) -> dict[str, Any]:
     checkpoint = {} if args.checkpoint is None else {"checkpoint": args.checkpoint}
-    return {"model": args.model, "device": args.device, **checkpoint}
+    return {"model": args.model, "device": args.device, "engine": args.engine, **checkpoint}
 
 
 def _give(json_file: str | None, facts: dict[str, Any], rows: list[tuple[str, ...]]) -> None:

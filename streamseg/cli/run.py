@@ -63,6 +63,11 @@ def add_to(commands: Any) -> None:
     how.add_argument("--model", metavar="M", help="tiny (default), vit_b, vit_l or vit_h; see 'streamseg models'")
     how.add_argument("--checkpoint", metavar="FILE", help="the model's weights, if not the original ones")
     how.add_argument("--device", metavar="D", help="auto (default), cpu, cuda:N or mps")
+    how.add_argument(
+        "--engine",
+        choices=("auto", "torch", "onnxruntime"),
+        help="what computes; auto: onnxruntime for tiny on the CPU",
+    )
     how.add_argument("--focus", choices=("auto", "on", "off"), default="auto", help="look closely where objects were")
     how.add_argument("--tracker", choices=("default", "naive"), default="default", help="naive: last box, no memory")
     how.add_argument("--live", action="store_true", default=None, help="drop frames rather than fall behind")

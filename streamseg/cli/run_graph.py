@@ -25,7 +25,7 @@ _GRAPH_SUFFIXES = (".yaml", ".yml")
 _PROMPT_FLAGS = ("box", "point", "negative", "mask", "frame", "text")
 _ONLY_WITHOUT_GRAPH = (
     *("prompts", *_PROMPT_FLAGS),
-    *("model", "checkpoint", "device", "live", "no_overlay"),
+    *("model", "checkpoint", "device", "engine", "live", "no_overlay"),
     *("publish", "publish_key", "publish_allow"),
 )
 
@@ -51,6 +51,7 @@ def from_source(args: argparse.Namespace) -> Graph:
             model=args.model,
             checkpoint=args.checkpoint,
             device=args.device,
+            engine=args.engine,
             focus=args.focus,
             tracker=args.tracker,
             live=args.live,

@@ -13,6 +13,7 @@ from streamseg import config, registry
 from streamseg.evaluation.pictures import Photo, read_masks, read_rgb
 from streamseg.messages import Embedded, Frame, Segmented, Stamp
 from streamseg.node import Node, NodeContext
+from streamseg.runtime.plan import cores
 from streamseg.vision.boxes import box_of_mask
 
 GRABCUT_ROUNDS = 5
@@ -36,7 +37,7 @@ class PhotoSegmenter:
 
     def __init__(self, embed: dict[str, Any], propagate: dict[str, Any]) -> None:
         kind = registry.load("embed")
-        context = NodeContext("embed", streams=["photo"], has_feedback=embed.get("focus") != "off")
+        context = NodeContext("embed", streams=["photo"], threads=cores(), has_feedback=embed.get("focus") != "off")
         self._embed: Node[Frame, Embedded] = kind(config.options_of(kind.Config, embed, "embed"), context)  # type: ignore[assignment]
         self._embed.setup()
         self._propagate_options = propagate
@@ -45,7 +46,13 @@ class PhotoSegmenter:
         """(H, W) bool: the mask for one prompt, given as in a graph file."""
         kind = registry.load("propagate")
         options = config.options_of(kind.Config, {**self._propagate_options, "prompts": [prompt]}, "propagate")
-        context = NodeContext("propagate", streams=["photo"], feedback=self._embed.on_feedback, has_feedback=True)
+        context = NodeContext(
+            "propagate",
+            streams=["photo"],
+            threads=cores(),
+            feedback=self._embed.on_feedback,
+            has_feedback=True,
+        )
         propagate: Node[Embedded, Segmented] = kind(options, context)  # type: ignore[assignment]
         propagate.setup()
         try:

@@ -87,7 +87,16 @@ def _model(facts: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("streamseg", "segment-anything", "torch", "numpy", "av", "opencv-python-headless", "pyzmq")
+    packages = (
+        "streamseg",
+        "segment-anything",
+        "torch",
+        "onnxruntime",
+        "numpy",
+        "av",
+        "opencv-python-headless",
+        "pyzmq",
+    )
     found = {"python": platform.python_version()}
     for package in packages:
         try:

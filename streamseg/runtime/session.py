@@ -77,6 +77,7 @@ def segment_video(
     model: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     device: str | None = None,
+    engine: str | None = None,
     focus: Focus = "auto",
     tracker: Tracker = "default",
     max_frames: int | None = None,
@@ -102,6 +103,7 @@ def segment_video(
         model: see ``streamseg models``; None is the bundled one.
         checkpoint: the model's weights, if not the original ones.
         device: auto, cpu, cuda:N or mps.
+        engine: auto, torch or onnxruntime; None is auto.
         focus: look closely where the objects were.
         tracker: default, or naive: the last box and nothing else.
         max_frames: stop after so many.
@@ -119,6 +121,7 @@ def segment_video(
         model=model,
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         device=device,
+        engine=engine,
         focus=focus,
         tracker=tracker,
         live=live,

@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     checkpoint: str | None = None
     device: str | None = None
+    engine: str | None = None
     focus: Focus = "auto"
     tracker: Tracker = "default"
     live: bool | None = None
@@ -45,7 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def standard_graph(settings: Settings) -> Graph:
     """decode -> embed -> propagate -> cleanup -> record and publish, with the back-edge of focus unless it is off."""
-    weights = _given(model=settings.model, checkpoint=settings.checkpoint, device=settings.device)
+    weights = _given(
+        model=settings.model, checkpoint=settings.checkpoint, device=settings.device, engine=settings.engine
+    )
     tracker = None if settings.tracker == "default" else settings.tracker
     nodes: dict[str, dict[str, Any]] = {
         "decode": _given(source=settings.source, live=settings.live, max_frames=settings.max_frames),

@@ -1,4 +1,4 @@
-"""The first half of SAM: pictures in, features out."""
+"""The first half of SAM: pictures in, features out. Torch is imported only if it is to compute them."""
 
 from __future__ import annotations
 
@@ -7,44 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
+from PIL import Image
 
 from streamseg.errors import UsageError
-from streamseg.sam import checkpoints, devices
-from streamseg.sam.architectures import ARCHITECTURES
+from streamseg.sam import checkpoints, engines
+from streamseg.sam.engines import EncoderEngine
 from streamseg.sam.geometry import Geometry, fit
-from streamseg.sam.loading import load_part
 from streamseg.sam.models import ModelInfo, find
-from streamseg.sam.tiny import MULTIPLE, PyramidEncoder, fold_batch_norm
-
-from segment_anything.utils.transforms import ResizeLongestSide  # isort: skip  (needs torchvision put right)
-
-# ImageNet's mean and standard deviation in 8-bit units: what every SAM was trained with.
-_MEAN_RGB = (123.675, 116.28, 103.53)
-_STD_RGB = (58.395, 57.12, 57.375)
 
 
 class ImageEncoder:
     """A model's image encoder with its weights, on a device. See `load_encoder`."""
 
-    def __init__(self, info: ModelInfo, network: nn.Module, sha256: str, device: str) -> None:
+    def __init__(self, info: ModelInfo, engine: EncoderEngine, sha256: str) -> None:
         self.info = info
         self.sha256 = sha256
         """Of the checkpoint file."""
-        self.device = device
+        self._engine = engine
+
+    @property
+    def device(self) -> str:
         """As torch names it: ``cpu``, ``cuda:N`` or ``mps``."""
-        self._resize = ResizeLongestSide(info.whole_size)
-        # A fully convolutional network needs no padding to the square, only to its own stride.
-        self._convolutional = isinstance(network, PyramidEncoder)
-        if self._convolutional:
-            fold_batch_norm(network)
-        layout = torch.channels_last if self._convolutional else torch.contiguous_format
-        self._network = network.to(memory_format=layout)  # type: ignore[call-overload]
-        self._layout = layout
-        self._mean = torch.tensor(_MEAN_RGB, device=device).view(-1, 1, 1)
-        self._std = torch.tensor(_STD_RGB, device=device).view(-1, 1, 1)
+        return self._engine.device
+
+    @property
+    def engine(self) -> str:
+        """What computes: ``torch`` or ``onnxruntime``."""
+        return self._engine.name
 
     def encode(self, images_rgb: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Image embeddings, in the order of the pictures.
@@ -71,35 +60,19 @@ class ImageEncoder:
             groups[geometry.input_size].append(i)
         features: dict[int, np.ndarray] = {}
         advice = f"encode fewer than {len(images_rgb)} pictures at once (batch), use a smaller model, or --device cpu"
-        with devices.memory_guard(self.device, advice):
+        with self._engine.guard(advice):
             for members in groups.values():
-                batch = np.stack([self._resized(images_rgb[i], geometries[i]) for i in members])
-                features.update(zip(members, self._forward(batch, geometries[members[0]]), strict=True))
+                batch = np.stack([_resized(images_rgb[i], geometries[i]) for i in members])
+                features.update(zip(members, self._engine.look(batch), strict=True))
         return [features[i] for i in range(len(images_rgb))]
 
-    def _resized(self, image_rgb: np.ndarray, geometry: Geometry) -> np.ndarray:
-        if geometry.is_identity:
-            return image_rgb
-        resized: np.ndarray = self._resize.apply_image(image_rgb)
-        return resized
 
-    @torch.inference_mode()
-    def _forward(self, batch_rgb: np.ndarray, geometry: Geometry) -> np.ndarray:
-        """(B, h, w, 3) uint8 of one size -> (B, C, grid, grid) float32."""
-        pixels = torch.from_numpy(batch_rgb).to(self.device).permute(0, 3, 1, 2)
-        pixels = ((pixels - self._mean) / self._std).contiguous(memory_format=self._layout)
-        height, width = pixels.shape[-2:]
-        if self._convolutional:
-            pixels = F.pad(pixels, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-        else:
-            pixels = F.pad(pixels, (0, geometry.square - width, 0, geometry.square - height))
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.startswith("cuda")):
-            features = self._network(pixels)
-        below, right = geometry.grid - features.shape[-2], geometry.grid - features.shape[-1]
-        if below or right:
-            features = F.pad(features, (0, right, 0, below))
-        found: np.ndarray = features.float().contiguous().cpu().numpy()
-        return found
+def _resized(image_rgb: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """As segment-anything's ``ResizeLongestSide.apply_image`` does it."""
+    if geometry.is_identity:
+        return image_rgb
+    height, width = geometry.input_size
+    return np.asarray(Image.fromarray(image_rgb).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _size_of(image_rgb: np.ndarray) -> tuple[int, int]:
@@ -109,22 +82,39 @@ def _size_of(image_rgb: np.ndarray) -> tuple[int, int]:
     return image_rgb.shape[0], image_rgb.shape[1]
 
 
-def load_encoder(name: str = "tiny", *, checkpoint: Path | None = None, device: str = "auto") -> ImageEncoder:
+def load_encoder(
+    name: str = "tiny",
+    *,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> ImageEncoder:
     """Load a model's image encoder, and only that half.
 
     Args:
         name: one of `streamseg.sam.models.MODELS`; it is downloaded if it is neither bundled nor in the cache.
         checkpoint: the user's own weights for that model.
         device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
+        engine: see `streamseg.sam.engines`.
+        threads: of ONNX Runtime; None: as many as torch would take. Torch's own are set for the whole process.
 
     Raises:
-        ModelError: no such model.
+        UsageError: no such engine.
+        ModelError: no such model, or the engine cannot run it.
         CheckpointError: the weights cannot be had, are damaged, or do not fit.
         DeviceError: no such device, or out of memory.
     """
     info = find(name)
-    chosen = devices.resolve(device)
+    kind, chosen = engines.choose(info, engine, device)
     path = checkpoints.locate(info, checkpoint)
-    with devices.memory_guard(chosen, f"{name} does not fit; use a smaller model, or --device cpu"):
-        network = load_part(info, path, ARCHITECTURES[name].encoder, chosen)
-        return ImageEncoder(info, network, checkpoints.fingerprint(path), chosen)
+    loaded: EncoderEngine
+    if kind == "onnxruntime":
+        from streamseg.sam.onnx_engine import OnnxEncoder
+
+        loaded = OnnxEncoder(info, path, threads)
+    else:
+        from streamseg.sam.torch_engine import TorchEncoder
+
+        loaded = TorchEncoder(info, path, chosen)
+    return ImageEncoder(info, loaded, checkpoints.fingerprint(path))

@@ -7,6 +7,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -36,6 +37,22 @@ def load_part(info: ModelInfo, path: Path, part: str, device: str) -> nn.Module:
     module: nn.Module = network.get_submodule(part)
     module.load_state_dict({name.removeprefix(prefix): _as_float32(w) for name, w in weights.items()}, assign=True)
     return module.to(device).requires_grad_(False)
+
+
+def read_arrays(info: ModelInfo, path: Path) -> dict[str, np.ndarray]:
+    """All weights of a checkpoint by name, floating-point ones as float32.
+
+    Args:
+        info: the model.
+        path: a ``.safetensors`` file, or one written by ``torch.save``.
+
+    Raises:
+        CheckpointError: the file is damaged, holds code, or belongs to another network.
+    """
+    network = ARCHITECTURES[info.name].skeleton()
+    weights, shapes = _read(path, "")
+    _compare(info, path, {name: tuple(value.shape) for name, value in network.state_dict().items()}, shapes)
+    return {name: _as_float32(weight).numpy() for name, weight in weights.items()}
 
 
 def _as_float32(weight: torch.Tensor) -> torch.Tensor:

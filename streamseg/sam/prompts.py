@@ -32,6 +32,24 @@ class Prompt:
         return self.box_xyxy is not None, count, self.mask_logits is not None
 
 
+def as_points(prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
+    """The prompt's points and box as SAM's networks take them.
+
+    Returns:
+        (K, 2) float64 x, y, and (K,) int64 labels: 0 and 1 for points as in `Prompt`, then 2 and 3 for the box's first
+        and second corner, or, if there are points but no box, -1 for one that is not a point.
+    """
+    points_xy, labels = np.zeros((0, 2)), np.zeros(0, np.int64)
+    if prompt.points_xy is not None and prompt.point_labels is not None:
+        points_xy, labels = prompt.points_xy, prompt.point_labels
+    corners, kinds = np.zeros((0, 2)), list[int]()
+    if prompt.box_xyxy is not None:
+        corners, kinds = np.reshape(prompt.box_xyxy, (2, 2)), [2, 3]
+    elif len(points_xy):
+        corners, kinds = np.zeros((1, 2)), [-1]
+    return np.concatenate([points_xy, corners]).astype(np.float64), np.concatenate([labels, kinds]).astype(np.int64)
+
+
 def check(prompt: Prompt, mask_side: int) -> None:
     """Raise unless the prompt can be meant.
 

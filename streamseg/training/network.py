@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from streamseg.errors import DeviceError
 from streamseg.sam import checkpoints
 from streamseg.sam.architectures import ARCHITECTURES
-from streamseg.sam.decoder import predict_masks
 from streamseg.sam.loading import load_part
 from streamseg.sam.models import MODELS
+from streamseg.sam.networks import predict_masks
 from streamseg.sam.tiny import MULTIPLE, STRIDE, Tiny
 from streamseg.training.fast_depthwise import speed_up
 from streamseg.training.tasks import Question
 
-# Those of `streamseg.sam.encoder`.
+# Those of `streamseg.sam.networks`.
 _MEAN_RGB = (123.675, 116.28, 103.53)
 _STD_RGB = (58.395, 57.12, 57.375)
 

@@ -66,7 +66,7 @@ def test_models_say_what_is_here(
 def test_doctor_finds_what_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     shown = capsys.readouterr().out
-    for topic in ("python", "cores", "memory", "device", "torchvision", "overlay", "node", "model", "cache"):
+    for topic in ("python", "cores", "memory", "device", "engine", "torchvision", "overlay", "node", "model", "cache"):
         assert f"ok  {topic}" in shown.replace("ok       ", "ok  ")
     assert "everything that is needed is here" in shown
 

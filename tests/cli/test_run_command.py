@@ -55,7 +55,8 @@ def test_run_json_is_what_was_printed(finished: FinishedRun) -> None:
         assert set(report["latency_ms"][stage]) == {"p50", "p95", "p99"}
     assert report["model"]["name"] == "tiny"
     assert len(report["model"]["sha256"]) == 64
-    assert {"python", "streamseg", "torch"} <= set(report["versions"])
+    assert {report["nodes"][name]["engine"] for name in ("embed", "propagate")} == {"onnxruntime"}
+    assert {"python", "streamseg", "torch", "onnxruntime"} <= set(report["versions"])
     assert report["graph"]["feedback"] == ["propagate -> embed"]
 
 

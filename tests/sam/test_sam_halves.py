@@ -72,7 +72,9 @@ def test_masks_and_scores_are_the_predictors(nano, encoder, decoder, shape):
             found = decoder.decode(features, size, [prompt], multimask=multimask)
             np.testing.assert_allclose(found.scores[0], scores, atol=1e-5, err_msg=name)
             np.testing.assert_allclose(found.logits[0], low, atol=1e-4, err_msg=name)
-            np.testing.assert_array_equal(decoder.upscale(found.logits[0], size) > 0, masks, err_msg=name)
+            upscaled = decoder.upscale(found.logits[0], size)
+            differs = (upscaled > 0) != masks
+            assert np.abs(upscaled[differs]).max(initial=0) < 1e-4, f"{name}: only rounding may decide otherwise"
             assert 0 < masks.mean() < 1, f"{name}: random weights should give masks that are neither empty nor full"
 
 
@@ -175,7 +177,7 @@ def test_running_out_of_memory_says_what_to_lower(encoder, monkeypatch):
     def full(pixels):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(encoder, "_network", full)
+    monkeypatch.setattr(encoder._engine, "_looking", full)
     with pytest.raises(DeviceError, match="fewer than 2 pictures"):
         encoder.encode([picture((9, 9))] * 2)
 
@@ -184,7 +186,7 @@ def test_other_errors_of_the_network_are_not_renamed(encoder, monkeypatch):
     def broken(pixels):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(encoder, "_network", broken)
+    monkeypatch.setattr(encoder._engine, "_looking", broken)
     with pytest.raises(RuntimeError, match="multiplied"):
         encoder.encode([picture((9, 9))])
 
@@ -192,8 +194,9 @@ def test_other_errors_of_the_network_are_not_renamed(encoder, monkeypatch):
 def test_only_one_half_is_loaded(encoder, decoder, nano):
     names = {name.split(".")[0] for name, _ in nano.reference.named_children()}
     assert names == {"image_encoder", "prompt_encoder", "mask_decoder"}
-    half = sum(p.numel() for p in encoder._network.parameters())
+    network = encoder._engine._looking
+    half = sum(p.numel() for p in network.parameters())
     assert half == sum(p.numel() for p in nano.reference.image_encoder.parameters())
-    assert not any(p.requires_grad for p in encoder._network.parameters())
+    assert not any(p.requires_grad for p in network.parameters())
     assert encoder.sha256 == decoder.sha256
     assert (encoder.device, decoder.device) == ("cpu", "cpu")

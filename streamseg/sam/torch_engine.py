@@ -1,0 +1,95 @@
+"""Torch as the engine of a model's two halves, on any device."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from streamseg.sam import devices
+from streamseg.sam.architectures import ARCHITECTURES
+from streamseg.sam.loading import load_part
+from streamseg.sam.models import ModelInfo
+from streamseg.sam.networks import Answering, Looking
+from streamseg.sam.tiny import fold_batch_norm
+
+# Bounds memory: a prompt needs some 30 MB in vit_h's decoder. segment-anything's own automatic mode uses 64 too.
+_PROMPTS_A_CALL = 64
+
+
+class TorchEncoder:
+    """See `streamseg.sam.engines.EncoderEngine`."""
+
+    name = "torch"
+
+    def __init__(self, info: ModelInfo, path: Path, device: str) -> None:
+        self.device = device
+        with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
+            network = load_part(info, path, ARCHITECTURES[info.name].encoder, device)
+            self._looking = Looking(info, network).to(device)
+        if self._looking.convolutional:
+            fold_batch_norm(network)
+        network.to(memory_format=self._looking.layout)  # type: ignore[call-overload]
+
+    def guard(self, advice: str) -> AbstractContextManager[None]:
+        """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
+        return devices.memory_guard(self.device, advice)
+
+    @torch.inference_mode()
+    def look(self, images_rgb: np.ndarray) -> np.ndarray:
+        """(B, h, w, 3) uint8 of the size the network wants -> (B, C, grid, grid) float32."""
+        images = torch.from_numpy(images_rgb).to(self.device)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.startswith("cuda")):
+            features = self._looking(images)
+        found: np.ndarray = features.float().contiguous().cpu().numpy()
+        return found
+
+
+class TorchDecoder:
+    """See `streamseg.sam.engines.DecoderEngine`."""
+
+    name = "torch"
+
+    def __init__(self, info: ModelInfo, path: Path, device: str) -> None:
+        self.device = device
+        architecture = ARCHITECTURES[info.name]
+        with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
+            prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)
+            mask_decoder = load_part(info, path, architecture.mask_decoder, device)
+        self._answering = Answering(info, prompt_encoder, mask_decoder)
+        self._positions: dict[int, torch.Tensor] = {}
+
+    def guard(self, advice: str) -> AbstractContextManager[None]:
+        """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
+        return devices.memory_guard(self.device, advice)
+
+    def prompts_a_call(self, grid: int) -> int:
+        """How many prompts to ask at once at most, where features are (C, grid, grid)."""
+        return _PROMPTS_A_CALL
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        features: np.ndarray,
+        points_xy: np.ndarray,
+        point_labels: np.ndarray,
+        mask_input: np.ndarray | None,
+        wanted: slice,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `streamseg.sam.engines.DecoderEngine.answer`."""
+        grid = features.shape[-1]
+        if grid not in self._positions:
+            self._positions[grid] = self._answering.positions(grid, grid)
+        logits, scores = self._answering(
+            self._tensor(features),
+            self._tensor(points_xy),
+            self._tensor(point_labels),
+            None if mask_input is None else self._tensor(mask_input),
+            positions=self._positions[grid],
+        )
+        return logits[:, wanted].cpu().numpy(), scores[:, wanted].cpu().numpy()
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(self.device)
