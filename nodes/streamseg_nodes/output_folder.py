@@ -28,13 +28,15 @@ def stream_folder(folder: Path, stream: str) -> Path:
     """Where one of several streams is recorded.
 
     Raises:
-        OutputError: the name of the stream would lead out of the folder.
+        OutputError: the name of the stream, or a link that lies under it, would lead out of the folder.
     """
     if not _STREAM_NAME.fullmatch(stream):
         raise OutputError(
             f"expected a stream name of letters, digits, '_' and '-' to make a folder of, got {stream!r}; "
             f"rename the source"
         )
+    if (folder / stream).is_symlink():
+        raise OutputError(f"expected a folder at {folder / stream}, got a link that leads elsewhere; remove it")
     return folder / stream
 
 
@@ -71,7 +73,9 @@ def clear(folder: Path) -> None:
         for path in list(_results(folder)):
             path.unlink()
         masks = folder / MASKS
-        if masks.is_dir() and not masks.is_symlink() and not _has_entries(masks):
+        if masks.is_symlink():
+            masks.unlink()  # what it leads to is not ours
+        elif masks.is_dir() and not _has_entries(masks):
             masks.rmdir()
     except OSError as error:
         raise OutputError(
@@ -86,7 +90,7 @@ def _results(folder: Path) -> Iterator[Path]:
         if path.is_file() or path.is_symlink():
             yield path
     masks = folder / MASKS
-    if masks.is_dir():
+    if masks.is_dir() and not masks.is_symlink():
         yield from (path for path in masks.iterdir() if _MASK_FILE.fullmatch(path.name) and not path.is_dir())
 
 

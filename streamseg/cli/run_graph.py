@@ -84,7 +84,7 @@ def from_file(args: argparse.Namespace) -> Graph:
         return _with_option(graph, "record", "-o", output=args.output)
     for name in _nodes_of(graph, "record"):
         if not graph.nodes[name].options.get("output"):
-            output = _free_folder(Path("out") / path.stem, args.overwrite)
+            output = _free_folder(Path("out") / _folder_name(path.stem), args.overwrite)
             graph = _with_option(graph, "record", "the default folder", output=output)
     return graph
 
@@ -165,12 +165,17 @@ def _with_option(graph: Graph, use: str, what: str, **options: Any) -> Graph:
 def _stem(source: str) -> str:
     kind = classify(source)
     if kind in (SourceKind.FILE, SourceKind.FOLDER):
-        path = local_path(source).absolute()
-        return (path.name if path.is_dir() else path.stem) or "frames"
+        path = local_path(source).resolve()
+        return _folder_name(path.name if path.is_dir() else path.stem)
     if kind is SourceKind.CAMERA:
         return f"camera-{re.sub(r'[^A-Za-z0-9]+', '-', source).strip('-')}"
     host = re.sub(r"^.*@", "", source.split("://", 1)[1].split("?")[0].split("/")[0])
     return f"stream-{re.sub(r'[^A-Za-z0-9.]+', '-', host).strip('-')}"
+
+
+def _folder_name(name: str) -> str:
+    """A name for a folder inside ``out/``: not ``..``, which is what ``...mp4`` is without its ending."""
+    return name.lstrip(".") or "frames"
 
 
 def _free_folder(folder: Path, overwrite: bool) -> str:

@@ -18,7 +18,7 @@ from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Node, NodeContext, Source
 from streamseg.runtime.plan import Plan
 from streamseg.runtime.quantiles import Durations
-from streamseg.runtime.stage import Stage
+from streamseg.runtime.stage import Stage, reason_of
 from streamseg.transport.control import Stats
 from streamseg.transport.tickets import Outcome
 
@@ -127,7 +127,7 @@ class InlineRun:
             message: Message = captured.make(stamp)
         except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
             log.warning("%s failed at a frame: %s", name, error)
-            message = Gap(stamp, name, "failed", f"{type(error).__name__}: {error}")
+            message = Gap(stamp, name, "failed", reason_of(error))
         durations.add(time.monotonic_ns() - started_ns)
         return message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,14 +11,17 @@ import msgspec
 import numpy as np
 import zmq
 
+from streamseg.errors import WireError
 from streamseg.messages import Message, Stamp
 from streamseg.node import NodeContext
 from streamseg.runtime.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
-from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor
+from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, order
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.sockets import Sockets
 from streamseg.transport.tickets import Finished, Outcome
 from streamseg.transport.wire import MessageEncoder
+
+log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 _MOST_AT_ONCE = 64  # messages taken from one socket before the others get their turn
@@ -56,7 +60,6 @@ class Link:
         takes_back = bool(self.spec.feedback_inputs)
         self.feedback_inbox = sockets.pull(feedback_inbox(self.spec.name, self.spec.replica)) if takes_back else None
         self.control = sockets.worker(self.spec.identity)
-        self._control_decoder = msgspec.msgpack.Decoder(FromSupervisor)
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
 
@@ -104,7 +107,10 @@ class Link:
         """What the supervisor has said since."""
         found: list[FromSupervisor] = []
         while self.control.poll(0):
-            found.append(self._control_decoder.decode(self.control.recv()))
+            try:
+                found.append(order(self.control.recv()))
+            except WireError as error:
+                log.warning("an order was thrown away: %s", error)
         return found
 
     def close(self) -> None:

@@ -71,7 +71,10 @@ class NodeWorker:
     def _take_feedback(self) -> None:
         if self._link.feedback_inbox is not None and self._back_decoder is not None:
             for parts in waiting(self._link.feedback_inbox):
-                self._node.on_feedback(self._back_decoder.decode(parts))
+                try:
+                    self._node.on_feedback(self._back_decoder.decode(parts))
+                except WireError as error:
+                    log.warning("a message of a back-edge was thrown away: %s", error)
 
     def _pass(self, passed: Passed) -> None:
         if not self._link.spec.is_sink:

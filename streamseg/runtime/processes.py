@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from streamseg.redaction import redact_text
 from streamseg.runtime.link import Assignment
 from streamseg.runtime.plan import thread_environment
 
@@ -99,10 +100,10 @@ class Child:
                 logging.getLogger(__name__).debug("%s ended before it was told what to do", self.identity)
 
     def _relay(self) -> None:
-        """Pass on its log under its own name, with the level it had there."""
+        """Pass on its log under its own name, with the level it had there, without the secrets of any URL."""
         log = logging.getLogger(f"streamseg.worker.{self.identity}")
         for raw in self._process.stderr or ():
-            line = raw.decode("utf-8", "replace").rstrip()
+            line = redact_text(raw.decode("utf-8", "replace").rstrip())
             level, _, text = line.partition(" ")
             if level in _LEVELS:
                 log.log(_LEVELS[level], "%s", text)

@@ -13,19 +13,18 @@ import threading
 import time
 from typing import Any, Literal
 
-import msgspec
 import zmq
 
-from streamseg.errors import RunError, StreamsegError
+from streamseg.errors import RunError, StreamsegError, WireError
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Source
 from streamseg.runtime.link import BEAT_S, Link, waiting
 from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.plan import SourceSpec
 from streamseg.runtime.quantiles import Durations
-from streamseg.runtime.stage import trouble
+from streamseg.runtime.stage import reason_of, trouble
 from streamseg.transport.control import Beat, Bye, Exit, Start, Stats, Stop
-from streamseg.transport.tickets import Finished, TicketBook
+from streamseg.transport.tickets import Finished, TicketBook, report
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,6 @@ class SourceWorker:
         if link.finished_inbox is None:
             raise RunError(f"{link.spec.name!r} was started as a source without tickets")
         self._finished = link.finished_inbox
-        self._finished_decoder = msgspec.msgpack.Decoder(Finished)
         self._poller = zmq.Poller()
         for readable in (self._finished, link.control, self._feed.wake_fd):
             self._poller.register(readable, zmq.POLLIN)
@@ -71,7 +69,10 @@ class SourceWorker:
 
     def _count_finished(self) -> None:
         for parts in waiting(self._finished):
-            self._feed.finish(self._finished_decoder.decode(parts[0].buffer))
+            try:
+                self._feed.finish(report(parts[0].buffer))
+            except WireError as error:
+                log.warning("a report of a finished frame was thrown away: %s", error)
 
     def _settle(self) -> None:
         """Hear the last reports of the sinks: they come by another way than the order to exit, so maybe after it."""
@@ -186,7 +187,7 @@ class SourceFeed:
         except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
             self.errors.append(error)
             self._failed += 1
-            message = Gap(stamp, self._name, "failed", f"{type(error).__name__}: {error}")
+            message = Gap(stamp, self._name, "failed", reason_of(error))
         elapsed_ns = time.monotonic_ns() - started_ns
         self._busy_ns += elapsed_ns
         self._make_times.add(elapsed_ns)

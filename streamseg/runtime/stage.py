@@ -17,6 +17,7 @@ import msgspec
 from streamseg.errors import StreamsegError
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
+from streamseg.redaction import redact_text
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, Trouble
 from streamseg.transport.reorder import ReorderBuffer
@@ -126,7 +127,7 @@ class Stage:
             if len(batch) > 1 and not (isinstance(error, StreamsegError) and error.fatal):
                 return [passed for message in batch for passed in self._work([message])]
             self.report(error)
-            return [self._failed(message, f"{type(error).__name__}: {error}") for message in batch]
+            return [self._failed(message, reason_of(error)) for message in batch]
         finally:
             elapsed_ns = time.monotonic_ns() - started_ns
             self._busy_ns += elapsed_ns
@@ -170,12 +171,17 @@ class Stage:
 
 
 def trouble(error: Exception) -> Trouble:
-    """An exception as the supervisor is told of it."""
+    """An exception as the supervisor is told of it, without the secrets of any URL in it."""
     known = isinstance(error, StreamsegError)
-    kind = type(error).__name__
-    message = str(error) if known else f"{kind}: {error}"
+    message = redact_text(str(error)) if known else reason_of(error)
     fatal = isinstance(error, StreamsegError) and error.fatal
-    return Trouble(kind, message, "".join(traceback.format_exception(error)), fatal)
+    where = redact_text("".join(traceback.format_exception(error)))
+    return Trouble(type(error).__name__, message, where, fatal)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a frame failed, for its gap, without the secrets of any URL in it."""
+    return redact_text(f"{type(error).__name__}: {error}")
 
 
 def _place(message: Message) -> tuple[str, int]:

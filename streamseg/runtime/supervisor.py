@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 import zmq
 
-from streamseg.errors import RunError, StreamsegError, rebuild
+from streamseg.errors import RunError, StreamsegError, WireError, rebuild
 from streamseg.runtime.link import Assignment
 from streamseg.runtime.plan import CALLER, Plan, WorkerSpec
 from streamseg.runtime.processes import Child, Janitor, end_all
@@ -36,6 +36,7 @@ from streamseg.transport.control import (
     Stop,
     ToWorker,
     Trouble,
+    heard,
 )
 from streamseg.transport.slots import make_shared_file
 from streamseg.transport.sockets import Sockets, make_run_dir
@@ -76,7 +77,6 @@ class Supervisor:
         self._said_bye: set[str] = set()
         self._exiting = False
         self._give_up_s: float | None = None
-        self._decoder = msgspec.msgpack.Decoder(FromWorker)
         self._encoder = msgspec.msgpack.Encoder()
         self._control: zmq.Socket[bytes]
         self.sockets: Sockets
@@ -134,8 +134,7 @@ class Supervisor:
         """Take what workers say, for at most that long if they say nothing, and see whether all of them live."""
         self._control.poll(timeout_ms)
         while self._control.poll(0):
-            who, body = self._control.recv_multipart()
-            self._hear(who.decode(), self._decoder.decode(body))
+            self._receive()
         self._look_after_children()
         if self.state == "stopping" and self._give_up_s is not None and time.monotonic() > self._give_up_s:
             log.warning("not every sink finished within %.0f s; they are ended now", FLUSH_WITHIN_S)
@@ -158,6 +157,15 @@ class Supervisor:
         """Raise what ended the run, if anything did."""
         if self._error is not None:
             raise self._error
+
+    def _receive(self) -> None:
+        try:
+            who, message = heard(self._control.recv_multipart())
+        except WireError as error:
+            log.warning("a message on the control channel was thrown away: %s", error)
+            return
+        if who in self._children:
+            self._hear(who, message)
 
     def _hear(self, who: str, message: FromWorker) -> None:
         if isinstance(message, Ready):
@@ -231,8 +239,7 @@ class Supervisor:
             identity not in self._said_bye and not child.failed for identity, child in self._children.items()
         ):
             if self._control.poll(50):
-                who, body = self._control.recv_multipart()
-                self._hear(who.decode(), self._decoder.decode(body))
+                self._receive()
 
     def _tell(self, identity: str, message: ToWorker) -> None:
         try:

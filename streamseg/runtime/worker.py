@@ -14,7 +14,6 @@ import shutil
 import signal
 import sys
 import threading
-import traceback
 from pathlib import Path
 
 import msgspec
@@ -25,6 +24,7 @@ from streamseg.node import AnyNode, Source
 from streamseg.runtime.link import BEAT_S, Assignment, Link
 from streamseg.runtime.node_worker import NodeWorker
 from streamseg.runtime.source_worker import SourceWorker
+from streamseg.runtime.stage import trouble
 from streamseg.transport.control import Exit, Ready, Trouble
 from streamseg.transport.sockets import Sockets
 
@@ -69,10 +69,12 @@ def _run(assignment: Assignment) -> int:
 
 
 def _setup_trouble(error: Exception) -> Trouble:
-    known = isinstance(error, StreamsegError)
-    kind = type(error).__name__ if known else RunError.__name__
-    message = str(error) if known else f"the node could not be set up: {type(error).__name__}: {error}"
-    return Trouble(kind, message, "".join(traceback.format_exception(error)), fatal=True)
+    found = msgspec.structs.replace(trouble(error), fatal=True)
+    if isinstance(error, StreamsegError):
+        return found
+    return msgspec.structs.replace(
+        found, kind=RunError.__name__, message=f"the node could not be set up: {found.message}"
+    )
 
 
 def _wait_for_exit(link: Link) -> None:

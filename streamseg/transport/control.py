@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
+from streamseg.errors import WireError
 
 
 class Stats(msgspec.Struct, kw_only=True):
@@ -87,3 +90,33 @@ class Exit(ToWorker, frozen=True):
 
 FromWorker = Ready | Beat | Trouble | Done | Bye
 FromSupervisor = Start | Stop | Finalize | Exit
+
+_from_worker = msgspec.msgpack.Decoder(FromWorker)
+_from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)
+
+
+def heard(parts: Sequence[bytes]) -> tuple[str, FromWorker]:
+    """Who said what: the identity of a worker, and its message.
+
+    Raises:
+        WireError: it is not what a worker says.
+    """
+    if len(parts) != 2:
+        raise WireError(f"expected an identity and a message on the control channel, got {len(parts)} parts")
+    try:
+        return parts[0].decode(), _from_worker.decode(parts[1])
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise WireError(f"not what a worker says: {error}") from error
+
+
+def order(part: bytes) -> FromSupervisor:
+    """What the supervisor has said.
+
+    Raises:
+        WireError: it is not what a supervisor says.
+    """
+    try:
+        found: FromSupervisor = _from_supervisor.decode(part)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise WireError(f"not what a supervisor says: {error}") from error
+    return found

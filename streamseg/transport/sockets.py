@@ -17,6 +17,9 @@ import zmq
 from streamseg.errors import RunError
 
 SUPERVISOR = "supervisor"
+PART_MAX_BYTES = 64 << 20
+"""A connection that announces a longer part of a message is cut before there is memory for it. Pictures and features
+lie in slots, so a part is a header or an array of a few kilobytes."""
 _LONGEST_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 
@@ -87,6 +90,7 @@ class Sockets:
         # Tickets bound what is in flight; a high-water mark on top could only block or drop.
         socket.set(zmq.SNDHWM, 0)
         socket.set(zmq.RCVHWM, 0)
+        socket.set(zmq.MAXMSGSIZE, PART_MAX_BYTES)
         return socket
 
     def _address(self, endpoint: str) -> str:

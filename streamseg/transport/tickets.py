@@ -28,6 +28,21 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag=True):
     outcome: Outcome
 
 
+_decoder = msgspec.msgpack.Decoder(Finished)
+
+
+def report(part: bytes | memoryview) -> Finished:
+    """What a sink has said.
+
+    Raises:
+        WireError: it is not such a report.
+    """
+    try:
+        return _decoder.decode(part)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise WireError(f"not what a sink says of a frame: {error}") from error
+
+
 class Journey(msgspec.Struct, frozen=True):
     """A frame that every sink is done with."""
 

@@ -20,11 +20,12 @@ import zmq
 from streamseg.errors import WireError
 from streamseg.messages import Message, Stamp
 from streamseg.transport.slots import SlotBuffer
+from streamseg.transport.sockets import PART_MAX_BYTES
 
 INLINE = -1
 INLINE_MAX_BYTES = 8192
 """Up to here an array travels in the message itself: a shared slot would cost more than it saves."""
-HEADER_MAX_BYTES = 64 << 20
+HEADER_MAX_BYTES = PART_MAX_BYTES
 ARRAY_MAX_BYTES = 1 << 32
 DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
 
@@ -61,11 +62,22 @@ class MessageEncoder:
         self._stamp: Stamp | None = None
 
     def encode(self, message: Message) -> list[Any]:
-        """The parts to send, header first."""
+        """The parts to send, header first.
+
+        Raises:
+            WireError: something in it cannot travel, or a part is longer than any receiver takes.
+        """
         self._parts = []
         self._stamp = getattr(message, "stamp", None)
         header = self._packer.encode(message)
-        return [header, *self._parts]
+        parts = [header, *self._parts]
+        longest_bytes = max(map(len, parts))
+        if longest_bytes > PART_MAX_BYTES:
+            raise WireError(
+                f"a {type(message).__name__} with a part of {longest_bytes >> 20} MiB cannot be sent, the limit is "
+                f"{PART_MAX_BYTES >> 20} MiB; put large arrays into `context.empty`"
+            )
+        return parts
 
     def _ref(self, value: Any) -> ArrayRef:
         if isinstance(value, np.generic):
@@ -101,6 +113,7 @@ class MessageDecoder:
     def __init__(self, types: Sequence[type[Message]], buffers: Buffers) -> None:
         self._buffers = buffers
         self._parts: Sequence[Any] = []
+        self._places: set[tuple[int, int]] = set()
         self._unpacker = msgspec.msgpack.Decoder(reduce(or_, types), dec_hook=self._array)
 
     def decode(self, parts: Sequence[Any]) -> Message:
@@ -115,6 +128,7 @@ class MessageDecoder:
         if not parts or len(parts[0]) > HEADER_MAX_BYTES:
             raise WireError(f"expected a header of at most {HEADER_MAX_BYTES >> 20} MiB, got {len(parts)} parts")
         self._parts = [part.buffer if isinstance(part, zmq.Frame) else part for part in parts[1:]]
+        self._places.clear()
         try:
             message: Message = self._unpacker.decode(parts[0] if isinstance(parts[0], bytes) else bytes(parts[0]))
         except WireError:
@@ -123,6 +137,10 @@ class MessageDecoder:
             raise WireError(f"not a valid message: {error}") from error
         finally:
             self._parts = []
+        if self._places:
+            stamp = getattr(message, "stamp", None)
+            if stamp is None or self._places != {(stamp.ticket, stamp.generation)}:
+                raise WireError(f"a {type(message).__name__} refers to slots of another frame than its own")
         return message
 
     def _array(self, kind: type, value: Any) -> np.ndarray:
@@ -155,6 +173,9 @@ class MessageDecoder:
             raise WireError(f"an array is said to be in buffer {ref.buffer}, which this process does not have")
         if ref.offset // buffer.slot_bytes != ref.ticket or ref.ticket >= buffer.slots:
             raise WireError(f"byte {ref.offset} is not in slot {ref.ticket}")
+        if ref.offset % dtype.alignment:
+            raise WireError(f"byte {ref.offset} is no place for numbers of {dtype}")
+        self._places.add((ref.ticket, ref.generation))
         array = buffer.view(ref.offset, ref.shape, dtype)
         if buffer.generation(ref.ticket) != ref.generation:
             raise WireError(f"slot {ref.ticket} has been handed out again since the message was sent")

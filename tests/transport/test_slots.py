@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import stat
 
 import numpy as np
 import pytest
 
 from streamseg.errors import RunError, WireError
 from streamseg.transport.slots import HEADER_BYTES, SlotBuffer, make_shared_file
+from streamseg.transport.sockets import make_run_dir
 
 SLOTS, SLOT_BYTES = 3, 1 << 20
 
@@ -86,3 +88,16 @@ def test_memory_is_taken_up_only_where_it_is_written():
         assert os.fstat(fd).st_blocks * 512 < 1 << 20
     finally:
         os.close(fd)
+
+
+def test_the_directory_of_the_sockets_is_private(monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/tmp")
+    before = os.umask(0)
+    try:
+        run_dir = make_run_dir()
+    finally:
+        os.umask(before)
+    try:
+        assert stat.S_IMODE(run_dir.stat().st_mode) == 0o700
+    finally:
+        run_dir.rmdir()

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from streamseg.errors import WireError
 from streamseg.messages import Embedded, End, Frame, Gap, Message, Segmented, Stamp, View
 from streamseg.transport.slots import SlotBuffer, make_shared_file
-from streamseg.transport.wire import DTYPES, MessageDecoder, MessageEncoder
+from streamseg.transport.wire import DTYPES, INLINE_MAX_BYTES, MessageDecoder, MessageEncoder
 
 TYPES = [Frame, Embedded, Segmented, Gap, End]
 
@@ -179,3 +179,56 @@ def test_damaged_messages_are_refused_or_read_but_nothing_else_happens(data):
     except WireError:
         return
     assert isinstance(back, tuple(TYPES))
+
+
+def test_a_slot_of_another_frame_is_refused(shared):
+    """Whoever forges a header cannot read what belongs to a frame that is not its own."""
+    shared.owner.empty(1, 5, (4,), np.uint8)
+    with pytest.raises(WireError, match="another frame"):
+        shared.decoder.decode(forged(["|u1", [4], 4, (1 << 20) + 64, 1, 5]))
+
+
+def test_numbers_must_lie_where_numbers_can(shared):
+    shared.owner.empty(0, 1, (1,), np.uint8)
+    with pytest.raises(WireError, match="no place for numbers"):
+        shared.decoder.decode(forged(["<f4", [4], 4, 66, 0, 1]))
+
+
+def test_what_no_receiver_would_take_is_refused_by_the_sender():
+    message = Frame(stamp(), np.zeros((5000, 5000, 3), np.uint8))
+    with pytest.raises(WireError, match="the limit is 64 MiB"):
+        MessageEncoder({}, None).encode(message)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.lists(st.tuples(st.sampled_from(sorted(DTYPES)), hnp.array_shapes(max_dims=3, max_side=40)), max_size=4),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_frames_share_slots_and_every_array_is_its_own(frames):
+    """Small arrays in the message, large ones in the slot, tickets handed out again and again: what is read is what
+    was sent, and a message whose slot has gone to a later frame is refused."""
+    shared = Shared()
+    rng = np.random.default_rng(0)
+    last = {}
+    for generation, (ticket, views) in enumerate(frames, 1):
+        arrays = [rng.integers(0, 2, shape).astype(dtype) for dtype, shape in views]
+        frame = Frame(stamp(ticket, generation, generation), rng.integers(0, 255, (64, 64, 3), np.uint8))
+        message = Embedded(frame, [View((0, 0, 1, 1), (1, 1), array) for array in arrays], "tiny")
+        parts = [bytes(part) for part in shared.encoder.encode(message)]
+        assert all(len(part) <= INLINE_MAX_BYTES for part in parts[1:])
+        if ticket in last:
+            with pytest.raises(WireError, match="handed out again"):
+                shared.decoder.decode(last[ticket])
+        last[ticket] = parts
+        for back in (shared.decoder.decode(parts), shared.decoder.decode(parts)):
+            assert (back.frame.image_rgb == frame.image_rgb).all()
+            for view, array in zip(back.views, arrays, strict=True):
+                assert view.features.dtype == array.dtype and (view.features == array).all()
+    os.close(shared.fd)
