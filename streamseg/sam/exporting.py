@@ -83,7 +83,13 @@ def _trace_encoder(info: ModelInfo, architecture: Architecture, network: nn.Modu
         "features": {0: "images", 2: "grid", 3: "grid"} if looking.convolutional else {0: "images"},
     }
     prefixes = {"network": architecture.encoder}
-    return _traced(looking, {"images_rgb": images.to(torch.uint8)}, axes, prefixes)
+    traced = _traced(looking, {"images_rgb": images.to(torch.uint8)}, axes, prefixes)
+    # The exporter cannot tell these where sizes before them vary.
+    shape = traced.model.graph.output[0].type.tensor_type.shape
+    shape.dim[1].dim_value = info.width
+    if not looking.convolutional:
+        shape.dim[2].dim_value = shape.dim[3].dim_value = info.whole_size // info.stride
+    return traced
 
 
 def _trace_decoder(info: ModelInfo, architecture: Architecture, network: nn.Module) -> Traced:

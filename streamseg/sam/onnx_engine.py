@@ -95,6 +95,11 @@ class OnnxDecoder(_Session):
         return logits[:, wanted], scores[:, wanted]
 
 
+def open_file(path: Path) -> onnxruntime.InferenceSession:
+    """A graph with its weights, as `streamseg.sam.onnx_files` writes them."""
+    return onnxruntime.InferenceSession(path, session_options(default_threads()), providers=["CPUExecutionProvider"])
+
+
 def session_options(threads: int) -> onnxruntime.SessionOptions:
     """Options of a session that shares the machine: so many threads, and those that wait sleep."""
     options = onnxruntime.SessionOptions()
