@@ -15,11 +15,13 @@ from streamseg.errors import GraphError, PromptError
 from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented, Stamp
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.engines import Engine
+from streamseg.sam.everything_options import EverythingOptions
 from streamseg.sam.models import find
 from streamseg.vision import labels, tracking
 from streamseg.vision.prompt_files import given_prompts
 from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
 from streamseg.vision.tracking import NAIVE, Answer, Ask, Followed, Seen, TrackerState, TrackingOptions
+from streamseg_nodes.everything import Everything, Found
 
 
 class Propagate(Node[Embedded, Segmented]):
@@ -28,8 +30,10 @@ class Propagate(Node[Embedded, Segmented]):
     class Config(NodeConfig, frozen=True):
         """Options of propagate."""
 
-        prompts: list[ObjectPrompt] | str
+        prompts: list[ObjectPrompt] | str | None = None
         """Or a YAML or JSON file with a list of them."""
+        everything: EverythingOptions | None = None
+        """Also follow all objects of one frame, found without a prompt."""
         model: str = "tiny"
         checkpoint: str | None = None
         """A file with weights for that model; its own if None."""
@@ -55,14 +59,16 @@ class Propagate(Node[Embedded, Segmented]):
         Raises:
             PromptError: they cannot.
         """
-        prepare(given_prompts(config.prompts))
+        if config.prompts is None and config.everything is None:
+            raise PromptError("expected to be told what to follow: give propagate prompts, or everything: {}")
+        prepare(given_prompts(config.prompts or []))
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
         from streamseg.sam.decoder import load_decoder
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
-        prompts = prepare(given_prompts(self.config.prompts), self.context.streams)
+        prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
         self._pointers: dict[str, list[Pointer]] = {
             stream: [p for p in prompts if p.prompt.stream in (None, stream)] for stream in self.context.streams
         }
@@ -78,6 +84,9 @@ class Propagate(Node[Embedded, Segmented]):
             engine=self.config.engine,
             threads=self.context.threads,
         )
+        self._everything: Everything | None = None
+        if self.config.everything is not None:
+            self._everything = Everything(self.config.everything, self._decoder, self.context.log)
         for stream in self.context.streams:
             self._look(stream, -1)
 
@@ -90,6 +99,7 @@ class Propagate(Node[Embedded, Segmented]):
             "engine": self._decoder.engine,
             "tracker": self.config.tracker,
             "tracking": msgspec.to_builtins(self._options),
+            **({} if self._everything is None else {"everything": self._everything.facts}),
         }
 
     def process(self, message: Embedded) -> Segmented:
@@ -106,11 +116,17 @@ class Propagate(Node[Embedded, Segmented]):
             usable = tracking.seen_prompts(due, seen)
             prompts = [prompt for pointer in usable for prompt in self._fit(pointer, state, (width, height))]
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(usable) - len(prompts))
-            questions = tracking.ask(state, prompts, seen, (height, width), self._options)
+            found = self._find_everything(message, state, seen, prompts)
+            questions = tracking.ask(state, prompts, seen, (height, width), self._options, found.prompts)
             answers = self._answer(questions.asks)
+            if self._everything is not None:
+                answers = self._everything.pick(found, answers)
             if self._options.passes > 1:
                 answers = self._answer_again(answers, message.frame.image_rgb)
             followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
+            if found.looked:
+                state = msgspec.structs.replace(followed.state, everything_done=True)
+                followed = Followed(state, followed.masks)
             self._states[stamp.stream] = followed.state
             return self._segmented(message, followed)
 
@@ -140,6 +156,8 @@ class Propagate(Node[Embedded, Segmented]):
         frames = self._next_index.pop(stream, 0)
         state = self._states.pop(stream, TrackerState())
         last_s = self._last_s.pop(stream, None)
+        if self._everything is not None:
+            self._everything.check_done(state, stream, frames)
         missed = self._pointers_of(stream)[state.prompts_done :]
         if missed and not missed[0].due(frames - 1, last_s):
             span = f"has {frames} frames, 0 to {frames - 1}"
@@ -185,7 +203,22 @@ class Propagate(Node[Embedded, Segmented]):
         index = self._next_index.get(stream, 0)
         looks = tracking.looks(state, self._pointers_of(stream), index, self._options)
         regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
+        if self._everything is not None:
+            regions += self._everything.where(state, stream, index)
         self.context.feedback(Regions(stream, seq, regions))
+
+    def _find_everything(
+        self, message: Embedded, state: TrackerState, seen: list[Seen], prompts: list[Fitted]
+    ) -> Found:
+        """The objects that nobody pointed at, if this is the frame to look for them and the whole of it was encoded."""
+        stamp = message.stamp
+        view = next((view for view in seen if view.object_id is None), None)
+        if self._everything is None or view is None:
+            return Found()
+        if not self._everything.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
+            return Found()
+        highest = max(state.highest_id, *(pointer.id for pointer in self._all), 0)
+        return self._everything.find(stamp, view, state, prompts, highest + 1)
 
     def _check_model(self, message: Embedded) -> None:
         if message.model != self._decoder.info.name:

@@ -71,6 +71,19 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def moment(text: str) -> dict[str, float]:
+    """``12`` as the number of a frame, ``2.5s`` as a time in seconds."""
+    count, is_time = text.removesuffix("s"), text.endswith("s")
+    try:
+        if is_time and float(count) >= 0:
+            return {"time_s": float(count)}
+        if not is_time and int(count) >= 0:
+            return {"frame": int(count)}
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected the number of a frame, say 12, or a time, say 2.5s, got {text!r}")
+
+
 def positive(text: str) -> int:
     """A whole number above zero."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:

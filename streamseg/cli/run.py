@@ -11,7 +11,7 @@ import msgspec
 
 from streamseg.cli import run_graph
 from streamseg.cli.execution import Outcome, execute
-from streamseg.cli.parser import natural, numbers, positive
+from streamseg.cli.parser import moment, natural, numbers, positive
 from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
 from streamseg.errors import EXIT_INTERRUPTED, RunError
@@ -59,6 +59,10 @@ def add_to(commands: Any) -> None:
         help="a YAML or JSON file instead of all that, with a list of prompts: several frames, corrections, removals",
     )
     what.add_argument("--text", metavar="WORDS", help="not understood; says what to do instead")
+    what.add_argument("--everything", action="store_true", help="all objects of the first frame, without a prompt")
+    what.add_argument(
+        "--everything-frame", type=moment, metavar="N", help="the same in frame N, or at a time, say 2.5s"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="M", help="tiny (default), vit_b, vit_l or vit_h; see 'streamseg models'")
     how.add_argument("--checkpoint", metavar="FILE", help="the model's weights, if not the original ones")

@@ -24,7 +24,7 @@ from streamseg.vision.sources import SourceKind, classify, local_path
 _GRAPH_SUFFIXES = (".yaml", ".yml")
 _PROMPT_FLAGS = ("box", "point", "negative", "mask", "frame", "text")
 _ONLY_WITHOUT_GRAPH = (
-    *("prompts", *_PROMPT_FLAGS),
+    *("prompts", *_PROMPT_FLAGS, "everything", "everything_frame"),
     *("model", "checkpoint", "device", "engine", "live", "no_overlay"),
     *("publish", "publish_key", "publish_allow"),
 )
@@ -48,6 +48,7 @@ def from_source(args: argparse.Namespace) -> Graph:
         Settings(
             source=args.source,
             prompts=_prompts(args),
+            everything=_everything(args),
             model=args.model,
             checkpoint=args.checkpoint,
             device=args.device,
@@ -136,6 +137,8 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
     flags = [f"--{name}" for name in _PROMPT_FLAGS if getattr(args, name) is not None]
     if args.text is not None:
         raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
+    if args.prompts is None and _everything(args) is not None and not (args.box or args.point or args.mask):
+        return []
     if args.prompts is None:
         return make_prompts(
             args.box or [], args.point or [], args.negative or [], args.mask or [], frame=args.frame or 0
@@ -143,6 +146,13 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
     if flags:
         raise PromptError(f"--prompts {args.prompts} beside {', '.join(flags)}: write all prompts into the file")
     return plain_prompts(read_prompts(Path(args.prompts)))
+
+
+def _everything(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The options for finding all objects of a frame; None if that is not asked for."""
+    if args.everything_frame is not None:
+        return dict(args.everything_frame)
+    return {} if args.everything else None
 
 
 def _nodes_of(graph: Graph, use: str) -> list[str]:

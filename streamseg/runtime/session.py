@@ -6,8 +6,9 @@ import atexit
 import contextlib
 import os
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def segment_video(
     points: Sequence[Sequence[float]] = (),
     negatives: Sequence[Sequence[float]] = (),
     prompts: Sequence[Prompt] | str | os.PathLike[str] = (),
+    everything: bool | Mapping[str, Any] = False,
     model: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     device: str | None = None,
@@ -100,6 +102,8 @@ def segment_video(
         prompts: instead of the above, objects as the graph file has them, say
             ``{"id": 7, "label": "cup", "frame": 10, "box": [10, 20, 30, 40]}``; or the path of a YAML or JSON file
             with a list of them.
+        everything: follow all objects of the first frame, found without being pointed at; or options for that, say
+            ``{"frame": 10, "max_objects": 5}``.
         model: see ``streamseg models``; None is the bundled one.
         checkpoint: the model's weights, if not the original ones.
         device: auto, cpu, cuda:N or mps.
@@ -115,9 +119,11 @@ def segment_video(
     """
     if prompts and (boxes or points or negatives):
         raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
+    found = everything is not False and not (boxes or points or negatives)
     settings = Settings(
         source=str(source),
-        prompts=_prompts(prompts) or make_prompts(boxes, points, negatives),
+        prompts=_prompts(prompts) or ([] if found else make_prompts(boxes, points, negatives)),
+        everything=None if everything is False else {} if everything is True else dict(everything),
         model=model,
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         device=device,

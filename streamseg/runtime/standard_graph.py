@@ -24,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     prompts: list[Prompt] | str
     """Or a file with them."""
+    everything: dict[str, Any] | None = None
+    """Options for finding all objects of one frame; None does not."""
     model: str | None = None
     checkpoint: str | None = None
     device: str | None = None
@@ -53,7 +55,11 @@ def standard_graph(settings: Settings) -> Graph:
     nodes: dict[str, dict[str, Any]] = {
         "decode": _given(source=settings.source, live=settings.live, max_frames=settings.max_frames),
         "embed": weights | _given(focus=None if settings.focus == "auto" else settings.focus),
-        "propagate": {**weights, "prompts": settings.prompts, **_given(tracker=tracker)},
+        "propagate": {
+            **weights,
+            **({"prompts": settings.prompts} if settings.prompts or settings.everything is None else {}),
+            **_given(everything=settings.everything, tracker=tracker),
+        },
         "cleanup": {},
     }
     links = ["decode -> embed -> propagate -> cleanup"]
@@ -102,7 +108,8 @@ def make_prompts(
         extra = " (points on what is not the object are not enough)" if negatives else ""
         raise PromptError(
             f"expected to be told what to follow, got neither a box nor a point{extra}; "
-            f"give --box X0,Y0,X1,Y1 (boxes=[(x0, y0, x1, y1)]), --point X,Y (points=[(x, y)]) or --prompts FILE"
+            f"give --box X0,Y0,X1,Y1 (boxes=[(x0, y0, x1, y1)]), --point X,Y (points=[(x, y)]), --prompts FILE, or "
+            f"--everything (everything=True) to have all objects found"
         )
     if (len(boxes) > 1 or masks) and (points or negatives):
         raise PromptError(

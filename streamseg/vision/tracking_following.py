@@ -72,6 +72,8 @@ def follow(
             followed[identity] = _start(prompt, known, own, image_rgb, options)
     new = TrackerState(
         tracks=[track for track, _ in followed.values()],
+        everything_done=state.everything_done,
+        highest_id=max(state.highest_id, *followed, 0),
         prompts_done=state.prompts_done + questions.prompts_taken,
         removed=[*state.removed, *(prompt.id for prompt in questions.prompts.values() if prompt.remove)],
         scene=scene,
@@ -103,7 +105,14 @@ def _start(
         area_px=best.area_px,
         memory=Memory.of(best.logits, best.seen.square),
         appearance=best.appearance,
-    ), best.pasted
+    ), _cut_out(best)
+
+
+def _cut_out(found: Candidate) -> Pasted:
+    """Only what is round the mask: of many objects that begin in a view of the whole frame, all takes gigabytes."""
+    logits, (left, top, _, _) = found.pasted
+    x0, y0, x1, y1 = (int(edge) for edge in found.box)
+    return logits[y0 - top : y1 - top, x0 - left : x1 - left].copy(), (x0, y0, x1, y1)
 
 
 def _correct(

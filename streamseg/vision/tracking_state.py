@@ -79,6 +79,10 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """How many of the stream's prompts, in order of frame, have been used."""
     removed: list[int] = []
     """Ids of objects that are followed no longer; they are never used again."""
+    everything_done: bool = False
+    """Whether all objects of a frame have been looked for, if that was asked for."""
+    highest_id: int = 0
+    """The largest id that any object had so far; new objects get larger ones."""
     scene: bytes = b""
     """The frame's colours, to notice a cut (`streamseg.vision.tracking_appearance.scene_of`)."""
 

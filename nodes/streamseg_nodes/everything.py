@@ -1,0 +1,156 @@
+"""Everything mode, as propagate has it: all objects of one frame, without being pointed at any."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from streamseg.errors import PromptError
+from streamseg.messages import Region, Stamp
+from streamseg.sam.decoder import MaskDecoding
+from streamseg.sam.everything import Proposal, propose
+from streamseg.sam.everything_options import EverythingOptions
+from streamseg.sam.everything_sorting import as_object, sort_out
+from streamseg.vision.labels import MAX_ID
+from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer
+from streamseg.vision.tracking import Answer, Seen, TrackerState
+from streamseg.vision.views import resample_logits, to_frame, to_view
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Objects that nobody pointed at."""
+
+    prompts: list[Fitted] = field(default_factory=list)
+    """One click for each."""
+    chosen: dict[int, Proposal] = field(default_factory=dict)
+    """By object id, which of the answers to its click it is."""
+    image_size: tuple[int, int] = (0, 0)
+    """(height, width) of the picture in which they were seen."""
+    looked: bool = False
+    """Whether they were looked for at all."""
+
+
+class Everything:
+    """Looks for all objects of one frame of each stream.
+
+    Args:
+        options: what to look for, and in which frame.
+        decoder: of the model that makes the features.
+        log: told what was found and what was sorted out.
+    """
+
+    def __init__(self, options: EverythingOptions, decoder: MaskDecoding, log: logging.Logger) -> None:
+        self._options = options
+        self._when = Pointer(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
+        self._decoder = decoder
+        self._log = log
+        self.facts: dict[str, dict[str, Any]] = {}
+        """By stream: the frame, how many masks the model gave, how many each filter removed, and how many stayed."""
+
+    def wanted(self, state: TrackerState, stream: str, index: int, pts_s: float | None) -> bool:
+        """Whether a frame is the one to look at, or comes after it and it was missed.
+
+        Args:
+            state: after the frame before.
+            stream: of the frame.
+            index: its position in the stream.
+            pts_s: its presentation time; None if it is not known yet, or never.
+        """
+        if state.everything_done or self._options.stream not in (None, stream):
+            return False
+        return self._when.due(index, pts_s)
+
+    def where(self, state: TrackerState, stream: str, index: int) -> list[Region]:
+        """What embed should show of the next frame."""
+        if not self.wanted(state, stream, index, math.inf):
+            return []
+        # All of it, from the time on if there is one.
+        return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), self._options.time_s)]
+
+    def find(self, stamp: Stamp, view: Seen, state: TrackerState, prompts: Sequence[Fitted], first_id: int) -> Found:
+        """All objects of a frame but those there are already.
+
+        Args:
+            stamp: of the frame.
+            view: of the whole frame.
+            state: after the frame before.
+            prompts: that come into force in this frame.
+            first_id: of the new objects; they are numbered from there on.
+        """
+        known = [*_followed(view, state), *(_pointed_at(view, prompt) for prompt in prompts)]
+        proposals = propose(self._decoder, view.features, view.image_size, self._options)
+        proposals = sort_out(proposals, view.image_size, known, self._options)
+        kept = proposals.proposals[: max(0, MAX_ID + 1 - first_id)]
+        facts = {"frame": stamp.index, "asked": proposals.asked, "removed": proposals.removed, "objects": len(kept)}
+        self.facts[stamp.stream] = facts
+        taken = ", ".join(f"{name} {count}" for name, count in proposals.removed.items() if count)
+        say = self._log.info if kept else self._log.warning
+        say(
+            "everything in frame %d of %s: %d objects of %d masks; removed by %s",
+            *(stamp.index, stamp.stream, len(kept), proposals.asked, taken or "no filter"),
+        )
+        chosen = dict(enumerate(kept, first_id))
+        clicks = [_click(view, proposal, identity) for identity, proposal in chosen.items()]
+        return Found(clicks, chosen, view.image_size, looked=True)
+
+    def pick(self, found: Found, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers, of those to a click of `find` only the mask that was chosen."""
+        return [self._picked(found, answer) if answer.ask.object_id in found.chosen else answer for answer in answers]
+
+    def check_done(self, state: TrackerState, stream: str, frames: int) -> None:
+        """Complain of a frame that never came.
+
+        Raises:
+            PromptError: it did not.
+        """
+        if self._options.stream in (None, stream) and not state.everything_done:
+            options = self._options
+            when = f"frame {options.frame}" if options.time_s is None else f"{options.time_s:g} s"
+            raise PromptError(f"everything at {when}: there is no such frame; stream {stream!r} has {frames} frames")
+
+    def _picked(self, found: Found, answer: Answer) -> Answer:
+        proposal = found.chosen[answer.ask.object_id]
+        options, quality = self._options, self._options.quality(self._decoder.info.name)
+        logits = as_object(
+            answer.logits[proposal.choice], proposal, found.image_size, quality, options.min_mask_region_area
+        )
+        return Answer(answer.ask, logits[None], answer.scores[[proposal.choice]])
+
+
+def _followed(view: Seen, state: TrackerState) -> list[np.ndarray]:
+    """(h, w) bool in the picture: where the objects were in the frame before."""
+    memories = [track.memory for track in state.tracks if track.memory is not None and track.state != "LOST"]
+    return [
+        np.asarray(resample_logits(memory.logits, memory.region, view.region, view.image_size) > 0)
+        for memory in memories
+    ]
+
+
+def _pointed_at(view: Seen, prompt: Fitted) -> np.ndarray:
+    """(h, w) bool in the picture: the mask of a prompt, all of its box, or the places of its clicks."""
+    height, width = view.image_size
+    if prompt.mask is not None:
+        logits = np.where(prompt.mask, np.float32(1), np.float32(-1))
+        full_height, full_width = prompt.mask.shape
+        whole = (0.0, 0.0, float(full_width), float(full_height))
+        return np.asarray(resample_logits(logits, whole, view.region, view.image_size) > 0)
+    mask = np.zeros((height, width), bool)
+    if prompt.box is not None:
+        x0, y0, x1, y1 = np.rint(to_view(np.array(prompt.box), view.region, view.image_size)).astype(int)
+        mask[max(0, y0) : y1, max(0, x0) : x1] = True
+    for x, y in to_view(prompt.points_xy[prompt.point_labels == 1], view.region, view.image_size):
+        mask[min(int(y), height - 1), min(int(x), width - 1)] = True
+    return mask
+
+
+def _click(view: Seen, proposal: Proposal, identity: int) -> Fitted:
+    # The decoder counts from the middle of the first pixel.
+    point = to_frame(np.array([proposal.point_xy]) + 0.5, view.region, view.image_size)
+    labels = np.ones(1, np.int32)
+    return Fitted(id=identity, label="", box=None, points_xy=point, point_labels=labels, mask=None)

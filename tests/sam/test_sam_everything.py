@@ -1,0 +1,143 @@
+"""All masks of a picture are those of segment-anything's SamAutomaticMaskGenerator; more is sorted out after that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamseg.sam.decoder import MaskDecoding, load_decoder
+from streamseg.sam.everything import Proposal, Proposals, propose, without_unfit
+from streamseg.sam.everything_options import SAM, TINY, EverythingOptions
+from streamseg.sam.everything_sorting import sort_out
+
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # isort: skip  (needs torchvision put right)
+
+SIZE = (90, 120)
+# Random weights give ragged masks that fill the picture: thresholds where some pass and some do not.
+CASES = {
+    "filters": {"pred_iou_thresh": 0.01, "stability_score_thresh": 0.75, "box_nms_thresh": 0.99},
+    "regions": {
+        **{"pred_iou_thresh": 0.1, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0},
+        "min_mask_region_area": 60,
+    },
+}
+TOOK = {
+    "filters": ["pred_iou_thresh", "stability_score_thresh", "box_nms_thresh"],
+    "regions": ["pred_iou_thresh"],
+}
+
+
+@pytest.fixture(scope="module")
+def decoder(nano) -> MaskDecoding:
+    return load_decoder(nano.name, checkpoint=nano.checkpoint, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def predictor(nano, image) -> SamPredictor:
+    """Encodes once: that takes seconds, and that both encoders agree is tested elsewhere."""
+    predictor = SamPredictor(nano.reference)
+    predictor.set_image(image)
+    predictor.set_image = lambda again: None
+    predictor.reset_image = lambda: None
+    return predictor
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_masks_are_those_of_the_automatic_mask_generator(nano, decoder, predictor, image, case):
+    options: dict[str, Any] = {"points_per_side": 3, "stability_score_offset": 0.02, **CASES[case]}
+    more_filters_off = {"min_area": 0.0, "max_area": 1.0, "one_part": 0.0}
+    generator = SamAutomaticMaskGenerator(nano.reference, **options)
+    generator.predictor = predictor
+    wanted = generator.generate(image)
+    found = propose(
+        decoder, predictor.get_image_embedding()[0].numpy(), SIZE, EverythingOptions(**options, **more_filters_off)
+    )
+    assert found.asked == 27
+    assert len(found.proposals) == 27 - sum(found.removed.values()) == len(wanted) > 1
+    assert [name for name, count in found.removed.items() if count] == TOOK[case]
+    for mine, its in zip(found.proposals, wanted, strict=True):
+        # A pixel or two lie so near the cutoff that rounding decides.
+        assert np.count_nonzero(mine.mask(SIZE) != its["segmentation"]) <= 2
+        assert mine.area_px == pytest.approx(its["area"], abs=2)
+        assert mine.predicted_iou == pytest.approx(its["predicted_iou"], abs=1e-5)
+        assert mine.stability_score == pytest.approx(its["stability_score"], abs=1e-3)
+        assert [mine.point_xy] == [tuple(point) for point in its["point_coords"]]
+        x, y, width, height = its["bbox"]
+        assert mine.box_xyxy == (x, y, x + width + 1, y + height + 1)
+
+
+def test_thresholds_are_the_models_own_unless_they_are_given():
+    assert EverythingOptions().quality("tiny") == TINY
+    assert EverythingOptions().quality("vit_b") == SAM
+    given = EverythingOptions(points_per_side=4, pred_iou_thresh=0.0).quality("vit_h")
+    assert (given.points_per_side, given.pred_iou_thresh) == (4, 0.0)
+    assert given.stability_score_thresh == SAM.stability_score_thresh
+
+
+def proposal(
+    x0: int, y0: int, x1: int, y1: int, score: float, hole: tuple[int, int, int, int] | None = None
+) -> Proposal:
+    """A rectangle in a picture of 100 x 100, clicked at its top left corner, with a part cut out of it."""
+    window = np.ones((y1 - y0, x1 - x0), bool)
+    if hole is not None:
+        window[hole[1] : hole[3], hole[0] : hole[2]] = False
+    area_px = int(window.sum())
+    return Proposal((x0 + 0.5, y0 + 0.5), 0, score, 1.0, (x0, y0, x1, y1), area_px, np.packbits(window))
+
+
+def sorted_out(
+    proposals: list[Proposal], known: list[np.ndarray] | None = None, **options: Any
+) -> tuple[list[float], dict[str, int]]:
+    """The scores of those that stay, and how many each filter took, those that took none left out."""
+    removed: dict[str, int] = {}
+    wanted = EverythingOptions(**options)
+    fit = without_unfit(proposals, 100 * 100, wanted.quality("tiny"), wanted, removed)
+    kept = sort_out(Proposals(fit, 300, removed), (100, 100), known or [], wanted)
+    assert kept.asked == 300
+    return [each.predicted_iou for each in kept.proposals], {name: n for name, n in kept.removed.items() if n}
+
+
+def test_specks_and_backgrounds_go():
+    speck, thing, background = proposal(0, 0, 4, 4, 0.9), proposal(20, 20, 50, 50, 0.8), proposal(0, 0, 100, 100, 0.7)
+    assert sorted_out([speck, thing, background]) == ([0.8], {"min_area": 1, "max_area": 1})
+    everything = {"min_area": 0.0, "max_area": 1.0, "overlap": 1.0}
+    assert sorted_out([speck, thing, background], **everything) == ([0.7, 0.8, 0.9], {})
+
+
+def test_parts_go_with_their_whole_and_neighbours_stay():
+    whole, part = proposal(20, 20, 60, 60, 0.8), proposal(30, 30, 40, 40, 0.7)
+    neighbour = proposal(55, 20, 90, 60, 0.6)
+    assert sorted_out([whole, part, neighbour]) == ([0.8, 0.6], {"overlap": 1})
+    assert sorted_out([whole, part, neighbour], overlap=0.05)[1] == {"overlap": 2}
+
+
+def test_what_is_followed_already_is_not_found_again():
+    known = np.zeros((100, 100), bool)
+    known[18:62, 18:62] = True
+    assert sorted_out([proposal(20, 20, 60, 60, 0.8), proposal(70, 70, 90, 90, 0.6)], [known]) == ([0.6], {"known": 1})
+
+
+def test_a_mask_in_pieces_is_cut_down_to_the_clicked_one():
+    halves = proposal(20, 20, 60, 40, 0.9, hole=(18, 0, 22, 20))
+    unclicked = proposal(70, 20, 90, 40, 0.7, hole=(0, 0, 1, 1))
+    removed: dict[str, int] = {}
+    (half,) = without_unfit([halves, unclicked], 100 * 100, TINY, EverythingOptions(), removed)
+    assert (half.box_xyxy, half.area_px) == ((20, 20, 38, 40), 18 * 20)
+    assert half.mask((100, 100)).sum() == 18 * 20
+    assert removed == {"one_part": 1, "min_area": 0, "max_area": 0}
+    assert sorted_out([halves, unclicked], one_part=0.6) == ([], {"one_part": 2})
+    assert sorted_out([halves, unclicked], one_part=0.0) == ([0.9, 0.7], {})
+
+
+def test_the_best_are_kept_and_numbered_by_size():
+    small, large, middle = proposal(0, 0, 10, 10, 0.9), proposal(20, 0, 50, 30, 0.8), proposal(60, 0, 80, 20, 0.7)
+    assert sorted_out([small, large, middle]) == ([0.8, 0.7, 0.9], {})
+    assert sorted_out([small, large, middle], order="score") == ([0.9, 0.8, 0.7], {})
+    assert sorted_out([small, large, middle], max_objects=2) == ([0.8, 0.9], {"max_objects": 1})
