@@ -13,7 +13,7 @@ from streamseg.errors import GraphError
 from streamseg.messages import Box, Embedded, Frame, Region, Regions, View
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.engines import Engine
-from streamseg.sam.models import find
+from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.vision import views
 from streamseg.vision.boxes import clip, from_center_size
 
@@ -51,6 +51,9 @@ class Embed(Node[Frame, Embedded]):
         """Frames encoded together; without focus only."""
         crop: Annotated[float, msgspec.Meta(ge=1, le=16)] = 1.4
         """Focus: side of the square that is encoded, in longer sides of the object's box."""
+        views: Annotated[int, msgspec.Meta(ge=1)] = 3
+        """Focus: pixels encoded a frame, in views of full size. Of more objects each is encoded at a lower resolution,
+        if the model can; more is sharper and slower."""
 
     takes_feedback = Regions
     replicable = True
@@ -131,21 +134,27 @@ class Embed(Node[Frame, Embedded]):
         """What to encode of a frame: the parts asked for; the whole, once, where a part will not do."""
         last = self._last.get(frame.stamp.stream) if self._focus else None
         height, width = frame.image_rgb.shape[:2]
-        parts: list[Picture] = []
         regions = [] if last is None else [region for region in last.regions if _is_due(region, frame.stamp.pts_s)]
-        whole_too = not regions
-        for region in regions:
-            for square in self._squares(region, width, height):
-                if square is None:
-                    whole_too = True
-                else:
-                    image = views.sample(frame.image_rgb, square, self._encoder.info.focus_size)
-                    parts.append(Picture(square, image, region.object_id))
-        if whole_too:
+        squares = [(square, region) for region in regions for square in self._squares(region, width, height)]
+        side_px = self._side_px(len({region.object_id for square, region in squares if square is not None}))
+        parts = [
+            Picture(square, views.sample(frame.image_rgb, square, side_px), region.object_id)
+            for square, region in squares
+            if square is not None
+        ]
+        if len(parts) < len(squares) or not parts:
             size = views.fit(width, height, self._encoder.info.whole_size)
             region_of_all = views.whole(width, height)
             parts.append(Picture(region_of_all, views.sample(frame.image_rgb, region_of_all, size), None))
         return parts
+
+    def _side_px(self, count: int) -> int:
+        """Side of the picture of each of so many objects: smaller if there are more than the budget is for."""
+        info = self._encoder.info
+        if info.least_focus_size == info.focus_size or count <= self.config.views:
+            return info.focus_size
+        side_px = int(info.focus_size * (self.config.views / count) ** 0.5)
+        return max(info.least_focus_size, side_px - side_px % FOCUS_STEP)
 
     def _squares(self, region: Region, width: int, height: int) -> list[Box | None]:
         """Squares of a frame of `width` x `height` to encode for a region; None is the whole frame."""

@@ -38,9 +38,9 @@ class ImageEncoder:
     def encode(self, images_rgb: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Image embeddings, in the order of the pictures.
 
-        Each picture is resized so that its long side is ``info.whole_size``; a square of exactly
-        ``info.focus_size`` is taken as it is. Pictures that come to the same size share one forward pass. On the CPU
-        in float32; on CUDA in bfloat16 autocast, whose rounding moves features by about 1 % (0.6 % in
+        Each picture is resized so that its long side is ``info.whole_size``; a focus view
+        (`streamseg.sam.geometry.fit`) is taken as it is. Pictures that come to the same size share one forward pass. On
+        the CPU in float32; on CUDA in bfloat16 autocast, whose rounding moves features by about 1 % (0.6 % in
         norm for tiny, measured with the bfloat16 of a CPU).
 
         Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamseg.sam.models import ModelInfo
+from streamseg.sam.models import FOCUS_STEP, ModelInfo
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,21 @@ class Geometry:
 def fit(info: ModelInfo, image_size: tuple[int, int]) -> Geometry:
     """How `info`'s network looks at a picture of `image_size` (height, width).
 
-    A square of exactly `focus_size` is a focus view and is taken as it is; everything else is resized so that its
-    long side is `whole_size`, rounded as segment-anything's `ResizeLongestSide.get_preprocess_shape` rounds.
+    A square of `focus_size` is a focus view and is taken as it is, and so is a smaller one, in steps of `FOCUS_STEP`
+    down to `least_focus_size`; everything else is resized so that its long side is `whole_size`, rounded as
+    segment-anything's `ResizeLongestSide.get_preprocess_shape` rounds.
     """
     height, width = image_size
-    if height == width == info.focus_size:
-        return Geometry(image_size, image_size, info.focus_size, info.focus_size // info.stride)
+    if height == width and (height == info.focus_size or _is_small_focus(info, height)):
+        return Geometry(image_size, image_size, height, height // info.stride)
     scale = info.whole_size * 1.0 / max(height, width)
     # A strip thinner than one model pixel still gets one.
     resized = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
     return Geometry(image_size, resized, info.whole_size, info.whole_size // info.stride)
+
+
+def _is_small_focus(info: ModelInfo, side_px: int) -> bool:
+    return info.least_focus_size <= side_px < info.focus_size and side_px % FOCUS_STEP == 0
 
 
 def features_shape(info: ModelInfo, image_size: tuple[int, int]) -> tuple[int, int, int]:

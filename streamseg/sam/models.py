@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from streamseg.errors import ModelError
 
+FOCUS_STEP = 32
+"""Sides of focus pictures smaller than `ModelInfo.focus_size` are multiples of this."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -23,6 +26,8 @@ class ModelInfo:
     """Whole-frame looking: long side in pixels of the picture the network sees."""
     focus_size: int
     """Focus: side in pixels of the square picture of one region."""
+    least_focus_size: int
+    """Focus: the smallest side the network can look at, in steps of `FOCUS_STEP`; SAM's own look at one size only."""
     width: int
     """Channels of the features."""
     stride: int
@@ -47,6 +52,7 @@ def _official(name: str, description: str, file_name: str, sha256: str, size_byt
         file_name=file_name,
         whole_size=1024,
         focus_size=1024,
+        least_focus_size=1024,
         width=256,
         stride=16,
     )
@@ -64,6 +70,7 @@ MODELS: dict[str, ModelInfo] = {
             file_name="tiny.safetensors",
             whole_size=512,
             focus_size=256,
+            least_focus_size=64,
             width=128,
             stride=8,
         ),

@@ -6,7 +6,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from streamseg.vision.boxes import Box
+from streamseg.vision.boxes import Box, center_size
 from streamseg.vision.views import Window
 
 _LEVELS = 6
@@ -113,9 +113,14 @@ def _histogram(pixels_rgb: np.ndarray, levels: int) -> np.ndarray:
     return np.sqrt(np.bincount(bins, minlength=levels**3) / max(len(bins), 1)).astype(np.float32)
 
 
-def likely_place(
-    features: np.ndarray, appearance: Appearance, box_cells: tuple[float, float], cells: tuple[int, int]
-) -> tuple[Box, float] | None:
+def likely_places(
+    features: np.ndarray,
+    appearance: Appearance,
+    box_cells: tuple[float, float],
+    cells: tuple[int, int],
+    *,
+    count: int = 1,
+) -> list[tuple[Box, float]]:
     """Where in a view the object most likely is, by its features.
 
     Args:
@@ -123,29 +128,39 @@ def likely_place(
         appearance: of the object.
         box_cells: its last (width, height) in feature cells.
         cells: (width, height) of the part of the features that is picture, not padding.
+        count: how many places.
 
     Returns:
-        The best box in feature cells and how much more like the object it is than its surroundings (difference of
-        mean cosines); None if no box of a plausible size fits in.
+        The best boxes in feature cells, the middle of none in another, and how much more like the object each is than
+        its surroundings (difference of mean cosines); none if no box of a plausible size fits in.
     """
     width, height = cells
     seen = features[:, :height, :width].astype(np.float32, copy=False)
     lengths = np.linalg.norm(seen, axis=0)
     cosines = np.tensordot(appearance.feature_vector, seen, 1) / np.maximum(lengths, 1e-6)
-    found = [
-        place
-        for size in _SIZES
-        if (place := _best_window(cosines, round(box_cells[0] * size), round(box_cells[1] * size))) is not None
-    ]
-    return max(found, key=lambda place: place[1], default=None)
+    sizes = [(round(box_cells[0] * size), round(box_cells[1] * size)) for size in _SIZES]
+    found = [place for size in sizes for place in _best_windows(cosines, *size, count)]
+    chosen: list[tuple[Box, float]] = []
+    for place in sorted(found, key=lambda place: -place[1]):
+        if len(chosen) < count and not any(_meet(place[0], other) for other, _ in chosen):
+            chosen.append(place)
+    return chosen
 
 
-def _best_window(cosines: np.ndarray, width: int, height: int) -> tuple[Box, float] | None:
-    """The window of that size whose mean exceeds that of the ring around it, as wide as half the window, by most."""
+def _meet(first: Box, second: Box) -> bool:
+    """Whether the middle of one lies in the other."""
+    (x, y, _, _), (u, v, _, _) = center_size(first), center_size(second)
+    return (first[0] < u < first[2] and first[1] < v < first[3]) or (
+        second[0] < x < second[2] and second[1] < y < second[3]
+    )
+
+
+def _best_windows(cosines: np.ndarray, width: int, height: int, count: int) -> list[tuple[Box, float]]:
+    """Windows of that size whose mean exceeds that of the ring around it, as wide as half the window, by most."""
     rows, columns = cosines.shape
     width, height = max(1, width), max(1, height)
     if width > columns or height > rows:
-        return None
+        return []
     inner = _window_means(cosines, width, height)
     dx, dy = max(1, width // 2), max(1, height // 2)
     outer = _window_means(
@@ -153,8 +168,14 @@ def _best_window(cosines: np.ndarray, width: int, height: int) -> tuple[Box, flo
     )
     inner_share = width * height / ((width + 2 * dx) * (height + 2 * dy))
     contrast = inner - (outer - inner_share * inner) / (1 - inner_share)
-    y, x = np.unravel_index(int(contrast.argmax()), contrast.shape)
-    return (float(x), float(y), float(x + width), float(y + height)), float(contrast[y, x])
+    found = []
+    for _ in range(count):
+        y, x = (int(k) for k in np.unravel_index(int(contrast.argmax()), contrast.shape))
+        if not np.isfinite(contrast[y, x]):
+            break
+        found.append(((float(x), float(y), float(x + width), float(y + height)), float(contrast[y, x])))
+        contrast[max(0, y - height // 2) : y + height // 2 + 1, max(0, x - width // 2) : x + width // 2 + 1] = -np.inf
+    return found
 
 
 def _window_means(values: np.ndarray, width: int, height: int) -> np.ndarray:

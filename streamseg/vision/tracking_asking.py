@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamseg.vision.boxes import Box, clip, expand
+from streamseg.vision.boxes import Box, center_size, clip, expand, from_center_size
 from streamseg.vision.prompts import Fitted
-from streamseg.vision.tracking_appearance import Appearance, likely_place
+from streamseg.vision.tracking_appearance import Appearance, likely_places
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, Track, TrackerState
 from streamseg.vision.views import resample_logits, to_view
@@ -95,8 +95,12 @@ class Questions:
 
 def expected_box(track: Track, options: TrackingOptions) -> Box:
     """Where the object should be in the next frame, by its speed so far."""
+    if track.motion is None:
+        return track.box
+    if track.unseen:
+        return from_center_size(*track.motion.middle, *center_size(track.box)[2:])
     x0, y0, x1, y1 = track.box
-    dx, dy = (speed * options.motion for speed in track.velocity)
+    dx, dy = (speed * options.motion for speed in track.motion.velocity)
     return (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
 
 
@@ -200,14 +204,17 @@ def _memory_in(track: Track, view: Seen, options: TrackingOptions) -> np.ndarray
 
 def _ask_lost(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
     """Ask of the place in the view that looks most like the object."""
-    box = track.hint or (None if track.appearance is None else _likely_box(track, track.appearance, view, options))
-    if box is None:
-        return []
-    inside = clip(expand(box, options.margins[0]), frame_size[1], frame_size[0])
-    return [] if inside is None else [Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside))]
+    if track.hint is not None:
+        boxes = [track.hint]
+    else:
+        boxes = [] if track.appearance is None else _likely_boxes(track, track.appearance, view, options)
+    asked = (clip(expand(box, options.margins[0]), frame_size[1], frame_size[0]) for box in boxes)
+    return [
+        Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside)) for inside in asked if inside is not None
+    ]
 
 
-def _likely_box(track: Track, appearance: Appearance, view: Seen, options: TrackingOptions) -> Box | None:
+def _likely_boxes(track: Track, appearance: Appearance, view: Seen, options: TrackingOptions) -> list[Box]:
     cells = view.features.shape[1]
     x0, y0, x1, y1 = view.square
     size = (x1 - x0) / cells, (y1 - y0) / cells
@@ -216,11 +223,14 @@ def _likely_box(track: Track, appearance: Appearance, view: Seen, options: Track
         min(cells, math.ceil((view.region[2] - x0) / size[0])),
         min(cells, math.ceil((view.region[3] - y0) / size[1])),
     )
-    place = likely_place(view.features, appearance, (width / size[0], height / size[1]), picture)
-    if place is None or place[1] < options.hint_contrast:
-        return None
-    left, top, right, bottom = place[0]
-    return (x0 + left * size[0], y0 + top * size[1], x0 + right * size[0], y0 + bottom * size[1])
+    places = likely_places(
+        view.features, appearance, (width / size[0], height / size[1]), picture, count=options.search_places
+    )
+    return [
+        (x0 + left * size[0], y0 + top * size[1], x0 + right * size[0], y0 + bottom * size[1])
+        for (left, top, right, bottom), contrast in places
+        if contrast >= options.hint_contrast
+    ]
 
 
 def again(answer: Answer, best: int, box: Box) -> Ask:

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from streamseg.vision.boxes import Box, area, box_of_mask, center_size
+from streamseg.vision.boxes import area, box_of_mask
 from streamseg.vision.prompts import Fitted
 from streamseg.vision.tracking_appearance import scene_of, scene_similarity
 from streamseg.vision.tracking_asking import Answer, Questions, mask_as_logits
-from streamseg.vision.tracking_judging import judge, judge_lost
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
+from streamseg.vision.tracking_motion import seen, standing, unseen
 from streamseg.vision.tracking_options import TrackingOptions
-from streamseg.vision.tracking_state import LOGIT_LIMIT, Memory, State, Track, TrackerState
+from streamseg.vision.tracking_state import Memory, Track, TrackerState
+from streamseg.vision.tracking_verdicts import Judged, judge_all
 from streamseg.vision.views import resample_logits
 
-_PULL = 0.5
-"""How much of a new speed goes into the one that is kept."""
 _SETTLE = 0.3
 """How much of a new area goes into the one that is kept."""
 _RENEW = 0.05
@@ -59,21 +58,23 @@ def follow(
     for answer in answers:
         by_object.setdefault((answer.ask.object_id, answer.ask.prompted), []).append(answer)
     before = {track.id: track for track in state.tracks}
+    own = {track.id: by_object.get((track.id, False), []) for track in state.tracks}
     followed: dict[int, tuple[Track, Pasted]] = {}
-    for track in state.tracks:
-        followed[track.id] = _continue(track, by_object.get((track.id, False), []), image_rgb, options, cut=cut)
+    for track, judged in judge_all(state.tracks, own, image_rgb, options, cut=cut):
+        followed[track.id] = _continue(track, judged, image_rgb)
     for identity, prompt in questions.prompts.items():
-        known, own = before.get(identity), by_object.get((identity, True), [])
+        known, given = before.get(identity), by_object.get((identity, True), [])
         if prompt.remove:
             followed.pop(identity, None)
         elif known is not None and known.has_mask and prompt.only_clicks:
-            followed[identity] = _correct(prompt, followed[identity], own, image_rgb, options)
+            followed[identity] = _correct(prompt, followed[identity], given, image_rgb, options)
         else:
-            followed[identity] = _start(prompt, known, own, image_rgb, options)
+            followed[identity] = _start(prompt, known, given, image_rgb, options)
     new = TrackerState(
         tracks=[track for track, _ in followed.values()],
         everything_done=state.everything_done,
         highest_id=max(state.highest_id, *followed, 0),
+        frames=state.frames + 1,
         prompts_done=state.prompts_done + questions.prompts_taken,
         removed=[*state.removed, *(prompt.id for prompt in questions.prompts.values() if prompt.remove)],
         scene=scene,
@@ -103,7 +104,9 @@ def _start(
         score=best.score,
         box=best.box,
         area_px=best.area_px,
+        motion=standing(best.box),
         memory=Memory.of(best.logits, best.seen.square),
+        first=best.appearance,
         appearance=best.appearance,
     ), _cut_out(best)
 
@@ -135,9 +138,12 @@ def _correct(
         score=best.score,
         box=best.box,
         area_px=best.area_px,
+        motion=standing(best.box),
         memory=Memory.of(best.logits, best.seen.square),
+        first=best.appearance,
         appearance=best.appearance,
         unseen=0,
+        displaced=False,
         hint=None,
     )
     return corrected, best.pasted
@@ -167,110 +173,71 @@ def _start_from_mask(prompt: Fitted, mask: np.ndarray, label: str) -> tuple[Trac
     side = float(max(width, height))
     logits = mask_as_logits(mask)
     small = resample_logits(logits, (0.0, 0.0, float(width), float(height)), (0.0, 0.0, side, side), _GIVEN_SIDE)
+    box = box_of_mask(mask) or (0.0, 0.0, float(width), float(height))
     track = Track(
         id=prompt.id,
         label=label,
         state="TRACKED",
         reason="prompted",
         score=1.0,
-        box=box_of_mask(mask) or (0.0, 0.0, float(width), float(height)),
+        box=box,
+        motion=standing(box),
         area_px=float(np.count_nonzero(mask)),
         memory=Memory.of(small, (0.0, 0.0, side, side)),
     )
     return track, (logits, (0, 0, width, height))
 
 
-def _continue(
-    track: Track, answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions, *, cut: bool
-) -> tuple[Track, Pasted]:
-    frame_size = (image_rgb.shape[0], image_rgb.shape[1])
-    best = measure(_averaged(answers), 0, track, image_rgb, options) if answers else None
-    if best is None:
-        return _lose(track, None, _why_nothing(track, answers)), NOWHERE
-    if not options.gates:
-        return _keep(track, best, "TRACKED", f"score {best.score:.2f}, not judged"), best.pasted
-    if cut or track.state == "LOST":
-        state, reason = judge_lost(track, best, frame_size, options)
-        reason = f"scene cut: {reason}" if cut else reason
-    else:
-        state, reason = judge(track, best, frame_size, options)
-    if state == "LOST":
-        return _lose(track, best, reason), NOWHERE
-    if state == "UNCERTAIN":
-        return _doubt(track, best, reason), best.pasted
-    return _keep(track, best, state, reason), best.pasted
+def _continue(track: Track, judged: Judged, image_rgb: np.ndarray) -> tuple[Track, Pasted]:
+    if judged.state == "LOST" or judged.found is None:
+        return _lose(track, judged, (image_rgb.shape[0], image_rgb.shape[1])), NOWHERE
+    if judged.state == "UNCERTAIN":
+        return _doubt(track, judged.found, judged), judged.found.pasted
+    return _keep(track, judged.found, judged), judged.found.pasted
 
 
-def _averaged(answers: Sequence[Answer]) -> Answer:
-    """One answer of several to the same question: logits weighted by the square of their scores."""
-    if len(answers) == 1:
-        return answers[0]
-    scores = np.maximum([float(answer.scores[0]) for answer in answers], 0.05)
-    weights = (scores**2 / (scores**2).sum()).astype(np.float32)
-    logits = sum(
-        weight * np.clip(answer.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
-        for weight, answer in zip(weights, answers, strict=True)
-    )
-    return Answer(answers[0].ask, np.asarray(logits), np.array([float(weights @ scores)], np.float32))
-
-
-def _why_nothing(track: Track, answers: Sequence[Answer]) -> str:
-    if answers:
-        return "the mask is empty"
-    return "searching: nothing looks like it" if track.state == "LOST" else "its place is outside the frame"
-
-
-def _velocity(track: Track, box: Box) -> tuple[float, float]:
-    """Pixels a frame, of the box's middle, pulled towards what was just seen."""
-    x, y, _, _ = center_size(box)
-    last_x, last_y, _, _ = center_size(track.box)
-    if track.unseen:
-        return (0.0, 0.0)
-    return (
-        track.velocity[0] + _PULL * (x - last_x - track.velocity[0]),
-        track.velocity[1] + _PULL * (y - last_y - track.velocity[1]),
-    )
-
-
-def _keep(track: Track, found: Candidate, state: State, reason: str) -> Track:
+def _keep(track: Track, found: Candidate, judged: Judged) -> Track:
     """A mask that is trusted."""
     appearance = found.appearance if track.appearance is None else track.appearance.towards(found.appearance, _RENEW)
-    doubted = _doubt(track, found, reason)
     return msgspec.structs.replace(
-        doubted,
-        state=state,
+        _doubt(track, found, judged),
         area_px=track.area_px + _SETTLE * (found.area_px - track.area_px),
+        first=track.first or found.appearance,
         appearance=appearance,
     )
 
 
-def _doubt(track: Track, found: Candidate, reason: str) -> Track:
+def _doubt(track: Track, found: Candidate, judged: Judged) -> Track:
     """A mask that is given but half believed: it says where the object is, not how it looks or how large it is."""
+    moved = standing(found.box) if track.motion is None or track.unseen else seen(track.motion, found.box)
     return msgspec.structs.replace(
         track,
-        state="UNCERTAIN",
-        reason=reason,
+        state=judged.state,
+        reason=judged.reason,
         score=found.score,
         box=found.box,
         area_px=track.area_px + _SETTLE / 3 * (found.area_px - track.area_px),
-        velocity=_velocity(track, found.box),
+        motion=moved,
         memory=Memory.of(found.logits, found.seen.square),
         unseen=0,
+        displaced=False,
         hint=None,
     )
 
 
-def _lose(track: Track, found: Candidate | None, reason: str) -> Track:
+def _lose(track: Track, judged: Judged, frame_size: tuple[int, int]) -> Track:
     """No mask. What was found in a view of the whole frame may still be worth a closer look."""
+    found = judged.found
     hint = None
-    if found is not None and found.seen.object_id is None and track.state == "LOST" and track.hint is None:
+    if judged.near_miss and found is not None and found.seen.object_id is None and track.hint is None:
         hint = found.box
     return msgspec.structs.replace(
         track,
         state="LOST",
-        reason=reason,
+        reason=judged.reason,
         score=0.0 if found is None else found.score,
-        velocity=(0.0, 0.0),
+        motion=None if track.motion is None else unseen(track.motion, frame_size),
         unseen=track.unseen + 1,
+        displaced=track.displaced or judged.cut,
         hint=hint,
     )

@@ -34,12 +34,19 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
         return "LOST", f"area x{growth:.2f} against the frames before"
     if jump > options.lost_jump:
         return "LOST", f"jumped by {jump:.1f} box sizes"
+    similarity, colour = alike(track, found)
+    if similarity < options.lost_similarity:
+        return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
+    if colour < options.lost_colour:
+        return "LOST", f"colours {colour:.2f} below {options.lost_colour:g}"
     if found.score < options.uncertain_score:
         return "UNCERTAIN", f"score {found.score:.2f} below {options.uncertain_score:g}"
     if found.stability < options.uncertain_stability:
         return "UNCERTAIN", f"stability {found.stability:.2f} below {options.uncertain_stability:g}"
     if change > options.uncertain_area:
         return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
+    if similarity < options.uncertain_similarity:
+        return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
     return "TRACKED", f"score {found.score:.2f}"
 
 
@@ -54,20 +61,33 @@ def judge_lost(track: Track, found: Candidate, frame_size: tuple[int, int], opti
     """
     growth = _growth(track, found)
     if _is_whole_frame(track, found, frame_size, options):
-        return "LOST", "searching: the mask is the whole frame"
+        return "LOST", "the mask is the whole frame"
     if found.score < options.found_score:
-        return "LOST", f"searching: score {found.score:.2f} below {options.found_score:g}"
+        return "LOST", f"score {found.score:.2f} below {options.found_score:g}"
     if max(growth, 1 / growth) > options.found_area:
-        return "LOST", f"searching: area x{growth:.2f}"
-    if track.appearance is None:
-        return "REACQUIRED", f"score {found.score:.2f}"
-    similarity = track.appearance.similarity(found.appearance)
+        return "LOST", f"area x{growth:.2f}"
+    similarity, colour = alike(track, found)
     if similarity < options.found_similarity:
-        return "LOST", f"searching: similarity {similarity:.2f} below {options.found_similarity:g}"
-    colour = track.appearance.colour_similarity(found.appearance)
+        return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
     if colour < options.found_colour:
-        return "LOST", f"searching: colours {colour:.2f} below {options.found_colour:g}"
+        return "LOST", f"colours {colour:.2f} below {options.found_colour:g}"
     return "REACQUIRED", f"score {found.score:.2f}, similarity {similarity:.2f}, colours {colour:.2f}"
+
+
+def alike(track: Track, found: Candidate) -> tuple[float, float]:
+    """How like the object a mask is, now or as it was first: cosine of the features, agreement of the colours.
+
+    Both are 1 for an object whose looks are not known yet.
+    """
+    known = [looks for looks in (track.first, track.appearance) if looks is not None]
+    similarity = max((looks.similarity(found.appearance) for looks in known), default=1.0)
+    return similarity, max((looks.colour_similarity(found.appearance) for looks in known), default=1.0)
+
+
+def likeness(track: Track, found: Candidate) -> float:
+    """Both in one number, 0 to 1, to compare masks by."""
+    similarity, colour = alike(track, found)
+    return max(0.0, similarity + colour) / 2
 
 
 def _growth(track: Track, found: Candidate) -> float:

@@ -28,14 +28,24 @@ def looks(state: TrackerState, pointers: Sequence[Pointer], next_index: int, opt
         next_index: position of the next frame in its stream.
         options: of the tracker.
     """
-    found: dict[int, Look] = {track.id: _look(track, options) for track in state.tracks}
     tracks = {track.id: track for track in state.tracks}
+    found = _looks_for_tracks(state, options)
     # Of several for one object the first comes into force, the others wait.
     for pointer in reversed(due(state, pointers, next_index, None)):
         if not pointer.prompt.remove:
             found[pointer.id] = _look_for(pointer, tracks.get(pointer.id), options)
     timed = [_look_for(pointer, tracks.get(pointer.id), options) for pointer in _soon(state, pointers)]
     return [*found.values(), *timed]
+
+
+def _looks_for_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Look]:
+    found = {track.id: _look(track, options) for track in state.tracks}
+    searched = [identity for identity, look in found.items() if look.scales]
+    # A view of the whole frame is dear: while other objects are followed, it is taken now and then, for all at once.
+    if len(searched) < len(found) and state.frames % options.search_every:
+        for identity in searched:
+            del found[identity]
+    return found
 
 
 def due(state: TrackerState, pointers: Sequence[Pointer], index: int, pts_s: float | None) -> list[Pointer]:
@@ -103,6 +113,6 @@ def _look(track: Track, options: TrackingOptions) -> Look:
         return Look(box, track.id)
     if track.hint is not None:
         return Look(track.hint, track.id)
-    if track.unseen > options.search_everywhere_after:
+    if track.displaced or track.unseen > options.search_everywhere_after:
         return Look(box, track.id, (1.0,))
     return Look(expand(box, options.search_growth * track.unseen), track.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -54,7 +55,7 @@ def measure(
     seen = answer.ask.seen
     logits = answer.logits[k]
     if options.speck > 0:
-        logits = without_specks(logits, _last_mask(track, seen), options.speck)
+        logits = _tidied(logits, options.speck, lambda: _last_mask(track, seen))
     pasted, window = paste_logits(logits, seen.square, (image_rgb.shape[0], image_rgb.shape[1]))
     inside = pasted > 0
     box = box_of_mask(inside) if inside.size else None
@@ -73,6 +74,18 @@ def measure(
     )
 
 
+def overlap(first: Candidate, second: Candidate) -> float:
+    """Intersection over union of two masks."""
+    (mine, (x0, y0, x1, y1)), (its, (u0, v0, u1, v1)) = first.pasted, second.pasted
+    left, top, right, bottom = max(x0, u0), max(y0, v0), min(x1, u1), min(y1, v1)
+    if left >= right or top >= bottom:
+        return 0.0
+    here = mine[top - y0 : bottom - y0, left - x0 : right - x0] > 0
+    there = its[top - v0 : bottom - v0, left - u0 : right - u0] > 0
+    shared = np.count_nonzero(here & there)
+    return shared / max(1.0, first.area_px + second.area_px - shared)
+
+
 def without_specks(logits: np.ndarray, last: np.ndarray | None, fraction: float) -> np.ndarray:
     """Logits with small parts of the mask pushed below 0: those under `fraction` of the largest, off the last mask.
 
@@ -81,13 +94,21 @@ def without_specks(logits: np.ndarray, last: np.ndarray | None, fraction: float)
         last: (h, w) bool, the mask of the frame before; None if there is none.
         fraction: of the largest part's area.
     """
+    return _tidied(logits, fraction, lambda: last)
+
+
+def _tidied(logits: np.ndarray, fraction: float, last: Callable[[], np.ndarray | None]) -> np.ndarray:
+    """`without_specks`; the last mask is fetched only if it is needed, which it seldom is."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats((logits > 0).view(np.uint8), connectivity=8)
     if count <= 2:
         return logits
     areas = stats[1:, cv2.CC_STAT_AREA]
     keep = np.concatenate([[True], areas >= fraction * areas.max()])
-    if last is not None:
-        keep[np.unique(parts[last])] = True
+    if keep.all():
+        return logits
+    before = last()
+    if before is not None:
+        keep[np.unique(parts[before])] = True
     if keep.all():
         return logits
     return np.where(keep[parts], logits, np.minimum(logits, -1.0)).astype(np.float32)

@@ -18,7 +18,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     passes: int = 1
     """2: decode again with the box and the mask of the first answer."""
     motion: float = 0.5
-    """How much of the speed seen so far moves the expected box: 0 stands still, 1 is constant velocity."""
+    """How much of the speed that the Kalman filter finds moves the expected box: 0 stands still, 1 all of it."""
     gates: bool = True
     """Whether answers are doubted at all."""
     lost_score: float = 0.2
@@ -33,6 +33,14 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """LOST if the area grew or shrank by this factor."""
     lost_jump: float = 1.5
     """LOST if the box's middle is off the expected one by this many box sizes."""
+    uncertain_similarity: float = 0.9
+    """UNCERTAIN if the cosine of the features under the mask with those the object had is below this."""
+    lost_similarity: float = 0.75
+    """LOST below this cosine,"""
+    lost_colour: float = 0.4
+    """or if the colours have less in common than this."""
+    same_mask: float = 0.6
+    """Two objects whose masks overlap by this IoU are one thing: the one that fits it less is LOST."""
     whole_frame: float = 0.8
     """A mask that covers more than this fraction of the frame is refused unless the object was that large."""
     speck: float = 0.05
@@ -48,11 +56,15 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     found_area: float = 3.0
     """and within this factor of its area."""
     hint_contrast: float = 0.15
-    """A place that is more like a lost object than its surroundings by this cosine is looked at closely."""
+    """A place that is more like a lost object than its surroundings by this cosine is asked about;"""
+    search_places: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """so many of them in a frame, the best ones."""
     search_growth: float = 0.15
     """How much the searched region grows on every side, in box sizes a frame, while an object is lost."""
     search_everywhere_after: int = 8
-    """Frames after which a lost object is searched in the whole frame."""
+    """Frames after which a lost object is searched in the whole frame,"""
+    search_every: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """in every so manieth frame as long as others are followed, since a view of the whole frame is dear."""
 
 
 NAIVE = TrackingOptions(margins=(0.0,), mask_input=False, passes=1, motion=0.0, gates=False, speck=0.0)

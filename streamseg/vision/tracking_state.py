@@ -10,6 +10,7 @@ import numpy as np
 
 from streamseg.vision.boxes import Box
 from streamseg.vision.tracking_appearance import Appearance
+from streamseg.vision.tracking_motion import Motion
 
 State = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
 
@@ -53,16 +54,20 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """Tight round the last mask that was trusted, frame pixels."""
     area_px: float
     """Of the masks that were trusted, slowly following them."""
-    velocity: tuple[float, float] = (0.0, 0.0)
-    """Of the box's centre, pixels a frame."""
+    motion: Motion | None = None
+    """How it moves."""
     memory: Memory | None = None
     """Of the last mask that was trusted."""
+    first: Appearance | None = None
+    """How it looked when it was pointed at."""
     appearance: Appearance | None = None
     """How it looks, slowly following it."""
     hint: Box | None = None
     """While it is lost: where it may be, still to be looked at closely."""
     unseen: int = 0
     """Frames since the object was last seen."""
+    displaced: bool = False
+    """Whether a scene cut has come since, so that where it was says nothing."""
 
     @property
     def has_mask(self) -> bool:
@@ -75,6 +80,8 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
 
     tracks: list[Track] = []
     """In order of first appearance."""
+    frames: int = 0
+    """How many frames were followed."""
     prompts_done: int = 0
     """How many of the stream's prompts, in order of frame, have been used."""
     removed: list[int] = []

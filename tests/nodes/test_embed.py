@@ -78,6 +78,13 @@ def test_each_object_gets_a_square_round_its_box(focused: Embed) -> None:
     ]
 
 
+@pytest.mark.parametrize(("count", "side"), [(1, 256), (3, 256), (4, 192), (12, 128), (20, 96), (60, 64)])
+def test_many_objects_share_a_budget_of_pixels(focused: Embed, count: int, side: int) -> None:
+    found = views_for(focused, *(Region((5 * k, 60, 5 * k + 40, 100), k + 1) for k in range(count)))
+    assert [view[3] for view in found] == list(range(1, count + 1))
+    assert {view[1:3] for view in found} == {((side, side), (128, side // 8, side // 8))}
+
+
 def test_no_regions_means_the_whole_frame(focused: Embed) -> None:
     assert [view[0] for view in views_for(focused)] == [(0, 0, 320, 180)]
 

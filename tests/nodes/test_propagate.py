@@ -28,12 +28,14 @@ def overlap(segmented: Segmented, position: int, number: int) -> float:
     return float((mask & wanted).sum() / (mask | wanted).sum())
 
 
-def run(prompts: list[dict[str, Any]] | str, *, focus: bool = True, frames: int = 6, **options: Any) -> list[Segmented]:
+def run(
+    prompts: list[dict[str, Any]] | str, *, focus: bool = True, frames: int = 6, views: int = 3, **options: Any
+) -> list[Segmented]:
     graph = config.parse(
         {
             "nodes": {
                 "disks": {"use": "support.disks:Disks", "options": {"frames": frames}},
-                "embed": {"use": "streamseg_nodes.embed:Embed", "options": {"device": "cpu"}},
+                "embed": {"use": "streamseg_nodes.embed:Embed", "options": {"device": "cpu", "views": views}},
                 "propagate": {
                     "use": "streamseg_nodes.propagate:Propagate",
                     "options": {"prompts": prompts, "device": "cpu", **options},
@@ -63,6 +65,13 @@ def test_two_objects_are_followed_from_their_boxes(tracker: str) -> None:
             assert found.area_px == mask.sum()
             assert found.box_xyxy == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
             assert found.reason
+
+
+def test_within_a_budget_of_one_view_two_objects_are_followed_in_smaller_ones() -> None:
+    results = run([{"box": box_of(0, 0)}, {"box": box_of(0, 1)}], views=1, frames=4)
+    assert all(overlap(segmented, number, number) > 0.7 for segmented in results for number in (0, 1))
+    full = run([{"box": box_of(0, 0)}, {"box": box_of(0, 1)}], frames=4)
+    assert any((small.labels != large.labels).any() for small, large in zip(results, full, strict=True))
 
 
 def test_without_focus_the_whole_frame_serves_all_objects() -> None:

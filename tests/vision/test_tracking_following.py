@@ -24,7 +24,17 @@ from streamseg.vision.tracking import (
 from streamseg.vision.views import focus_region, to_frame
 
 WIDTH, HEIGHT = 320, 240
-OPTIONS = TrackingOptions(margins=(0.0,), motion=0.0, lost_score=0.3, uncertain_score=0.6)
+OPTIONS = TrackingOptions(
+    margins=(0.0,),
+    motion=0.0,
+    lost_score=0.3,
+    uncertain_score=0.6,
+    uncertain_area=1.7,
+    lost_area=4.0,
+    uncertain_similarity=0.95,
+    lost_similarity=0.7,
+    lost_colour=0.4,
+)
 OBJECT, GROUND = np.array([1.0, 0, 0], np.float32), np.array([0, 1.0, 0], np.float32)
 
 
@@ -128,7 +138,9 @@ def test_the_motion_model_looks_ahead() -> None:
         ({"score": 0.5}, "UNCERTAIN", "score 0.50 below 0.6"),
         ({"score": 0.1}, "LOST", "score 0.10 below 0.3"),
         ({"mask_box": (100, 80, 190, 160)}, "UNCERTAIN", "area x1.8"),
-        ({"mask_box": (76, 56, 184, 164)}, "UNCERTAIN", "area x3"),
+        ({"mask_box": (93, 73, 168, 154)}, "UNCERTAIN", "similarity 0.8"),
+        ({"mask_box": (76, 56, 184, 164)}, "LOST", "similarity 0.4"),
+        ({"colour": (20, 30, 220)}, "LOST", "colours 0.0"),
         ({"mask_box": (120, 100, 135, 115)}, "LOST", "area x0.0"),
         ({"visible": False}, "LOST", "the mask is empty"),
     ],

@@ -1,0 +1,156 @@
+"""Many objects at once: ids, budgets, and whose a mask is. No model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from streamseg.vision.boxes import Box, iou
+from streamseg.vision.labels import merge
+from streamseg.vision.prompts import ObjectPrompt, fit, prepare
+from streamseg.vision.tracking import (
+    Answer,
+    Ask,
+    Followed,
+    Look,
+    Seen,
+    TrackerState,
+    TrackingOptions,
+    ask,
+    follow,
+    from_bytes,
+    looks,
+    to_bytes,
+)
+from streamseg.vision.views import focus_region, to_frame
+
+WIDTH, HEIGHT = 640, 480
+OPTIONS = TrackingOptions(margins=(0.0,), motion=1.0)
+BACKGROUND = np.array([0, 0, 1.0], np.float32)
+
+
+class Things:
+    """Boxes on a plain ground, later ones before earlier ones; the decoder finds the one it is asked about best."""
+
+    def __init__(self, boxes: Sequence[Box], colours: Sequence[tuple[int, int, int]], side: int = 16) -> None:
+        self.boxes = list(boxes)
+        self.colours = colours
+        self.hidden: set[int] = set()
+        self.state = TrackerState()
+        self.index = 0
+        self._side = side
+        prompts = [msgspec.convert({"id": k + 1, "box": list(box)}, ObjectPrompt) for k, box in enumerate(boxes)]
+        self._pointers = prepare(prompts)
+
+    def step(self) -> Followed:
+        """Follow one frame."""
+        looked = looks(self.state, self._pointers, self.index, OPTIONS)
+        seen = [self._see(look) for look in looked]
+        due = self._pointers if self.index == 0 else []
+        prompts = [fit(pointer, WIDTH, HEIGHT) for pointer in due]
+        questions = ask(self.state, prompts, seen, (HEIGHT, WIDTH), OPTIONS)
+        answers = [self._answer(each) for each in questions.asks]
+        followed = follow(self.state, questions, answers, self._image(), OPTIONS)
+        self.state = from_bytes(to_bytes(followed.state))
+        self.index += 1
+        return followed
+
+    def states(self) -> str:
+        """Of all objects after the next frame, by first letters."""
+        return "".join(track.state[0] for track in self.step().state.tracks)
+
+    def _visible(self) -> list[int]:
+        return [k for k in range(len(self.boxes)) if k not in self.hidden]
+
+    def _meeting(self, box: Box) -> list[int]:
+        low, high = np.array(self.boxes)[:, :2], np.array(self.boxes)[:, 2:]
+        meets = ((low < box[2:]) & (high > box[:2])).all(1)
+        return [int(k) for k in np.flatnonzero(meets) if k not in self.hidden]
+
+    def _image(self) -> np.ndarray:
+        image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+        for k in self._visible():
+            x0, y0, x1, y1 = map(int, self.boxes[k])
+            image[y0:y1, x0:x1] = self.colours[k]
+        return image
+
+    def _see(self, look: Look) -> Seen:
+        whole = bool(look.scales)
+        region = (0.0, 0.0, float(WIDTH), float(HEIGHT)) if whole else focus_region(look.box, 1.4)
+        size = (8 * self._side * 3 // 4, 8 * self._side) if whole else (8 * self._side, 8 * self._side)
+        empty = Seen(region, size, np.zeros((3, self._side, self._side), np.float32), None)
+        features = np.repeat(np.repeat(BACKGROUND[:, None, None], self._side, 1), self._side, 2)
+        for k in self._meeting(region):
+            features[:, self._inside(empty, self._side, self.boxes[k])] = np.array([[1.0], [0], [0]])
+        return Seen(region, size, features, None if whole else look.object_id)
+
+    def _answer(self, question: Ask) -> Answer:
+        assert question.box_xyxy is not None
+        wanted = to_frame(np.array(question.box_xyxy) + 0.5, question.seen.region, question.seen.image_size)
+        x0, y0, x1, y1 = wanted.tolist()
+        near = self._meeting((x0, y0, x1, y1))
+        best = max(near, key=lambda k: (iou(self.boxes[k], (x0, y0, x1, y1)), k), default=None)
+        side = 4 * self._side
+        inside = np.zeros((side, side), bool) if best is None else self._inside(question.seen, side, self.boxes[best])
+        return Answer(question, np.where(inside, np.float32(6), np.float32(-6))[None], np.array([0.9], np.float32))
+
+    @staticmethod
+    def _inside(seen: Seen, side: int, box: Box) -> np.ndarray:
+        centres = np.stack(np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5), 2)
+        points = to_frame(centres, seen.square, side)
+        x, y = points[..., 0], points[..., 1]
+        return np.asarray((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3]))
+
+
+def test_three_hundred_objects_keep_their_ids_while_some_are_gone() -> None:
+    places = [(30.0 * (k % 20) + 5, 30.0 * (k // 20) + 5) for k in range(300)]
+    things = Things([(x, y, x + 20, y + 20) for x, y in places], [(200, 40, 40)] * 300, side=8)
+    things.step()
+    things.hidden = {0, 150, 298}
+    followed = things.step()
+    assert [track.id for track in followed.state.tracks] == list(range(1, 301))
+    assert {track.id for track in followed.state.tracks if track.state == "LOST"} == {1, 151, 299}
+    labels = merge(followed.masks, (HEIGHT, WIDTH))
+    for k, (x, y) in enumerate(places):
+        assert labels[int(y) + 10, int(x) + 10] == (0 if k in things.hidden else k + 1)
+    things.hidden = set()
+    states = [things.states() for _ in range(4)]
+    assert states[-1] == "T" * 300
+
+
+def test_one_mask_is_not_two_objects() -> None:
+    things = Things([(100, 100, 160, 160), (400, 100, 460, 160)], [(200, 40, 40)] * 2)
+    for _ in range(19):
+        assert things.states() == "TT"
+        things.boxes[0] = tuple(np.add(things.boxes[0], (7, 0, 7, 0)))
+        things.boxes[1] = tuple(np.add(things.boxes[1], (-7, 0, -7, 0)))
+    things.hidden = {0}
+    for _ in range(3):
+        followed = things.step()
+        hidden, seen = followed.state.tracks
+        assert (hidden.state, seen.state) == ("LOST", "TRACKED")
+        assert "object 2" in hidden.reason
+        assert followed.masks[0][0].size == 0
+    things.hidden = set()
+    things.boxes = [(330, 100, 390, 160), (150, 100, 210, 160)]
+    assert "R" in "".join(things.states()[0] for _ in range(4))
+    assert things.step().state.tracks[0].box == (330, 100, 390, 160)
+
+
+def test_a_lost_object_is_searched_in_the_whole_frame_now_and_then_while_others_are_followed() -> None:
+    things = Things([(100, 100, 160, 160), (400, 300, 460, 360)], [(200, 40, 40)] * 2)
+    things.step()
+    things.hidden = {0}
+    for _ in range(OPTIONS.search_everywhere_after + 1):
+        things.step()
+    looked = []
+    for _ in range(2 * OPTIONS.search_every):
+        looked.append([look.object_id for look in looks(things.state, [], 99, OPTIONS) if look.scales])
+        things.step()
+    assert sorted(looked) == [[]] * (2 * OPTIONS.search_every - 2) + [[1]] * 2
+    things.hidden = {0, 1}
+    for _ in range(OPTIONS.search_everywhere_after + 2):
+        things.step()
+    assert {look.object_id for look in looks(things.state, [], 99, OPTIONS) if look.scales} == {1, 2}
