@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make lint     make bench     make graphs     make clean
+# make test     make test-slow     make lint     make bench     make graphs     make fuzz     make clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,8 +10,9 @@ VIDEO ?=
 BOX ?=
 OUT ?= out/demo
 PYTEST ?=
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow lint bench graphs install clean
+.PHONY: demo test test-slow lint bench graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -39,6 +40,11 @@ bench: $(INSTALLED)
 # The bundled model's ONNX graphs anew, after a change of its network.
 graphs: $(INSTALLED)
 	$(BIN)/python -m streamseg.sam.exporting
+
+# FUZZ_SECONDS for each target; findings are in out/fuzz.
+fuzz: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,fuzz]'
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 install: $(INSTALLED)
 

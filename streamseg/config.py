@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import yaml
 
 from streamseg.errors import GraphError, nearest
+from streamseg.yaml_files import read_yaml
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
@@ -81,14 +81,7 @@ def load(path: Path) -> Graph:
     Raises:
         GraphError: it cannot be read, is not YAML, or is not a graph; the message starts with the file's name.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GraphError(f"{path}: cannot be read: {error}") from error
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    data = read_yaml(path, GraphError)
     try:
         return parse(data)
     except GraphError as error:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 400
 
-FOUNDATION = ("streamseg.errors", "streamseg.redaction")
+FOUNDATION = ("streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
 MESSAGES = (*FOUNDATION, "streamseg.messages")
 NODE = (*MESSAGES, "streamseg.node")
 GRAPHS = (*NODE, "streamseg.registry", "streamseg.config", "streamseg.runtime")
@@ -24,6 +24,7 @@ DOORS = ("streamseg.keys", "streamseg.curve")
 ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.redaction": (),
+    "streamseg.yaml_files": ("streamseg.errors",),
     "streamseg.messages": FOUNDATION,
     "streamseg.node": MESSAGES,
     "streamseg.keys": FOUNDATION,

@@ -228,7 +228,9 @@ def decode(parts: Parts) -> Published:
         if version != VERSION:
             raise WireError(f"expected version {VERSION} of published results, got {version}; use the same streamseg")
         return Published(_decoder.decode(parts[1]), parts)
-    except msgspec.DecodeError as error:
+    except WireError:
+        raise
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"expected a header as publish sends it, got: {error}") from error
 
 

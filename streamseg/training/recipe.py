@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
-import yaml
 
 from streamseg.errors import UsageError, nearest
+from streamseg.yaml_files import read_yaml
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Weight = Annotated[float, msgspec.Meta(ge=0)]
@@ -156,12 +156,7 @@ def load(path: Path) -> Recipe:
     Raises:
         UsageError: it cannot be read, is not YAML, or is not a recipe; the message starts with the file's name.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    data = read_yaml(path, UsageError)
     try:
         return parse(data)
     except UsageError as error:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from streamseg.errors import PromptError, nearest
 from streamseg.vision.prompts import ObjectPrompt
+from streamseg.yaml_files import parse_yaml
 
 _LARGEST_BYTES = 16 << 20
 
@@ -67,8 +67,8 @@ def _parse(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise PromptError(f"{path}: expected prompts as YAML or JSON, got what is not text: {error}") from error
     try:
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return json.loads(text) if path.suffix.lower() == ".json" else parse_yaml(text)
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix.lower() == ".json" else "YAML"
         raise PromptError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from error
 

@@ -1,0 +1,74 @@
+"""What fuzzing, and reading the code for it, has found; what fuzzing begins with; and a little of it anew each time."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+from fuzz.targets import SEPARATOR, TARGETS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamseg.errors import GraphError
+from streamseg.yaml_files import parse_yaml, read_yaml
+
+_HEADER = msgspec.msgpack.encode({"v": 1, "kind": "gap", "stream": "abc", "frame": 1, "reason": "x"})
+_NOT_TEXT = _HEADER.replace(b"abc", b"a\x9bc")
+
+FOUND = {
+    "text that is not UTF-8 in a published header": (
+        "published",
+        b"abc/gap" + SEPARATOR + _NOT_TEXT,
+    ),
+    "a value of another type than it says": ("graph", b"{nodes: {a: !!bool 7}}"),
+    "a date that there is not": ("recipe", b"data: 2001-99-99"),
+    "a number that is none": ("prompts", b"- !!int ''"),
+    "nested too deeply": ("graph", b"[" * 1000),
+    "a list that is in itself": ("graph", b"nodes: &a {b: *a}"),
+    "more characters than a key has bytes": ("keys", b'public-key = "' + b"#" * 40 + b'"'),
+}
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found_stays_fixed(what: str) -> None:
+    name, data = FOUND[what]
+    TARGETS[name].run(data)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_little_of_it_each_time(name: str) -> None:
+    target = TARGETS[name]
+    seeds = target.seeds()
+    for seed in seeds:
+        target.run(seed)
+
+    @settings(max_examples=25, deadline=None, database=None)
+    @given(st.sampled_from(seeds), st.randoms(use_true_random=False))
+    def mutated(seed: bytes, rng: random.Random) -> None:
+        data = bytearray(seed)
+        for _ in range(rng.randint(1, 6)):
+            start, length = rng.randrange(len(data) + 1), rng.randint(0, 8)
+            data[start : start + length] = rng.randbytes(rng.choice([0, length, 1]))
+        target.run(bytes(data))
+
+    mutated()
+
+
+def test_a_few_letters_cannot_stand_for_more_than_memory_holds() -> None:
+    text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for k in range(1, 12):
+        text += f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]\n"
+    with pytest.raises(ValueError, match="aliases"):
+        parse_yaml(text)
+    assert parse_yaml("a: &a {b: 1}\nc: *a\n") == {"a": {"b": 1}, "c": {"b": 1}}
+    assert len(parse_yaml("{" + ",".join(f"k{k}" for k in range(2_000)) + "}")) == 2_000
+
+
+def test_a_yaml_file_of_any_size_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "graph.yaml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(GraphError, match="at most 16 MiB"):
+        read_yaml(path, GraphError)
