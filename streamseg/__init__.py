@@ -12,13 +12,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streamseg.runtime.session import FrameResult, ObjectMask, segment_video
+    from streamseg.runtime.prompting import send_prompt
+    from streamseg.runtime.session import FrameResult, ObjectMask, Results, segment_video
 
     __version__: str
 
-__all__ = ["FrameResult", "ObjectMask", "__version__", "segment_video"]
+__all__ = ["FrameResult", "ObjectMask", "Results", "__version__", "segment_video", "send_prompt"]
 
-_HOMES = dict.fromkeys(("FrameResult", "ObjectMask", "segment_video"), "streamseg.runtime.session")
+_HOMES = {
+    **dict.fromkeys(("FrameResult", "ObjectMask", "Results", "segment_video"), "streamseg.runtime.session"),
+    "send_prompt": "streamseg.runtime.prompting",
+}
 
 
 def __getattr__(name: str) -> Any:

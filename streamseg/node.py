@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import msgspec
 import numpy as np
 
+from streamseg.commands import Reply
 from streamseg.errors import GraphError
 from streamseg.messages import Gap, Message, Stamp
 
@@ -113,6 +114,8 @@ class Node(_Configured, Generic[In, Out]):
     """Type of the messages that may come along a back-edge into this node."""
     gives_feedback: ClassVar[type[Message] | None] = None
     """Type of the messages this node sends along a back-edge (``self.context.feedback``)."""
+    takes_commands: ClassVar[type[msgspec.Struct] | None] = None
+    """Type of the commands that people may give this node while it runs; None if it takes none."""
     replicable: ClassVar[bool] = False
     """Whether copies of this node may share the work; only for nodes that keep nothing from frame to frame."""
 
@@ -135,6 +138,14 @@ class Node(_Configured, Generic[In, Out]):
 
     def on_feedback(self, message: Any) -> None:
         """A message that came along the back-edge."""
+
+    def on_command(self, command: Any, reply: Reply) -> None:
+        """A command, between two frames. Every one gets one answer: raise an error to refuse it, or call `reply`.
+
+        Args:
+            command: of the type `takes_commands`.
+            reply: may be kept and called later, when the command has come into force.
+        """
 
     def gap(self, gap: Gap) -> None:
         """A frame that an earlier node dropped or failed at; it is passed on by itself."""

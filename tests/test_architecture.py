@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 400
 
 FOUNDATION = ("streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
-MESSAGES = (*FOUNDATION, "streamseg.messages")
+MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.node")
 GRAPHS = (*NODE, "streamseg.registry", "streamseg.config", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.vision")
@@ -26,6 +26,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.redaction": (),
     "streamseg.yaml_files": ("streamseg.errors",),
     "streamseg.messages": FOUNDATION,
+    "streamseg.commands": FOUNDATION,
     "streamseg.node": MESSAGES,
     "streamseg.keys": FOUNDATION,
     "streamseg.curve": (*FOUNDATION, *DOORS),
@@ -40,7 +41,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg",),
     "streamseg.__main__": ("streamseg.cli",),
-    "streamseg": ("streamseg.runtime.session",),
+    "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
     "streamseg_nodes": (*NODE, *DOORS, *ARRAYS, "streamseg_nodes"),
 }
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from streamseg.errors import GraphError, PromptError
+from streamseg.commands import Reply
+from streamseg.errors import GraphError, PromptError, nearest
 from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented, Stamp
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.engines import Engine
@@ -22,6 +23,7 @@ from streamseg.vision.prompt_files import given_prompts
 from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
 from streamseg.vision.tracking import NAIVE, Answer, Ask, Followed, Seen, TrackerState, TrackingOptions
 from streamseg_nodes.everything import Everything, Found
+from streamseg_nodes.given_prompts import Given, GivenPrompts, Moment, PromptCommand
 
 
 class Propagate(Node[Embedded, Segmented]):
@@ -46,6 +48,7 @@ class Propagate(Node[Embedded, Segmented]):
         """Thresholds of the default tracker."""
 
     gives_feedback = Regions
+    takes_commands = PromptCommand
 
     @classmethod
     def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
@@ -76,6 +79,9 @@ class Propagate(Node[Embedded, Segmented]):
         self._states: dict[str, TrackerState] = {}
         self._next_index: dict[str, int] = {}
         self._last_s: dict[str, float | None] = {}
+        self._frame_sizes: dict[str, tuple[int, int]] = {}
+        self._given: dict[str, GivenPrompts] = {}
+        self._over: set[str] = set()
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(
             self.config.model,
@@ -112,12 +118,16 @@ class Propagate(Node[Embedded, Segmented]):
             height, width = message.frame.image_rgb.shape[:2]
             state = self._state(stamp, (width, height))
             seen = [Seen(view.region, view.image_size, view.features, view.object_id) for view in message.views]
-            due = tracking.due(state, self._pointers_of(stamp.stream), stamp.index, stamp.pts_s)
-            usable = tracking.seen_prompts(due, seen)
-            prompts = [prompt for pointer in usable for prompt in self._fit(pointer, state, (width, height))]
-            state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(usable) - len(prompts))
-            found = self._find_everything(message, state, seen, prompts)
-            questions = tracking.ask(state, prompts, seen, (height, width), self._options, found.prompts)
+            planned = tracking.seen_prompts(
+                tracking.due(state, self._pointers_of(stamp.stream), stamp.index, stamp.pts_s), seen
+            )
+            prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
+            given = self._fit_given(stamp, seen, {pointer.id for pointer in planned}, state, (width, height))
+            state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
+            unplanned = [prompt for _, prompt in given]
+            found = self._find_everything(message, state, seen, [*prompts, *unplanned])
+            unplanned += found.prompts
+            questions = tracking.ask(state, prompts, seen, (height, width), self._options, unplanned)
             answers = self._answer(questions.asks)
             if self._everything is not None:
                 answers = self._everything.pick(found, answers)
@@ -128,6 +138,7 @@ class Propagate(Node[Embedded, Segmented]):
                 state = msgspec.structs.replace(followed.state, everything_done=True)
                 followed = Followed(state, followed.masks)
             self._states[stamp.stream] = followed.state
+            self._given_to(stamp.stream).applied([each for each, _ in given], stamp, state, followed.state)
             return self._segmented(message, followed)
 
     def restore(self, stream: str, state: TrackerState, next_index: int) -> None:
@@ -141,6 +152,25 @@ class Propagate(Node[Embedded, Segmented]):
         self._states[stream] = state
         self._next_index[stream] = next_index
         self._look(stream, -1)
+
+    def on_command(self, command: PromptCommand, reply: Reply) -> None:
+        """Add, correct or remove an object; answered when it has come into force.
+
+        Raises:
+            PromptError: that is not possible.
+        """
+        stream = self._stream_of(command.prompt)
+        state = self._states.get(stream, TrackerState())
+        next_index = self._next_index.get(stream, 0)
+        now = Moment(
+            state=state,
+            planned=self._pointers_of(stream)[state.prompts_done :],
+            # Where to look in the next frame embed has been told already.
+            first_possible=next_index + self.context.has_feedback,
+            last_s=self._last_s.get(stream),
+            frame_size=self._frame_sizes.get(stream),
+        )
+        self._given_to(stream).take(command, reply, now)
 
     def gap(self, gap: Gap) -> None:
         """A frame that does not come must not keep embed waiting."""
@@ -158,6 +188,8 @@ class Propagate(Node[Embedded, Segmented]):
         last_s = self._last_s.pop(stream, None)
         if self._everything is not None:
             self._everything.check_done(state, stream, frames)
+        self._over.add(stream)
+        self._given_to(stream).end(frames)
         missed = self._pointers_of(stream)[state.prompts_done :]
         if missed and not missed[0].due(frames - 1, last_s):
             span = f"has {frames} frames, 0 to {frames - 1}"
@@ -170,6 +202,7 @@ class Propagate(Node[Embedded, Segmented]):
         Raises:
             PromptError: one does not fit; better now than after hours.
         """
+        self._frame_sizes[stamp.stream] = frame_size
         if stamp.stream not in self._states:
             for pointer in self._pointers_of(stamp.stream):
                 fit(pointer, *frame_size)
@@ -183,6 +216,33 @@ class Propagate(Node[Embedded, Segmented]):
             self.context.log.warning("%s; it is left out", error)
             return []
         return [fit(pointer, *frame_size)]
+
+    def _fit_given(
+        self, stamp: Stamp, seen: list[Seen], busy: set[int], state: TrackerState, frame_size: tuple[int, int]
+    ) -> list[tuple[Given, Fitted]]:
+        """The prompts given while running that come into force at this frame."""
+        given = self._given_to(stamp.stream)
+        due = given.due(stamp, seen, busy, has_feedback=self.context.has_feedback)
+        return given.fit(due, state, frame_size)
+
+    def _given_to(self, stream: str) -> GivenPrompts:
+        return self._given.setdefault(stream, GivenPrompts(stream))
+
+    def _stream_of(self, prompt: ObjectPrompt) -> str:
+        """The stream that a command is about.
+
+        Raises:
+            PromptError: it does not say which, there is no such stream, or it is over.
+        """
+        streams = self.context.streams
+        stream = prompt.stream or (streams[0] if len(streams) == 1 else None)
+        if stream is None:
+            raise PromptError(f"{prompt.name}: there are several streams; say which: {', '.join(streams)}")
+        if stream not in streams:
+            raise PromptError(f"{prompt.name}: there is no such stream; {nearest(stream, streams)}")
+        if stream in self._over:
+            raise PromptError(f"{prompt.name}: stream {stream!r} is over; nothing can be followed in it any more")
+        return stream
 
     def _pointers_of(self, stream: str) -> list[Pointer]:
         if stream not in self._pointers:
@@ -201,7 +261,8 @@ class Propagate(Node[Embedded, Segmented]):
     def _look(self, stream: str, seq: int) -> None:
         state = self._states.get(stream, TrackerState())
         index = self._next_index.get(stream, 0)
-        looks = tracking.looks(state, self._pointers_of(stream), index, self._options)
+        given = self._given_to(stream).to_look_for(seq, index)
+        looks = tracking.looks(state, self._pointers_of(stream), index, self._options, given)
         regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
         if self._everything is not None:
             regions += self._everything.where(state, stream, index)
@@ -217,7 +278,8 @@ class Propagate(Node[Embedded, Segmented]):
             return Found()
         if not self._everything.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
             return Found()
-        highest = max(state.highest_id, *(pointer.id for pointer in self._all), 0)
+        taken = {*(pointer.id for pointer in self._all), *self._given_to(stamp.stream).ids}
+        highest = max(state.highest_id, *taken, 0)
         return self._everything.find(stamp, view, state, prompts, highest + 1)
 
     def _check_model(self, message: Embedded) -> None:

@@ -13,6 +13,7 @@ from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.progress import Progress
 from streamseg.cli.text import say
 from streamseg.errors import RunError, StreamsegError
+from streamseg.runtime.desk import Desk
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.plan import Plan, cores, thread_environment
 from streamseg.runtime.supervisor import Supervisor
@@ -30,24 +31,30 @@ class Outcome(msgspec.Struct):
     interrupted: bool = False
 
 
-def execute(plan: Plan, *, inline: bool, log_level: int) -> Outcome:
-    """Run the plan; errors of the run are in the outcome."""
+def execute(plan: Plan, *, inline: bool, log_level: int, desk: Desk | None = None) -> Outcome:
+    """Run the plan; errors of the run are in the outcome. The desk, if there is one, is closed with the run."""
     progress = Progress(plan, log_level)
     root = logging.getLogger("streamseg")
     root.addHandler(progress)
     root.setLevel(log_level)
     try:
         with Interrupts() as interrupts:
-            run = _inline if inline else _processes
-            return run(plan, progress, interrupts, log_level)
+            if inline:
+                return _inline(plan, progress, interrupts)
+            outcome = _processes(plan, progress, interrupts, log_level, desk)
+            if desk is not None:
+                desk.close(outcome.error)
+            return outcome
     finally:
+        if desk is not None:
+            desk.close(RunError("it broke off"))
         root.removeHandler(progress)
         progress.clear()
 
 
-def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, log_level: int) -> Outcome:
+def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, log_level: int, desk: Desk | None) -> Outcome:
     outcome = Outcome()
-    with Supervisor(plan, log_level=log_level) as supervisor:
+    with Supervisor(plan, log_level=log_level, desk=desk) as supervisor:
         try:
             while supervisor.state != "finished" and not interrupts.stop_now:
                 supervisor.pump(_PUMP_MS)
@@ -68,7 +75,7 @@ def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, log_level
     return outcome
 
 
-def _inline(plan: Plan, progress: Progress, interrupts: Interrupts, log_level: int) -> Outcome:
+def _inline(plan: Plan, progress: Progress, interrupts: Interrupts) -> Outcome:
     outcome = Outcome()
 
     def look(run: InlineRun) -> None:

@@ -14,9 +14,11 @@ from streamseg.cli.execution import Outcome, execute
 from streamseg.cli.parser import moment, natural, numbers, positive
 from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
-from streamseg.errors import EXIT_INTERRUPTED, RunError
+from streamseg.errors import EXIT_INTERRUPTED, RunError, UsageError
+from streamseg.runtime.desk import Desk
 from streamseg.runtime.plan import Plan
 from streamseg.runtime.report import Report, make_report
+from streamseg.transport.command_socket import CommandServer
 from streamseg.vision.sources import redact
 
 NUMBER_OPTIONS = ("--box", "--point", "--negative")
@@ -76,6 +78,9 @@ def add_to(commands: Any) -> None:
     how.add_argument("--tracker", choices=("default", "naive"), default="default", help="naive: last box, no memory")
     how.add_argument("--live", action="store_true", default=None, help="drop frames rather than fall behind")
     how.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
+    how.add_argument(
+        "--control", metavar="PATH", help="listen there for 'streamseg prompt': a socket that only you can use"
+    )
     how.add_argument("--inline", action="store_true", help="one process, for debugging")
     out = parser.add_argument_group("results")
     out.add_argument("-o", "--output", metavar="DIR", help="folder for the results (default: out/NAME OF THE SOURCE)")
@@ -107,11 +112,14 @@ def run(args: argparse.Namespace) -> int:
     outputs = run_graph.outputs(plan)
     run_graph.keep_sources(plan, outputs)
     run_graph.fetch_checkpoints(plan)
+    if args.control is not None and args.inline:
+        raise UsageError("--control needs processes: leave out --inline")
+    desk = None if args.control is None else Desk(plan, CommandServer(Path(args.control)))
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
     say(f"{redact(args.source)}{arrow}")
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)
-    outcome = execute(plan, inline=args.inline, log_level=log_level)
+    outcome = execute(plan, inline=args.inline, log_level=log_level, desk=desk)
     report = _judge(plan, outcome)
     written = [
         write_record(folder, report)

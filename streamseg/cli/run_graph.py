@@ -139,6 +139,8 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
         raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
     if args.prompts is None and _everything(args) is not None and not (args.box or args.point or args.mask):
         return []
+    if args.prompts is None and not flags and args.control is not None:
+        return []  # they come later
     if args.prompts is None:
         return make_prompts(
             args.box or [], args.point or [], args.negative or [], args.mask or [], frame=args.frame or 0

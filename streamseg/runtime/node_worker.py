@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import zmq
 
 from streamseg import registry
+from streamseg.commands import Answer
 from streamseg.errors import WireError
 from streamseg.messages import End, Gap, Message
 from streamseg.node import Node, ports
 from streamseg.runtime.link import BEAT_S, Link, waiting
 from streamseg.runtime.stage import Passed, Stage
-from streamseg.transport.control import Beat, Bye, Done, Exit, Finalize
+from streamseg.transport.control import Answered, Beat, Bye, Command, Done, Exit, Finalize
 from streamseg.transport.wire import MessageDecoder
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class NodeWorker:
             for order in self._link.orders() if self._link.control in news else ():
                 if isinstance(order, Exit):
                     return
+                if isinstance(order, Command):
+                    self._stage.command(order.body, partial(self._answer, order.number))
                 if isinstance(order, Finalize):
                     self._stage.finalize()
                     self._say_done()
@@ -60,6 +64,9 @@ class NodeWorker:
     def bye(self) -> Bye:
         """The last figures."""
         return Bye(self._stage.stats(), self._node.describe())
+
+    def _answer(self, number: int, answer: Answer) -> None:
+        self._link.tell(Answered(number, answer))
 
     def _take_messages(self) -> None:
         for parts in waiting(self._link.inbox) if self._link.inbox is not None else ():

@@ -6,16 +6,20 @@ import atexit
 import contextlib
 import os
 import weakref
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from streamseg.errors import PromptError, RunError
+from streamseg.commands import Applied
+from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.messages import Box, Gap, ObjectState, Segmented
 from streamseg.runtime.caller import Caller
+from streamseg.runtime.desk import Desk
 from streamseg.runtime.plan import Plan
+from streamseg.runtime.prompting import submit
 from streamseg.runtime.standard_graph import Focus, Prompt, Settings, Tracker, make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
 
@@ -68,13 +72,59 @@ class FrameResult:
     objects: list[ObjectMask]
 
 
+class Results(Iterator[FrameResult]):
+    """The results of a video, frame by frame, and the way to tell the run about further objects meanwhile.
+
+    Closes itself at the end of the video and when it is let go of; `close`, or a ``with`` block, does it at once.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._desk = Desk(plan)
+        self._frames = _results(plan, self._desk)
+        _unfinished.add(self._frames)
+
+    def __next__(self) -> FrameResult:
+        return next(self._frames)
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the run; there are no further results."""
+        self._frames.close()
+        self._desk.close()
+
+    def prompt(self, prompt: Prompt) -> Future[Applied]:
+        """Add, correct or remove an object from a frame on that is still to come. May be called from any thread.
+
+            results.prompt({"id": 3, "label": "cup", "box": [10, 20, 30, 40]})
+            results.prompt({"id": 3, "negative": [[5, 6]]})
+            results.prompt({"id": 3, "remove": True})
+
+        Args:
+            prompt: an entry as in `segment_video`. Without a frame and a time it holds as soon as possible, which is
+                some frames after the last result, since those in between are under way.
+
+        Returns:
+            What it says once it is done: which object, and from which frame on; or the error, if that is not possible,
+            which is in the log too. It comes while the loop goes on, so do not wait for it inside the loop.
+
+        Raises:
+            PromptError: at once, if the mask cannot be read or a value is of a wrong kind.
+        """
+        return submit(self._desk, prompt)
+
+
 def segment_video(
     source: str | os.PathLike[str] | int,
     *,
     boxes: Sequence[Sequence[float]] = (),
     points: Sequence[Sequence[float]] = (),
     negatives: Sequence[Sequence[float]] = (),
-    prompts: Sequence[Prompt] | str | os.PathLike[str] = (),
+    prompts: Sequence[Prompt] | str | os.PathLike[str] | None = None,
     everything: bool | Mapping[str, Any] = False,
     model: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -84,7 +134,7 @@ def segment_video(
     tracker: Tracker = "default",
     max_frames: int | None = None,
     live: bool | None = None,
-) -> Generator[FrameResult, None, None]:
+) -> Results:
     """Follow objects through a video, a folder of images, a camera or a stream.
 
         for result in segment_video("clip.mp4", boxes=[(100, 120, 300, 400)]):
@@ -101,7 +151,7 @@ def segment_video(
         negatives: (x, y) each, on what is not the object.
         prompts: instead of the above, objects as the graph file has them, say
             ``{"id": 7, "label": "cup", "frame": 10, "box": [10, 20, 30, 40]}``; or the path of a YAML or JSON file
-            with a list of them.
+            with a list of them. An empty list: none yet, they come by `Results.prompt`.
         everything: follow all objects of the first frame, found without being pointed at; or options for that, say
             ``{"frame": 10, "max_objects": 5}``.
         model: see ``streamseg models``; None is the bundled one.
@@ -122,7 +172,7 @@ def segment_video(
     found = everything is not False and not (boxes or points or negatives)
     settings = Settings(
         source=str(source),
-        prompts=_prompts(prompts) or ([] if found else make_prompts(boxes, points, negatives)),
+        prompts=_prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
         everything=None if everything is False else {} if everything is True else dict(everything),
         model=model,
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
@@ -133,26 +183,30 @@ def segment_video(
         live=live,
         max_frames=max_frames,
     )
-    results = _results(Plan(standard_graph(settings), results_from=_RESULTS_FROM))
-    _unfinished.add(results)
-    return results
+    return Results(Plan(standard_graph(settings), results_from=_RESULTS_FROM))
 
 
 def _prompts(prompts: Sequence[Prompt] | str | os.PathLike[str]) -> list[Prompt] | str:
     return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else [dict(prompt) for prompt in prompts]
 
 
-def _results(plan: Plan) -> Generator[FrameResult, None, None]:
+def _results(plan: Plan, desk: Desk) -> Generator[FrameResult, None, None]:
     results = failures = 0
     reason = ""
-    with Supervisor(plan) as supervisor:
-        for message in Caller(supervisor).messages():
-            if isinstance(message, Segmented):
-                results += 1
-                yield _result(message)
-            elif isinstance(message, Gap) and message.kind == "failed":
-                failures += 1
-                reason = f"{message.node}: {message.reason}"
+    try:
+        with Supervisor(plan, desk=desk) as supervisor:
+            for message in Caller(supervisor).messages():
+                if isinstance(message, Segmented):
+                    results += 1
+                    yield _result(message)
+                elif isinstance(message, Gap) and message.kind == "failed":
+                    failures += 1
+                    reason = f"{message.node}: {message.reason}"
+    except StreamsegError as error:
+        desk.close(error)
+        raise
+    finally:
+        desk.close()
     if failures and not results:
         raise RunError(f"all {failures} frames failed, the last one at {reason}")
 

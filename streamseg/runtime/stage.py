@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from streamseg.errors import StreamsegError
+from streamseg.commands import Refused, Reply
+from streamseg.errors import RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import redact_text
@@ -88,6 +89,25 @@ class Stage:
         while len(batch) < self._node.batch and self._queue and self._joins(self._queue[0]):
             batch.append(self._queue.popleft())
         return self._work(batch)
+
+    def command(self, body: msgspec.Raw, reply: Reply) -> None:
+        """Hand a command to the node; what it raises is the answer.
+
+        Args:
+            body: msgpack.
+            reply: gets the answer, now or later.
+        """
+        try:
+            if self.failed_for_good or self._node.takes_commands is None:
+                raise RunError(f"node {self._name!r} has failed and takes no commands any more")
+            self._node.on_command(msgspec.msgpack.decode(body, type=self._node.takes_commands), reply)
+        except (StreamsegError, msgspec.DecodeError) as error:
+            reply(
+                Refused("PromptError" if isinstance(error, msgspec.DecodeError) else type(error).__name__, str(error))
+            )
+        except Exception as error:  # noqa: BLE001 (as for frames: a node's code may raise anything)
+            self.report(error)
+            reply(Refused.of(error))
 
     def finalize(self) -> None:
         """No more will come although streams are open: flush them."""

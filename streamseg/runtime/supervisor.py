@@ -20,12 +20,15 @@ import msgspec
 import zmq
 
 from streamseg.errors import RunError, StreamsegError, WireError, rebuild
+from streamseg.runtime.desk import Desk
 from streamseg.runtime.link import Assignment
 from streamseg.runtime.plan import CALLER, Plan, WorkerSpec
 from streamseg.runtime.processes import Child, Janitor, end_all
 from streamseg.transport.control import (
+    Answered,
     Beat,
     Bye,
+    Command,
     Done,
     Exit,
     Finalize,
@@ -55,10 +58,12 @@ class Supervisor:
     Args:
         plan: the checked graph.
         log_level: what workers write to their log.
+        desk: where commands to the running graph come in; the caller closes it.
     """
 
-    def __init__(self, plan: Plan, *, log_level: int = logging.WARNING) -> None:
+    def __init__(self, plan: Plan, *, log_level: int = logging.WARNING, desk: Desk | None = None) -> None:
         self.plan = plan
+        self._desk = desk
         self.state: State = "starting"
         self.stopped_early = False
         """Whether `stop` ended the run rather than the end of its sources."""
@@ -132,7 +137,8 @@ class Supervisor:
 
     def pump(self, timeout_ms: int) -> None:
         """Take what workers say, for at most that long if they say nothing, and see whether all of them live."""
-        self._control.poll(timeout_ms)
+        self._wait(timeout_ms)
+        self._pass_commands()
         while self._control.poll(0):
             self._receive()
         self._look_after_children()
@@ -167,6 +173,23 @@ class Supervisor:
         if who in self._children:
             self._hear(who, message)
 
+    def _wait(self, timeout_ms: int) -> None:
+        commands = None if self._desk is None else self._desk.socket
+        if commands is None:
+            self._control.poll(timeout_ms)
+            return
+        poller = zmq.Poller()
+        poller.register(self._control, zmq.POLLIN)
+        poller.register(commands, zmq.POLLIN)
+        poller.poll(timeout_ms)
+
+    def _pass_commands(self) -> None:
+        """Hand on what came in at the desk. While processes are starting it waits there."""
+        if self._desk is None or self.state != "running":
+            return
+        for node, number, body in self._desk.take():
+            self._tell(node, Command(number, body))
+
     def _hear(self, who: str, message: FromWorker) -> None:
         if isinstance(message, Ready):
             self.facts[who] = message.facts
@@ -179,6 +202,9 @@ class Supervisor:
             self.stats[who] = message.stats
         elif isinstance(message, Trouble):
             self._trouble(who, message)
+        elif isinstance(message, Answered):
+            if self._desk is not None:
+                self._desk.answer(message.number, message.answer)
         elif isinstance(message, Done):
             self._sink_done(who)
         elif isinstance(message, Bye):

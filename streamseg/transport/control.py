@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from streamseg.commands import Answer
 from streamseg.errors import WireError
 
 
@@ -68,6 +69,13 @@ class Bye(ToSupervisor, frozen=True):
     facts: dict[str, Any]
 
 
+class Answered(ToSupervisor, frozen=True):
+    """What came of a `Command`."""
+
+    number: int
+    answer: Answer
+
+
 class ToWorker(msgspec.Struct, frozen=True, tag=True):
     """Base of what the supervisor says."""
 
@@ -88,8 +96,15 @@ class Exit(ToWorker, frozen=True):
     """Close the node and go."""
 
 
-FromWorker = Ready | Beat | Trouble | Done | Bye
-FromSupervisor = Start | Stop | Finalize | Exit
+class Command(ToWorker, frozen=True):
+    """Nodes that take commands: here is one. `Answered` has the same number."""
+
+    number: int
+    body: msgspec.Raw
+
+
+FromWorker = Ready | Beat | Trouble | Done | Bye | Answered
+FromSupervisor = Start | Stop | Finalize | Exit | Command
 
 _from_worker = msgspec.msgpack.Decoder(FromWorker)
 _from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)

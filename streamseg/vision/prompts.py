@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from streamseg.errors import PromptError
 from streamseg.vision.boxes import Box, box_of_mask, validate_box, validate_points
 from streamseg.vision.prompt_rules import check_alone, check_mask, check_together, free_id
 
+_PNG = b"\x89PNG"
+_MOST_PIXELS = 1 << 28
 _SAME_TIME_S = 0.0005
 """Half of the last digit that times are written with."""
 
@@ -217,12 +221,14 @@ def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
     Raises:
         PromptError: it is not a picture, or black all over.
     """
+    what = f"{prompt.name}: the mask {prompt.mask}"
+    if data.startswith(_PNG) and math.prod(struct.unpack(">II", data[16:24].ljust(8, b"\0"))) > _MOST_PIXELS:
+        raise PromptError(f"{what} has more pixels than any frame could have")
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error:
         # OpenCV raises for a picture that says it is enormous.
         picture = None
-    what = f"{prompt.name}: the mask {prompt.mask}"
     if picture is None:
         raise PromptError(f"{what} is not a picture; expected a PNG that is 0 where the object is not")
     mask = np.asarray(picture != 0) if picture.ndim == 2 else np.asarray((picture[..., :3] != 0).any(axis=2))

@@ -7,7 +7,7 @@ decoder from the state and the views, `follow` makes the new state and the masks
 
 from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask
 from streamseg.vision.tracking_following import Followed, follow
-from streamseg.vision.tracking_looking import check_possible, due, looks, seen_prompts
+from streamseg.vision.tracking_looking import check_possible, due, is_seen, looks, seen_prompts
 from streamseg.vision.tracking_measuring import measure
 from streamseg.vision.tracking_options import NAIVE, TrackingOptions
 from streamseg.vision.tracking_state import Track, TrackerState, from_bytes, to_bytes
@@ -29,6 +29,7 @@ __all__ = [
     "due",
     "follow",
     "from_bytes",
+    "is_seen",
     "looks",
     "measure",
     "seen_prompts",

@@ -90,7 +90,7 @@ class Questions:
     prompts: dict[int, Fitted] = field(default_factory=dict)
     """By object id, the prompts that came into force."""
     prompts_taken: int = 0
-    """How many of the stream's planned prompts that were; objects that were found are not among them."""
+    """How many of the stream's planned prompts that were."""
 
 
 def expected_box(track: Track, options: TrackingOptions) -> Box:
@@ -117,7 +117,7 @@ def ask(
     seen: Sequence[Seen],
     frame_size: tuple[int, int],
     options: TrackingOptions,
-    found: Sequence[Fitted] = (),
+    unplanned: Sequence[Fitted] = (),
 ) -> Questions:
     """What to ask the decoder.
 
@@ -127,9 +127,10 @@ def ask(
         seen: the views of this frame.
         frame_size: (H, W).
         options: of the tracker.
-        found: objects that nobody pointed at, as if somebody had.
+        unplanned: more of them, that were not planned: given while the stream was running, or objects that nobody
+            pointed at, as if somebody had.
     """
-    questions = Questions(prompts={prompt.id: prompt for prompt in (*prompts, *found)}, prompts_taken=len(prompts))
+    questions = Questions(prompts={prompt.id: prompt for prompt in (*prompts, *unplanned)}, prompts_taken=len(prompts))
     known = {track.id: track for track in state.tracks}
     for prompt in questions.prompts.values():
         track = known.get(prompt.id)

@@ -19,7 +19,13 @@ _SOON_S = 1.0
 """Prompts by time, so long after the next of them, are looked for too: no two frames should be further apart."""
 
 
-def looks(state: TrackerState, pointers: Sequence[Pointer], next_index: int, options: TrackingOptions) -> list[Look]:
+def looks(
+    state: TrackerState,
+    pointers: Sequence[Pointer],
+    next_index: int,
+    options: TrackingOptions,
+    given: Sequence[Pointer] = (),
+) -> list[Look]:
     """Where to look in the next frame.
 
     Args:
@@ -27,6 +33,7 @@ def looks(state: TrackerState, pointers: Sequence[Pointer], next_index: int, opt
         pointers: all prompts of the stream, in order of frame or time.
         next_index: position of the next frame in its stream.
         options: of the tracker.
+        given: prompts beyond those, given while the stream is running, that may come into force at the next frame.
     """
     tracks = {track.id: track for track in state.tracks}
     found = _looks_for_tracks(state, options)
@@ -34,8 +41,9 @@ def looks(state: TrackerState, pointers: Sequence[Pointer], next_index: int, opt
     for pointer in reversed(due(state, pointers, next_index, None)):
         if not pointer.prompt.remove:
             found[pointer.id] = _look_for(pointer, tracks.get(pointer.id), options)
-    timed = [_look_for(pointer, tracks.get(pointer.id), options) for pointer in _soon(state, pointers)]
-    return [*found.values(), *timed]
+    # Beside the objects' own looks: these prompts may not come into force after all.
+    maybe = [*_soon(state, pointers), *(pointer for pointer in given if not pointer.prompt.remove)]
+    return [*found.values(), *(_look_for(pointer, tracks.get(pointer.id), options) for pointer in maybe)]
 
 
 def _looks_for_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Look]:
@@ -74,11 +82,15 @@ def seen_prompts(due_now: Sequence[Pointer], seen: Sequence[Seen]) -> list[Point
     """
     usable: list[Pointer] = []
     for pointer in due_now:
-        looked = pointer.prompt.remove or any(view.object_id in (pointer.id, None) for view in seen)
-        if not looked or any(pointer.id == earlier.id for earlier in usable):
+        if not is_seen(pointer, seen) or any(pointer.id == earlier.id for earlier in usable):
             break
         usable.append(pointer)
     return usable
+
+
+def is_seen(pointer: Pointer, seen: Sequence[Seen]) -> bool:
+    """Whether there is a view of the place that a prompt is about."""
+    return pointer.prompt.remove or any(view.object_id in (pointer.id, None) for view in seen)
 
 
 def check_possible(pointer: Pointer, state: TrackerState) -> None:

@@ -1,0 +1,66 @@
+"""``streamseg prompt``: tell a run that is under way about an object."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import msgspec
+
+from streamseg.cli.parser import natural, numbers
+from streamseg.errors import PromptError
+from streamseg.runtime.prompting import send_prompt
+from streamseg.vision.prompt_rules import NO_WORDS
+
+_DESCRIPTION = """Add an object to a run that was started with --control PATH, correct it, or remove it. A new id adds
+an object; for a known one clicks alone refine its mask, and a box or a mask points it out anew. Says from which frame
+on it holds, or why it cannot be; waits for that as long as it takes."""
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser("prompt", help="add, correct or remove an object of a run", description=_DESCRIPTION)
+    parser.add_argument("control", metavar="PATH", help="what the run was given as --control")
+    parser.add_argument("--id", type=natural, metavar="N", help="of the object; a new one by itself if left out")
+    parser.add_argument("--label", metavar="TEXT", help="what it is called")
+    parser.add_argument("--box", type=numbers, metavar="X0,Y0,X1,Y1", help="a box round it")
+    parser.add_argument("--point", action="append", type=numbers, metavar="X,Y", help="a point on it")
+    parser.add_argument("--negative", action="append", type=numbers, metavar="X,Y", help="a point on what it is not")
+    parser.add_argument("--mask", metavar="FILE", help="a picture of the frame's size that is not black on it")
+    parser.add_argument("--remove", action="store_true", default=None, help="follow it no longer")
+    parser.add_argument("--text", metavar="WORDS", help="not understood; says what to do instead")
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument("--frame", type=natural, metavar="N", help="a frame to come; the next one possible if left out")
+    when.add_argument("--time", type=float, metavar="S", help="or a presentation time in seconds to come")
+    parser.add_argument("--stream", metavar="NAME", help="which stream, if the graph has several")
+    parser.add_argument("--node", metavar="NAME", help="which node, if several take prompts")
+    parser.add_argument("--timeout", type=float, metavar="S", help="wait no longer than this for the answer")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Send it and print the answer.
+
+    Raises:
+        StreamsegError: it was refused, or nobody listens.
+    """
+    if args.text is not None:
+        raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
+    values = {
+        "id": args.id,
+        "label": args.label,
+        "box": args.box,
+        "points": args.point,
+        "negative": args.negative,
+        "mask": args.mask,
+        "remove": args.remove,
+        "frame": args.frame,
+        "time_s": args.time,
+        "stream": args.stream,
+    }
+    prompt = {name: value for name, value in values.items() if value is not None}
+    applied = send_prompt(args.control, prompt, node=args.node, timeout_s=args.timeout)
+    print(json.dumps(msgspec.to_builtins(applied)) if args.json else applied)
+    return 0

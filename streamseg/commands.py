@@ -1,0 +1,71 @@
+"""What people tell a running graph, and what it says to that. Commands are never dropped: each gets one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+
+from streamseg.errors import StreamsegError
+
+LARGEST_BYTES = 16 << 20
+"""Of a command, the picture of a mask included."""
+
+
+class Applied(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The command has come into force."""
+
+    what: str
+    """What happened to the object: added, corrected, pointed anew, removed."""
+    id: int
+    stream: str
+    frame: int
+    """Position of the first frame that it holds for; the same as ``index`` of the results."""
+    pts_s: float | None = None
+    """Presentation time of that frame in seconds; None if it has none."""
+    state: str = ""
+    """Of the object in that frame."""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        time = "" if self.pts_s is None else f" ({self.pts_s:.3f} s)"
+        state = f": {self.state}, {self.reason}" if self.state else ""
+        return f"object {self.id} {self.what} at frame {self.frame}{time} of {self.stream}{state}"
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The command came to nothing, and nothing else was touched."""
+
+    kind: str
+    """Class name from `streamseg.errors`."""
+    message: str
+
+    @staticmethod
+    def of(error: Exception) -> Refused:
+        """The answer that says an error."""
+        known = isinstance(error, StreamsegError)
+        return Refused(type(error).__name__, str(error) if known else f"{type(error).__name__}: {error}")
+
+
+Answer = Applied | Refused
+Reply = Callable[[Answer], None]
+"""Called once for each command, then or later."""
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A command on its way to a run."""
+
+    number: Annotated[int, msgspec.Meta(ge=0)]
+    """Chosen by who sends it; the response has the same."""
+    node: str | None
+    """Which node it is for; the only one that takes commands if None."""
+    body: msgspec.Raw
+    """msgpack, as that node understands it."""
+
+
+class Response(msgspec.Struct, frozen=True, array_like=True):
+    """The answer on its way back."""
+
+    number: int
+    answer: Answer

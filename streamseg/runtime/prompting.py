@@ -1,0 +1,95 @@
+"""Prompts for a graph that is running: from values to a command, and from the answer to a result or an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamseg.commands import Answer, Applied
+from streamseg.errors import PromptError, rebuild
+from streamseg.runtime.desk import Desk
+from streamseg.transport import command_socket
+
+
+def send_prompt(
+    control: str | os.PathLike[str],
+    prompt: Mapping[str, Any],
+    *,
+    node: str | None = None,
+    timeout_s: float | None = None,
+) -> Applied:
+    """Add, correct or remove an object of a run that was started with ``--control PATH``, and wait until it is done.
+
+        streamseg.send_prompt("run.sock", {"id": 3, "label": "cup", "box": [10, 20, 30, 40]})
+
+    Args:
+        control: the path.
+        prompt: as the entries of a prompts file, say ``{"id": 3, "negative": [[5, 6]]}`` or
+            ``{"id": 3, "remove": True}``. Without a frame and a time it holds as soon as possible.
+        node: which node it is for, if several of the graph take prompts.
+        timeout_s: how long to wait for the answer; None waits until the run answers or ends.
+
+    Returns:
+        Which object, and from which frame on.
+
+    Raises:
+        PromptError: the run refused it; says what is possible. Nothing was changed.
+        RunError: nobody listens there, or the run ended first.
+    """
+    return _result(command_socket.ask(Path(control), node, command_of(prompt), timeout_s))
+
+
+def submit(desk: Desk, prompt: Mapping[str, Any], node: str | None = None) -> Future[Applied]:
+    """The same for a run of this process; the result comes while the graph goes on."""
+    future: Future[Applied] = Future()
+    future.set_running_or_notify_cancel()
+
+    def reply(answer: Answer) -> None:
+        if isinstance(answer, Applied):
+            future.set_result(answer)
+        else:
+            future.set_exception(rebuild(answer.kind, answer.message))
+
+    desk.submit(node, command_of(prompt), reply)
+    return future
+
+
+def command_of(prompt: Mapping[str, Any]) -> bytes:
+    """A prompt as msgpack for the node that takes it; the picture of its mask travels along.
+
+    Raises:
+        PromptError: the mask cannot be read, or a value is of no type that a prompt may have.
+    """
+    command: dict[str, Any] = {"prompt": dict(prompt)}
+    mask = prompt.get("mask")
+    if mask is not None:
+        try:
+            command["mask_png"] = Path(mask).expanduser().read_bytes()
+        except (OSError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PromptError(
+                f"prompt for object {prompt.get('id')}: the mask {mask} cannot be read: {reason}"
+            ) from error
+        command["prompt"]["mask"] = str(mask)
+    try:
+        return msgspec.msgpack.encode(command, enc_hook=_plain)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PromptError(f"prompt for object {prompt.get('id')}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy as Python's own."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"expected numbers, text and lists, got {type(value).__name__}")
+
+
+def _result(answer: Answer) -> Applied:
+    if isinstance(answer, Applied):
+        return answer
+    raise rebuild(answer.kind, answer.message)
