@@ -18,7 +18,6 @@ from streamseg.errors import EXIT_INTERRUPTED, RunError, UsageError
 from streamseg.runtime.desk import Desk
 from streamseg.runtime.plan import Plan
 from streamseg.runtime.report import Report, make_report
-from streamseg.transport.command_socket import CommandServer
 from streamseg.vision.sources import redact
 
 NUMBER_OPTIONS = ("--box", "--point", "--negative")
@@ -114,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     run_graph.fetch_checkpoints(plan)
     if args.control is not None and args.inline:
         raise UsageError("--control needs processes: leave out --inline")
-    desk = None if args.control is None else Desk(plan, CommandServer(Path(args.control)))
+    desk = None if args.control is None else Desk(plan, Path(args.control))
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
     say(f"{redact(args.source)}{arrow}")

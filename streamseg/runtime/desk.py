@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import zmq
@@ -30,17 +31,19 @@ class Desk:
 
     Args:
         plan: of the graph, for the nodes that take commands.
-        server: the socket for other processes; None for this one only.
+        control: where other processes shall find a socket for commands; None takes them from this one only.
 
     Raises:
-        GraphError: there is a socket, but no node in the graph takes commands.
+        GraphError: there shall be a socket, but no node in the graph takes commands.
+        UsageError: the path is too long, something else is there, or another run listens there.
+        OutputError: the socket cannot be made.
     """
 
-    def __init__(self, plan: Plan, server: CommandServer | None = None) -> None:
+    def __init__(self, plan: Plan, control: Path | None = None) -> None:
         self._takers = [name for name in plan.order if getattr(plan.kinds[name], "takes_commands", None) is not None]
-        if server is not None and not self._takers:
-            raise GraphError("no node of this graph takes commands, so nobody would listen at --control")
-        self._server = server
+        if control is not None and not self._takers:
+            raise GraphError(f"no node of this graph takes commands, so nobody would listen at {control}")
+        self._server = None if control is None else CommandServer(control)
         self._lock = threading.Lock()
         self._waiting: deque[tuple[str, msgspec.Raw, Reply]] = deque()
         self._asked: dict[int, Reply] = {}

@@ -64,6 +64,19 @@ CASES: dict[str, tuple[tuple[str, ...], int, str, tuple[str, ...]]] = {
         "PromptError",
         ("prompts.yaml", "--box", "--frame"),
     ),
+    "control inline": (
+        ("run", "clip.mp4", *BOX, "--control", "c", "--inline"),
+        2,
+        "UsageError",
+        ("--control", "--inline"),
+    ),
+    "control of nobody": (("run", "good.yaml", "--control", "c"), 2, "GraphError", ("takes commands", "c")),
+    "control is a file": (
+        ("run", "clip.mp4", *BOX, "--control", "text.mp4"),
+        2,
+        "UsageError",
+        ("text.mp4", "no socket"),
+    ),
     "frame of words": (("run", "clip.mp4", *BOX, "--frame", "last"), 2, "UsageError", ("--frame", "'last'")),
     "prompts of a graph": (("check", "prompted.yaml"), 2, "PromptError", ("prompts.yaml, entry 3",)),
     "source among the results": (

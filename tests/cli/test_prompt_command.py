@@ -59,9 +59,9 @@ def test_a_live_run_takes_prompts_and_says_from_which_frame_on_they_hold(tmp_pat
             with pytest.raises(UsageError, match=r"takes no commands; did you mean|takes no commands"):
                 library.send_prompt(control, {"box": BOX}, node=name)
         _vanish(control, {"id": 5, "box": BOX})
-        assert _malformed(control).answer == Refused(
-            "WireError", "not a valid command: MessagePack data is malformed: trailing characters (byte 1)"
-        )
+        answer = _malformed(control).answer
+        assert isinstance(answer, Refused)
+        assert (answer.kind, answer.message[:19]) == ("WireError", "not a valid command")
         clients = [_Client(control, {"id": number, "box": BOX}) for number in (11, 12, 13)]
         assert [type(client.answer()) for client in clients] == [Applied] * 3
         sample = [sys.executable, ROOT / "samples" / "live" / "add_and_remove.py", control, "40,20,70,50", "0"]

@@ -1,0 +1,96 @@
+"""Commands to a graph of real processes: every one gets one answer, whatever happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from support.told_nodes import Told
+from support.toy_nodes import Counter
+
+from streamseg import config
+from streamseg.commands import Answer, Applied, Refused
+from streamseg.errors import RunError
+from streamseg.runtime.desk import Desk
+from streamseg.runtime.plan import Plan
+from streamseg.runtime.supervisor import Supervisor
+
+
+def plan_of(*names: str, **count: Any) -> Plan:
+    """A source, and nodes that take commands below it."""
+    counter = {"use": f"{Counter.__module__}:Counter", "options": {"frames": 40, "pause_s": 0.05, **count}}
+    told = {name: {"use": f"{Told.__module__}:Told"} for name in names}
+    return Plan(config.parse({"nodes": {"count": counter, **told}, "links": [f"count -> {name}" for name in names]}))
+
+
+def run(plan: Plan, *orders: str, node: str | None = None) -> tuple[list[Answer], RunError | None]:
+    """Give orders while processes start, run to the end, and return the answers and what ended the run."""
+    answers: list[Answer] = []
+    desk = Desk(plan)
+    error: RunError | None = None
+    for order in orders:
+        desk.submit(node, msgspec.msgpack.encode({"do": order}), answers.append)
+    with Supervisor(plan, desk=desk) as supervisor:
+        try:
+            supervisor.run()
+        except RunError as caught:
+            error = caught
+    desk.close(error)
+    return answers, error
+
+
+def test_answers_come_now_or_later_and_errors_are_answers() -> None:
+    answers, error = run(plan_of("told"), "answer", "wait", "refuse", "break", "sing", "answer")
+    assert error is None, "what a node's code raises on a command costs that command only"
+    kinds = {type(answer) for answer in answers}
+    assert (len(answers), kinds) == (6, {Applied, Refused})
+    refused = [(answer.kind, answer.message) for answer in answers if isinstance(answer, Refused)]
+    assert refused[0] == ("UsageError", "not today")
+    assert refused[1] == ("KeyError", "KeyError: 'something unforeseen'")
+    assert refused[2][0] == "PromptError"
+    assert "'sing'" in refused[2][1]
+    assert sorted(answer.id for answer in answers if isinstance(answer, Applied)) == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("order", "reason"), [("forget", "it came to its end"), ("die", "node 'told' was killed")])
+def test_what_a_node_never_answers_is_refused_at_the_end(order: str, reason: str) -> None:
+    answers, error = run(plan_of("told"), "forget", order)
+    assert [type(answer) for answer in answers] == [Refused, Refused]
+    assert all("over before the command" in answer.message for answer in answers if isinstance(answer, Refused))
+    assert reason in str(answers[0])
+    assert (error is None) == (order == "forget")
+
+
+def test_of_several_nodes_one_is_named() -> None:
+    plan = plan_of("left", "right")
+    answers, _ = run(plan, "answer")
+    assert isinstance(answers[0], Refused)
+    assert "say which node: left, right" in answers[0].message
+    answers, _ = run(plan, "answer", node="rigth")
+    assert "did you mean 'right'" in str(answers[0])
+    answers, _ = run(plan, "answer", node="right")
+    assert isinstance(answers[0], Applied)
+
+
+def test_too_many_at_once_are_refused() -> None:
+    answers: list[Answer] = []
+    desk = Desk(plan_of("told"))
+    for _ in range(1001):
+        desk.submit(None, msgspec.msgpack.encode({"do": "wait"}), answers.append)
+    assert len(answers) == 1
+    assert "1000 commands wait" in str(answers[0])
+    desk.close()
+    assert len(answers) == 1001
+    desk.submit(None, b"", answers.append)
+    assert "came to its end" in str(answers[-1])
+
+
+def test_a_graph_without_a_node_that_takes_commands() -> None:
+    graph = {
+        "nodes": {"count": {"use": "support.toy_nodes:Counter"}, "sum": {"use": "support.toy_nodes:Follow"}},
+        "links": ["count -> sum"],
+    }
+    answers: list[Answer] = []
+    Desk(Plan(config.parse(graph), results_from="sum")).submit(None, b"", answers.append)
+    assert "no node of this graph takes any" in str(answers[0])
