@@ -135,8 +135,8 @@ class Propagate(Node[Embedded, Segmented]):
                 answers = self._answer_again(answers, message.frame.image_rgb)
             followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
             if found.looked:
-                state = msgspec.structs.replace(followed.state, everything_done=True)
-                followed = Followed(state, followed.masks)
+                looked = msgspec.structs.replace(followed.state, everything_done=True)
+                followed = Followed(looked, followed.masks)
             self._states[stamp.stream] = followed.state
             self._given_to(stamp.stream).applied([each for each, _ in given], stamp, state, followed.state)
             return self._segmented(message, followed)
