@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,8 @@ from streamseg.sam.models import find
 from streamseg.vision import labels, tracking
 from streamseg.vision.prompt_files import given_prompts
 from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
-from streamseg.vision.tracking import NAIVE, Answer, Ask, Followed, Seen, TrackerState, TrackingOptions
+from streamseg.vision.tracking import NAIVE, Candidate, Followed, Seen, TrackerState, TrackingOptions
+from streamseg_nodes.asking import answer, answer_again
 from streamseg_nodes.everything import Everything, Found
 from streamseg_nodes.given_prompts import Given, GivenPrompts, Moment, PromptCommand
 
@@ -128,11 +128,11 @@ class Propagate(Node[Embedded, Segmented]):
             found = self._find_everything(message, state, seen, [*prompts, *unplanned])
             unplanned += found.prompts
             questions = tracking.ask(state, prompts, seen, (height, width), self._options, unplanned)
-            answers = self._answer(questions.asks)
+            answers = answer(self._decoder, questions.asks)
             if self._everything is not None:
                 answers = self._everything.pick(found, answers)
             if self._options.passes > 1:
-                answers = self._answer_again(answers, message.frame.image_rgb)
+                answers = answer_again(self._decoder, answers, message.frame.image_rgb, self._options)
             followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
             if found.looked:
                 looked = msgspec.structs.replace(followed.state, everything_done=True)
@@ -140,6 +140,19 @@ class Propagate(Node[Embedded, Segmented]):
             self._states[stamp.stream] = followed.state
             self._given_to(stamp.stream).applied([each for each, _ in given], stamp, state, followed.state)
             return self._segmented(message, followed)
+
+    def choices(self, message: Embedded) -> list[Candidate]:
+        """The things that the first prompt, a click, may mean in a frame, the largest first; for `streamseg choose`.
+
+        Raises:
+            PromptError: it lies outside the frame.
+        """
+        height, width = message.frame.image_rgb.shape[:2]
+        seen = [Seen(view.region, view.image_size, view.features, view.object_id) for view in message.views]
+        prompt = fit(self._all[0], width, height)
+        questions = tracking.ask(TrackerState(), [prompt], seen, (height, width), self._options)
+        answers = answer(self._decoder, questions.asks)
+        return tracking.choices(answers, message.frame.image_rgb, self._options)
 
     def restore(self, stream: str, state: TrackerState, next_index: int) -> None:
         """Go on from a state that was written down (`Segmented.tracker`) instead of from the beginning.
@@ -288,38 +301,6 @@ class Propagate(Node[Embedded, Segmented]):
                 f"node {self.context.name!r} decodes with model {self._decoder.info.name!r}, but the features come "
                 f"from {message.model!r}; give embed and propagate the same model"
             )
-
-    def _answer(self, asks: list[Ask]) -> list[Answer]:
-        """One decoder call for all asks of one picture size and kind."""
-        from streamseg.sam.prompts import Prompt
-
-        groups: dict[tuple[tuple[int, int], bool, bool], list[int]] = defaultdict(list)
-        for position, ask in enumerate(asks):
-            groups[ask.seen.image_size, ask.multimask, ask.prompted].append(position)
-        answers: dict[int, Answer] = {}
-        for (image_size, multimask, _), members in groups.items():
-            chosen = [asks[position] for position in members]
-            decoded = self._decoder.decode(
-                [ask.seen.features for ask in chosen],
-                image_size,
-                [Prompt(ask.box_xyxy, ask.points_xy, ask.point_labels, ask.mask_logits) for ask in chosen],
-                multimask=multimask,
-            )
-            for position, logits, scores in zip(members, decoded.logits, decoded.scores, strict=True):
-                answers[position] = Answer(asks[position], logits, scores)
-        return [answers[position] for position in range(len(asks))]
-
-    def _answer_again(self, answers: list[Answer], image_rgb: np.ndarray) -> list[Answer]:
-        """The second pass, for the answers that are worth one."""
-        better = dict(enumerate(answers))
-        repeats = {}
-        for position, answer in enumerate(answers):
-            best = int(np.argmax(answer.scores))
-            candidate = tracking.measure(answer, best, None, image_rgb, self._options)
-            if candidate is not None:
-                repeats[position] = tracking.again(answer, best, candidate.box)
-        better.update(zip(repeats, self._answer(list(repeats.values())), strict=True))
-        return [better[position] for position in range(len(answers))]
 
     def _segmented(self, message: Embedded, followed: Followed) -> Segmented:
         frame = message.frame

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from streamseg import __version__
-from streamseg.cli import check, doctor, evaluate, export, keys, models, nodes, prompt, run, train
+from streamseg.cli import check, choose, doctor, evaluate, export, keys, models, nodes, prompt, run, train
 from streamseg.cli.parser import Parser, join_negative_numbers
 from streamseg.cli.text import error_facts, say
 from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
@@ -30,7 +30,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for command in (run, prompt, check, nodes, models, keys, evaluate, train, export, doctor):
+    for command in (run, choose, prompt, check, nodes, models, keys, evaluate, train, export, doctor):
         command.add_to(commands)
     return parser
 

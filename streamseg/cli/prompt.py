@@ -27,6 +27,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--box", type=numbers, metavar="X0,Y0,X1,Y1", help="a box round it")
     parser.add_argument("--point", action="append", type=numbers, metavar="X,Y", help="a point on it")
     parser.add_argument("--negative", action="append", type=numbers, metavar="X,Y", help="a point on what it is not")
+    parser.add_argument("--choice", type=int, choices=(0, 1, 2), help="which of the things that a point may mean")
     parser.add_argument("--mask", metavar="FILE", help="a picture of the frame's size that is not black on it")
     parser.add_argument("--remove", action="store_true", default=None, help="follow it no longer")
     parser.add_argument("--text", metavar="WORDS", help="not understood; says what to do instead")
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         "box": args.box,
         "points": args.point,
         "negative": args.negative,
+        "choice": args.choice,
         "mask": args.mask,
         "remove": args.remove,
         "frame": args.frame,

@@ -50,6 +50,12 @@ def add_to(commands: Any) -> None:
     what.add_argument(
         "--negative", action="append", type=numbers, metavar="X,Y", help="a point on what is not the object"
     )
+    what.add_argument(
+        "--choice",
+        type=int,
+        choices=(0, 1, 2),
+        help="which of the things that a point may mean, the largest first; 'streamseg choose' shows them",
+    )
     what.add_argument("--mask", action="append", metavar="FILE", help="a picture that is not black on one object")
     what.add_argument(
         "--frame", type=natural, metavar="N", help="these prompts are for frame N (default: 0, the first)"

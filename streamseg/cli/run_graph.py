@@ -22,7 +22,7 @@ from streamseg.vision.prompt_rules import NO_WORDS
 from streamseg.vision.sources import SourceKind, classify, local_path
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
-_PROMPT_FLAGS = ("box", "point", "negative", "mask", "frame", "text")
+_PROMPT_FLAGS = ("box", "point", "negative", "choice", "mask", "frame", "text")
 _ONLY_WITHOUT_GRAPH = (
     *("prompts", *_PROMPT_FLAGS, "everything", "everything_frame"),
     *("model", "checkpoint", "device", "engine", "live", "no_overlay"),
@@ -142,9 +142,8 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
     if args.prompts is None and not flags and args.control is not None:
         return []  # they come later
     if args.prompts is None:
-        return make_prompts(
-            args.box or [], args.point or [], args.negative or [], args.mask or [], frame=args.frame or 0
-        )
+        given = (args.box or [], args.point or [], args.negative or [], args.mask or [])
+        return make_prompts(*given, frame=args.frame or 0, choice=args.choice)
     if flags:
         raise PromptError(f"--prompts {args.prompts} beside {', '.join(flags)}: write all prompts into the file")
     return plain_prompts(read_prompts(Path(args.prompts)))

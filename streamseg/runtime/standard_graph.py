@@ -90,6 +90,7 @@ def make_prompts(
     masks: Sequence[str] = (),
     *,
     frame: int = 0,
+    choice: int | None = None,
 ) -> list[Prompt]:
     """Prompts from plain values: each box or mask is an object of its own; points make up one object or refine a box.
 
@@ -99,6 +100,7 @@ def make_prompts(
         negatives: (x, y) each, on what is not the object.
         masks: paths of pictures of the frame's size, not 0 on the object.
         frame: index of the frame that they are about.
+        choice: which of the things that points alone may mean, 0 to 2, the largest first.
 
     Raises:
         PromptError: nothing to follow, numbers that are not finite or too few, a box without area, or points
@@ -116,7 +118,7 @@ def make_prompts(
             f"points beside {len(boxes)} boxes and {len(masks)} masks could belong to any of them; write a prompts "
             f"file (--prompts) with an entry for each object: - {{id: 1, box: [X0, Y0, X1, Y1], points: [[X, Y]]}}"
         )
-    shared: Prompt = {"frame": frame} if frame else {}
+    shared: Prompt = _given(frame=frame or None, choice=choice)
     clicks = {"points": [_point(p) for p in points], "negative": [_point(p) for p in negatives]}
     shared |= {name: found for name, found in clicks.items() if found}
     given: list[Prompt] = [{"box": _box(box)} for box in boxes]

@@ -57,6 +57,11 @@ def check_alone(prompt: ObjectPrompt, streams: Sequence[str]) -> None:
         )
     if not prompt.remove and not has_pointer:
         raise PromptError(f"{prompt.name} has nothing; give a box, a click on the object, or a mask")
+    if prompt.choice is not None and not (prompt.only_clicks and prompt.points):
+        raise PromptError(
+            f"{prompt.name} has a choice ({prompt.choice}) without being a click: a choice is between the things that "
+            f"clicks alone may mean ('streamseg choose' shows them); leave it out"
+        )
     try:
         _check_numbers(prompt)
     except PromptError as error:
@@ -149,6 +154,11 @@ def check_sequel(prompt: ObjectPrompt, known: Mapping[int, str], removed: Collec
         raise PromptError(
             f"{prompt.name} has clicks on what is not the object only, and there is no such object to correct; "
             f"give a box, a click on the object, or a mask; {there}"
+        )
+    if label is not None and prompt.choice is not None:
+        raise PromptError(
+            f"{prompt.name} has a choice ({prompt.choice}), but the object is known, so clicks correct its mask; leave "
+            f"the choice out, or point at a new object"
         )
     if label and prompt.label and prompt.label != label:
         raise PromptError(

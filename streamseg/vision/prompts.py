@@ -6,6 +6,7 @@ import math
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import msgspec
@@ -44,6 +45,9 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Clicks (x, y) on the object, in frame pixels."""
     negative: list[list[float]] = []
     """Clicks (x, y) on what is not the object, in frame pixels."""
+    choice: Literal[0, 1, 2] | None = None
+    """With clicks alone on a new object: which of the things that they may mean, the largest first (0 the whole, 1 a
+    part, 2 a smaller part). The one with the best score if None."""
     mask: str | None = None
     """Path of a picture of the frame's size: the object is where it is not 0."""
     remove: bool = False
@@ -119,6 +123,8 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     """(K,) int32: 1 on the object, 0 not on it."""
     mask: np.ndarray | None
     """(H, W) bool."""
+    choice: int | None = None
+    """Which of the things that the clicks may mean."""
     remove: bool = False
     """The object is to be followed no longer."""
 
@@ -207,6 +213,7 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
         points_xy=points,
         point_labels=point_labels,
         mask=mask,
+        choice=prompt.choice,
         remove=prompt.remove,
     )
 

@@ -6,9 +6,10 @@ decoder from the state and the views, `follow` makes the new state and the masks
 """
 
 from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask
+from streamseg.vision.tracking_choices import choices, full_mask
 from streamseg.vision.tracking_following import Followed, follow
 from streamseg.vision.tracking_looking import check_possible, due, is_seen, looks, seen_prompts
-from streamseg.vision.tracking_measuring import measure
+from streamseg.vision.tracking_measuring import Candidate, measure
 from streamseg.vision.tracking_options import NAIVE, TrackingOptions
 from streamseg.vision.tracking_state import Track, TrackerState, from_bytes, to_bytes
 
@@ -16,6 +17,7 @@ __all__ = [
     "NAIVE",
     "Answer",
     "Ask",
+    "Candidate",
     "Followed",
     "Look",
     "Questions",
@@ -26,9 +28,11 @@ __all__ = [
     "again",
     "ask",
     "check_possible",
+    "choices",
     "due",
     "follow",
     "from_bytes",
+    "full_mask",
     "is_seen",
     "looks",
     "measure",

@@ -154,7 +154,7 @@ def _ask_prompt(prompt: Fitted, view: Seen) -> Ask:
         box_xyxy=None if prompt.box is None else _to_box(view, prompt.box),
         points_xy=_to_picture(view, prompt.points_xy) if points else None,
         point_labels=prompt.point_labels if points else None,
-        multimask=prompt.box is None and len(prompt.points_xy) == 1,
+        multimask=prompt.box is None and (len(prompt.points_xy) == 1 or prompt.choice is not None),
         prompted=True,
     )
 

@@ -12,6 +12,7 @@ from streamseg.vision.boxes import area, box_of_mask
 from streamseg.vision.prompts import Fitted
 from streamseg.vision.tracking_appearance import scene_of, scene_similarity
 from streamseg.vision.tracking_asking import Answer, Questions, mask_as_logits
+from streamseg.vision.tracking_choices import choices
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
 from streamseg.vision.tracking_motion import seen, standing, unseen
 from streamseg.vision.tracking_options import TrackingOptions
@@ -88,7 +89,7 @@ def _start(
     label = prompt.label or (known.label if known else "")
     if prompt.mask is not None:
         return _start_from_mask(prompt, prompt.mask, label)
-    best = _choose(answers, image_rgb, options)
+    best = _choose(answers, image_rgb, options, prompt.choice)
     if best is None:
         x, y = prompt.points_xy[0].tolist() if len(prompt.points_xy) else (0.0, 0.0)
         box = prompt.box or (x, y, x, y)
@@ -159,8 +160,13 @@ def _how_corrected(prompt: Fitted, pasted: Pasted) -> str:
     return "corrected" if held == len(prompt.points_xy) else f"corrected; {held} of {len(prompt.points_xy)} clicks hold"
 
 
-def _choose(answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions) -> Candidate | None:
-    """The mask with the best score among all that were given for a prompt; None if every one is empty."""
+def _choose(
+    answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions, choice: int | None = None
+) -> Candidate | None:
+    """The mask that was chosen, or that with the best score, of all that were given; None if every one is empty."""
+    if choice is not None:
+        possible = choices(answers, image_rgb, options)
+        return possible[min(choice, len(possible) - 1)] if possible else None
     ranked = [(answer, k) for answer in answers for k in range(len(answer.scores))]
     ranked.sort(key=lambda entry: -float(entry[0].scores[entry[1]]))
     candidates = (measure(answer, k, None, image_rgb, options) for answer, k in ranked)

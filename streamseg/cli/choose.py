@@ -1,0 +1,122 @@
+"""``streamseg choose``: see the three things that a click may mean, and pick one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from streamseg import config, registry
+from streamseg.cli.parser import natural, numbers
+from streamseg.cli.text import table
+from streamseg.errors import MediaError, OutputError, PromptError, UsageError
+from streamseg.messages import Frame, Stamp
+from streamseg.node import NodeContext
+from streamseg.runtime.standard_graph import make_prompts
+from streamseg.vision.overlay import draw
+from streamseg.vision.pictures import Picture
+from streamseg.vision.reading import open_source
+from streamseg.vision.tracking import Candidate, full_mask
+
+_DESCRIPTION = """A click on a shirt may mean the pocket, the shirt or the person. This writes the three masks that the
+model sees at a click, from the whole to its smallest part, as pictures and says its scores. 'streamseg run --choice N',
+or 'choice: N' in a prompts file, picks one; without it the best score counts."""
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser("choose", help="see the masks that a click may mean", description=_DESCRIPTION)
+    parser.add_argument("source", metavar="SOURCE", help="file, folder, camera number or URL")
+    parser.add_argument("--point", action="append", required=True, type=numbers, metavar="X,Y", help="on the object")
+    parser.add_argument("--negative", action="append", type=numbers, metavar="X,Y", help="on what is not the object")
+    parser.add_argument("--frame", type=natural, default=0, metavar="N", help="in this frame (default: 0, the first)")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("--overwrite", action="store_true", help="write into DIR even if it is not empty")
+    parser.add_argument("--model", default="tiny", metavar="M", help="as for run")
+    parser.add_argument("--checkpoint", metavar="FILE", help="as for run")
+    parser.add_argument("--device", default="auto", metavar="D", help="as for run")
+    parser.add_argument("--focus", choices=("auto", "on", "off"), default="auto", help="as for run")
+    parser.add_argument("--json", action="store_true", help="print the choices as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at the frame, write the pictures, print the scores.
+
+    Raises:
+        StreamsegError: the frame cannot be read, the click cannot be meant, or the folder cannot be written.
+    """
+    folder = Path(args.output).expanduser()
+    if folder.exists() and not args.overwrite and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not an empty folder; choose another, or say --overwrite")
+    picture = _frame(args.source, args.frame)
+    image_rgb = picture.to_rgb()
+    choices = _choices(args, image_rgb)
+    _make(folder)
+    found = [_write(folder, number, image_rgb, each) for number, each in enumerate(choices)]
+    (folder / "choices.json").write_text(json.dumps(found, indent=1) + "\n")
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    rows = [("CHOICE", "SCORE", "PIXELS", "PICTURE")]
+    rows += [(str(e["choice"]), f"{e['score']:.2f}", str(e["area_px"]), str(folder / e["picture"])) for e in found]
+    print(table(rows))
+    print("\npick one with --choice N, or choice: N in a prompts file; without it the best score counts")
+    return 0
+
+
+def _choices(args: argparse.Namespace, image_rgb: np.ndarray) -> list[Candidate]:
+    """What embed and propagate make of the click: the same as in a run."""
+    weights = {"model": args.model, "checkpoint": args.checkpoint, "device": args.device}
+    prompts = make_prompts([], args.point, args.negative or [], choice=0)
+    focus = args.focus != "off"
+    embed = _node("embed", {**weights, "focus": "auto"}, NodeContext("embed", has_feedback=focus))
+    embed.setup()
+    context = NodeContext("propagate", streams=("choose",), feedback=embed.on_feedback, has_feedback=focus)
+    propagate = _node("propagate", {**weights, "prompts": prompts}, context)
+    propagate.setup()
+    frame = Frame(Stamp("choose", 0, 0, None, (1, 1), 0, 0, 1), image_rgb)
+    found: list[Candidate] = propagate.choices(embed.process(frame))
+    if not found:
+        raise PromptError(
+            f"the model sees nothing at {args.point} in frame {args.frame}; click elsewhere, or give a box"
+        )
+    return found
+
+
+def _node(use: str, options: dict[str, Any], context: NodeContext) -> Any:
+    kind = registry.load(use)
+    return kind(config.options_of(kind.Config, options, f"node {use!r}"), context)
+
+
+def _frame(source: str, index: int) -> Picture:
+    with open_source(source, start_index=index, max_frames=1) as reader:
+        picture = next(reader, None)
+    if picture is None:
+        raise MediaError(f"{source} has no frame {index}; frames count from 0")
+    return picture
+
+
+def _write(folder: Path, number: int, image_rgb: np.ndarray, choice: Candidate) -> dict[str, Any]:
+    mask = full_mask(choice, (image_rgb.shape[0], image_rgb.shape[1])).astype(np.uint16)
+    drawn = draw(image_rgb, mask, [number], ["choice"], [f"score {choice.score:.2f}"])
+    names = {"picture": f"choice_{number}.png", "mask": f"mask_{number}.png"}
+    for name, content in ((names["picture"], drawn[..., ::-1]), (names["mask"], mask.astype(np.uint8) * 255)):
+        encoded = cv2.imencode(".png", content)[1]
+        try:
+            (folder / name).write_bytes(encoded.tobytes())
+        except OSError as error:
+            raise OutputError(f"{folder / name} cannot be written: {error.strerror}") from error
+    facts = {"score": round(choice.score, 4), "area_px": int(choice.area_px), "box_xyxy": list(choice.box)}
+    return {"choice": number, **facts, **names}
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
