@@ -98,7 +98,7 @@ class Run:
         seen = [self.world.see(look) for look in self.looked]
         due = [p for p in self.pointers[self.state.prompts_done :] if p.prompt.frame <= self.index]
         prompts: list[Fitted] = [fit(p, WIDTH, HEIGHT) for p in seen_prompts(due, seen)]
-        questions = ask(self.state, prompts, seen, (HEIGHT, WIDTH), self.options, len(prompts))
+        questions = ask(self.state, prompts, seen, (HEIGHT, WIDTH), self.options)
         answers = [self.world.answer(question) for question in questions.asks]
         followed = follow(self.state, questions, answers, self.world.image, self.options)
         self.state = followed.state
