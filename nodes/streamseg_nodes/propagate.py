@@ -21,7 +21,7 @@ from streamseg.vision import labels, tracking
 from streamseg.vision.prompt_files import given_prompts
 from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
 from streamseg.vision.tracking import NAIVE, Candidate, Followed, Seen, TrackerState, TrackingOptions
-from streamseg_nodes.asking import answer, answer_again
+from streamseg_nodes.asking import Asking
 from streamseg_nodes.everything import Everything, Found
 from streamseg_nodes.given_prompts import Given, GivenPrompts, Moment, PromptCommand
 
@@ -69,6 +69,7 @@ class Propagate(Node[Embedded, Segmented]):
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
         from streamseg.sam.decoder import load_decoder
+        from streamseg.sam.matching import load_matching
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
         prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
@@ -90,6 +91,8 @@ class Propagate(Node[Embedded, Segmented]):
             engine=self.config.engine,
             threads=self.context.threads,
         )
+        matching = load_matching(self.config.model, checkpoint=checkpoint) if self._options.templates else None
+        self._asking = Asking(self._decoder, matching)
         self._everything: Everything | None = None
         if self.config.everything is not None:
             self._everything = Everything(self.config.everything, self._decoder, self.context.log)
@@ -117,7 +120,7 @@ class Propagate(Node[Embedded, Segmented]):
             self._check_model(message)
             height, width = message.frame.image_rgb.shape[:2]
             state = self._state(stamp, (width, height))
-            seen = [Seen(view.region, view.image_size, view.features, view.object_id) for view in message.views]
+            seen = [self._asking.seen(view) for view in message.views]
             planned = tracking.seen_prompts(
                 tracking.due(state, self._pointers_of(stamp.stream), stamp.index, stamp.pts_s), seen
             )
@@ -128,11 +131,11 @@ class Propagate(Node[Embedded, Segmented]):
             found = self._find_everything(message, state, seen, [*prompts, *unplanned])
             unplanned += found.prompts
             questions = tracking.ask(state, prompts, seen, (height, width), self._options, unplanned)
-            answers = answer(self._decoder, questions.asks)
+            answers = self._asking.answer(questions.asks)
             if self._everything is not None:
                 answers = self._everything.pick(found, answers)
             if self._options.passes > 1:
-                answers = answer_again(self._decoder, answers, message.frame.image_rgb, self._options)
+                answers = self._asking.answer_again(answers, message.frame.image_rgb, self._options)
             followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
             if found.looked:
                 looked = msgspec.structs.replace(followed.state, everything_done=True)
@@ -148,10 +151,10 @@ class Propagate(Node[Embedded, Segmented]):
             PromptError: it lies outside the frame.
         """
         height, width = message.frame.image_rgb.shape[:2]
-        seen = [Seen(view.region, view.image_size, view.features, view.object_id) for view in message.views]
+        seen = [self._asking.seen(view) for view in message.views]
         prompt = fit(self._all[0], width, height)
         questions = tracking.ask(TrackerState(), [prompt], seen, (height, width), self._options)
-        answers = answer(self._decoder, questions.asks)
+        answers = self._asking.answer(questions.asks)
         return tracking.choices(answers, message.frame.image_rgb, self._options)
 
     def restore(self, stream: str, state: TrackerState, next_index: int) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from streamseg.errors import ModelError
 from streamseg.sam.architectures import ARCHITECTURES, Architecture
+from streamseg.sam.matching import MATCHER
 from streamseg.sam.models import MODELS, ModelInfo
 from streamseg.sam.networks import Answering, Looking
 from streamseg.sam.packaged_graphs import FOLDER, WEIGHTS_LOCATION, Half, PackagedGraphs, facts_path, graph_path
@@ -188,7 +189,8 @@ def write_packaged(info: ModelInfo, folder: Path = FOLDER) -> None:
         graph_path(info.name, half, folder).write_bytes(traced.model.SerializeToString())
         names[half] = traced.weights
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    facts = PackagedGraphs(network=shapes, encoder=names["encoder"], decoder=names["decoder"])
+    matcher = [name for name in shapes if name.startswith(f"{MATCHER}.")]
+    facts = PackagedGraphs(network=shapes, encoder=names["encoder"], decoder=names["decoder"], matcher=matcher)
     facts_path(info.name, folder).write_bytes(msgspec.json.encode(facts) + b"\n")
 
 

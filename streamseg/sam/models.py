@@ -32,6 +32,8 @@ class ModelInfo:
     """Channels of the features."""
     stride: int
     """Pixels per feature, in each direction."""
+    matches: bool = False
+    """Whether it can compare a view with earlier views of an object (`streamseg.sam.matching`)."""
 
     @property
     def bundled(self) -> bool:
@@ -65,14 +67,15 @@ MODELS: dict[str, ModelInfo] = {
             name="tiny",
             description="comes with streamseg: SAM's decoder on a light convolutional encoder, real-time on a CPU",
             url=None,
-            sha256="5a5ad69415a0e35380df767b34cd98730d6151f1a5c4c2c98ab53c1c67afba88",
-            size_bytes=7_621_512,
+            sha256="4c8deb7668d257bce145c22e9c94c32ee42bc4af0b81b28dfaa9128f66ff1b09",
+            size_bytes=8_002_256,
             file_name="tiny.safetensors",
             whole_size=512,
             focus_size=256,
             least_focus_size=64,
             width=128,
             stride=8,
+            matches=True,
         ),
         _official(
             "vit_b",

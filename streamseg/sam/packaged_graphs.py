@@ -23,6 +23,7 @@ WEIGHTS_LOCATION = "weights"
 """Where the graphs say their weights are. There is no such file."""
 
 Half = Literal["encoder", "decoder"]
+Part = Literal["encoder", "decoder", "matcher"]
 
 # As safetensors names what numpy can read.
 _READABLE = ("F16", "F32", "F64", "I64")
@@ -36,6 +37,8 @@ class PackagedGraphs(msgspec.Struct, frozen=True):
     encoder: list[str]
     """Those that the encoder's graph uses, which names them so too."""
     decoder: list[str]
+    matcher: list[str]
+    """Those of the part that needs no graph, see `streamseg.sam.matching`; none if the model has no such part."""
 
 
 def graph_path(name: str, half: Half, folder: Path = FOLDER) -> Path:
@@ -58,14 +61,14 @@ def find(info: ModelInfo) -> PackagedGraphs | None:
     return msgspec.json.decode(content, type=PackagedGraphs)
 
 
-def read_weights(info: ModelInfo, path: Path, graphs: PackagedGraphs, half: Half) -> dict[str, np.ndarray]:
-    """The weights of one half from a checkpoint, as float32.
+def read_weights(info: ModelInfo, path: Path, graphs: PackagedGraphs, part: Part) -> dict[str, np.ndarray]:
+    """The weights of one part from a checkpoint, as float32.
 
     Raises:
         CheckpointError: the file is damaged, holds code, or belongs to another network.
         ModelError: the graphs are not those of the network.
     """
-    names = getattr(graphs, half)
+    names = getattr(graphs, part)
     found = _read_safetensors(path, graphs.network, names)
     if found is None:
         # Torch can read more than numpy, and says what is wrong if it cannot.

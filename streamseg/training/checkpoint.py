@@ -19,9 +19,10 @@ from safetensors.torch import save
 from streamseg.errors import CheckpointError, OutputError
 from streamseg.training.episodes import Belief, EpisodeState
 from streamseg.training.recipe import Recipe
+from streamseg.training.tasks import Template
 
-_KEY, _FORMAT = "streamseg", 1
-_LOGITS = "episode.{}.logits"
+_KEY, _FORMAT = "streamseg", 2
+_LOGITS, _FEATURES, _COVERED = "episode.{}.logits", "episode.{}.features.{}", "episode.{}.covered.{}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class _Belief(msgspec.Struct, frozen=True):
     box: tuple[float, float, float, float]
     point_xy: tuple[float, float]
     region: tuple[float, float, float, float]
+    templates: int
 
 
 class _Episode(msgspec.Struct, frozen=True):
@@ -68,6 +70,9 @@ def write(path: Path, state: RunState) -> None:
     for number, episode in enumerate(flat):
         if episode.belief is not None:
             tensors[_LOGITS.format(number)] = torch.from_numpy(episode.belief.logits)
+            for k, template in enumerate(episode.belief.templates):
+                tensors[_FEATURES.format(number, k)] = torch.from_numpy(template.features)
+                tensors[_COVERED.format(number, k)] = torch.from_numpy(template.covered)
     episodes = [[_head_of(episode) for episode in group] for group in state.episodes]
     head = _Head(_FORMAT, state.recipe, state.step, episodes)
     write_tensors(path, tensors, {_KEY: msgspec.json.encode(head).decode()})
@@ -119,7 +124,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
 
 def _head_of(episode: EpisodeState) -> _Episode:
     belief = episode.belief
-    kept = None if belief is None else _Belief(belief.box, belief.point_xy, belief.region)
+    kept = None if belief is None else _Belief(belief.box, belief.point_xy, belief.region, len(belief.templates))
     return _Episode(episode.number, episode.moment, episode.gone_from, kept)
 
 
@@ -127,5 +132,9 @@ def _episode_of(head: _Episode, tensors: dict[str, torch.Tensor], number: int) -
     belief = None
     if head.belief is not None:
         logits = tensors.pop(_LOGITS.format(number)).numpy()
-        belief = Belief(head.belief.box, head.belief.point_xy, logits, head.belief.region)
+        templates = tuple(
+            Template(tensors.pop(_FEATURES.format(number, k)).numpy(), tensors.pop(_COVERED.format(number, k)).numpy())
+            for k in range(head.belief.templates)
+        )
+        belief = Belief(head.belief.box, head.belief.point_xy, logits, head.belief.region, templates)
     return EpisodeState(head.number, head.moment, head.gone_from, belief)

@@ -7,7 +7,7 @@ what it has come to is an `EpisodeState`, which is all that a checkpoint keeps o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -16,7 +16,18 @@ import numpy as np
 from streamseg.training.mistakes import as_logits, worse_box, worse_mask
 from streamseg.training.randomness import For, generator
 from streamseg.training.scenes import Scene
-from streamseg.training.tasks import MASK_PX, VIEW_PX, Question, Task, asking, box_to_view, click, point_to_view
+from streamseg.training.tasks import (
+    MASK_PX,
+    TEMPLATE_SIDE,
+    VIEW_PX,
+    Question,
+    Task,
+    Template,
+    asking,
+    box_to_view,
+    click,
+    point_to_view,
+)
 from streamseg.training.world import World
 from streamseg.vision.boxes import Box, box_of_mask, center_size, clip, expand, from_center_size
 from streamseg.vision.tracking_measuring import without_specks
@@ -25,7 +36,7 @@ from streamseg.vision.views import resample_logits, to_frame
 
 Start = Literal["box", "click", "state"]
 
-_LENGTHS, _LENGTH_SHARES = (2, 3, 4), (0.2, 0.4, 0.4)
+_LENGTHS, _LENGTH_SHARES = (2, 3, 4, 6), (0.2, 0.3, 0.3, 0.2)
 _LEAST_TO_START_PX, _LEAST_TO_GO_ON_PX = 30, 20
 """Area of the object in the world at half its size."""
 _LOST_IOU = 0.15
@@ -33,6 +44,9 @@ _LOST_IOU = 0.15
 _SPECK = 0.1
 """Parts of an answer below this fraction of its largest one have no say in its box."""
 _LEAST_VIEW_PX = 16.0
+_TEMPLATES_SHARE = 0.85
+"""Of the moments after the first in which the model is shown earlier views."""
+_FIRST_ONLY_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +59,8 @@ class Belief:
     logits: np.ndarray
     """(MASK_PX, MASK_PX) float32 over `region`."""
     region: Box
+    templates: tuple[Template, ...] = ()
+    """The first view of the object, and the last one if that is another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +122,19 @@ class Episode:
         area_px = max(np.count_nonzero(small) * scale**2, float(np.count_nonzero(truth)))
         return Task(picture, region, question, truth, area_px)
 
-    def learn(self, task: Task, logits: np.ndarray, iou: float) -> None:
+    def learn(self, task: Task, logits: np.ndarray, iou: float, features: np.ndarray) -> None:
         """Take the model's answer as the belief for the next moment, or end.
 
         Args:
             task: what was asked.
             logits: (MASK_PX, MASK_PX) float32, the answer.
             iou: of the answer with the truth.
+            features: (C, T, T) float16 of the view, at half their resolution.
         """
         state = self.state
-        belief = state.belief if self._gone else _believe(task, logits) if iou >= _LOST_IOU else None
+        belief = state.belief
+        if not self._gone:
+            belief = _believe(task, logits, features, state.belief) if iou >= _LOST_IOU else None
         moment, gone_from = state.moment + 1, state.gone_from
         if moment >= self._length or belief is None:
             self.done = True
@@ -171,7 +190,11 @@ class Episode:
             clipped = np.clip(belief.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
             logits = resample_logits(clipped, belief.region, region, MASK_PX)
         point = point_to_view(belief.point_xy, region) if rng.random() < 0.15 else None
-        return region, _composed(mode, box_to_view(box, region), point, logits)
+        templates = belief.templates if rng.random() < _TEMPLATES_SHARE else ()
+        if rng.random() < _FIRST_ONLY_SHARE:
+            templates = templates[:1]
+        question = _composed(mode, box_to_view(box, region), point, logits)
+        return region, replace(question, templates=templates)
 
     def _view(self, box: Box, margin: float, rng: np.random.Generator) -> tuple[Box, Box]:
         """A box as the prompt has it, and the square round it that is looked at."""
@@ -206,7 +229,7 @@ class Episode:
         return best[1] if best is not None else np.zeros((*size, 3), np.uint8)
 
 
-def _believe(task: Task, logits: np.ndarray) -> Belief | None:
+def _believe(task: Task, logits: np.ndarray, features: np.ndarray, before: Belief | None) -> Belief | None:
     """Where an answer says the object is; None if it says nowhere."""
     inside = without_specks(logits, None, _SPECK) > 0
     box = box_of_mask(inside)
@@ -217,7 +240,11 @@ def _believe(task: Task, logits: np.ndarray) -> Belief | None:
     x0, y0, x1, y1 = to_frame(np.array(box), task.region, MASK_PX)
     point = to_frame(np.array((x + 0.5, y + 0.5)), task.region, MASK_PX)
     world_box = (float(x0), float(y0), float(x1), float(y1))
-    return Belief(world_box, (float(point[0]), float(point[1])), logits, task.region)
+    block = MASK_PX // TEMPLATE_SIDE
+    covered = inside.reshape(TEMPLATE_SIDE, block, TEMPLATE_SIDE, block).mean(axis=(1, 3), dtype=np.float32)
+    first = before.templates[:1] if before is not None else ()
+    templates = (*first, Template(features, covered))
+    return Belief(world_box, (float(point[0]), float(point[1])), logits, task.region, templates)
 
 
 def _mode(rng: np.random.Generator, box_only: float) -> Literal["box", "mask", "both"]:

@@ -14,6 +14,7 @@ from streamseg.errors import DeviceError
 from streamseg.sam import checkpoints
 from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.loading import load_part
+from streamseg.sam.matching import MATCHER
 from streamseg.sam.models import MODELS
 from streamseg.sam.networks import predict_masks
 from streamseg.sam.tiny import MULTIPLE, STRIDE, Tiny
@@ -41,7 +42,7 @@ def build(start_from: str, seed: int) -> Tiny:
     if start_from != "scratch":
         info, architecture = MODELS["tiny"], ARCHITECTURES["tiny"]
         path = checkpoints.locate(info, None if start_from == "packaged" else Path(start_from))
-        for part in (architecture.encoder, architecture.prompt_encoder, architecture.mask_decoder):
+        for part in (architecture.encoder, architecture.prompt_encoder, architecture.mask_decoder, MATCHER):
             network.get_submodule(part).load_state_dict(load_part(info, path, part, "cpu").state_dict())
     return network.eval()
 
@@ -108,12 +109,27 @@ class Learner:
         grid = features.shape[-1]
         prompts = self.network.pe
         prompts.input_image_size, prompts.image_embedding_size = (grid * STRIDE,) * 2, (grid, grid)
+        features = self._with_matches(features, questions)
         # Places are exact: bfloat16 has 8 bits for them, which is a pixel of the picture.
         sparse = self._sparse(questions)
         with self.autocast():
             dense = self._dense(questions, grid)
             logits, scores = predict_masks(self.network.dec, features, prompts.get_dense_pe(), sparse, dense)
         return logits.float(), scores.float()
+
+    def _with_matches(self, features: torch.Tensor, questions: Sequence[Question]) -> torch.Tensor:
+        """Features (N, C, g, g) with what earlier views say of them; as they are where there are none."""
+        if not any(question.templates for question in questions):
+            return features
+        match, found = self.network.match, []
+        for each, question in zip(features.float(), questions, strict=True):
+            if question.templates:
+                memory = np.concatenate([t.features.reshape(len(each), -1) for t in question.templates], axis=1)
+                covered = np.concatenate([t.covered.ravel() for t in question.templates])
+                known = torch.from_numpy(memory).to(self.device).float()
+                each = each + match(each, known, torch.from_numpy(covered).to(self.device))
+            found.append(each)
+        return torch.stack(found)
 
     def _sparse(self, questions: Sequence[Question]) -> torch.Tensor:
         """(N, K, C): as ``PromptEncoder`` embeds points and boxes, but with both kinds in one batch."""

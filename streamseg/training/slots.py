@@ -52,13 +52,19 @@ class Slots:
         self.prepare()
         return [look.result() for look in self._looks or []]
 
-    def learn(self, tasks: Sequence[Task], answers: Sequence[tuple[np.ndarray, float]]) -> None:
-        """Take the model's answers, (MASK_PX, MASK_PX) float32 logits and their IoU each."""
+    def learn(self, tasks: Sequence[Task], answers: Sequence[tuple[np.ndarray, float]], pooled: np.ndarray) -> None:
+        """Take the model's answers.
+
+        Args:
+            tasks: what was asked.
+            answers: (MASK_PX, MASK_PX) float32 logits and their IoU each.
+            pooled: (N, C, T, T) float16, the features of the views at half their resolution.
+        """
         self._looks = None
-        for slot, (task, (logits, iou)) in enumerate(zip(tasks, answers, strict=True)):
+        for slot, (task, (logits, iou), features) in enumerate(zip(tasks, answers, pooled, strict=True)):
             episode = self._episodes[slot]
             if episode is not None:
-                episode.learn(task, logits, iou)
+                episode.learn(task, logits, iou, features)
                 self._states[slot] = episode.state
                 if episode.done:
                     self._states[slot] = EpisodeState(episode.state.number + self._stride)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from streamseg.training.losses import judge
 from streamseg.training.network import Learner
-from streamseg.training.tasks import MASK_PX, VIEW_PX, Question, Task, asking
+from streamseg.training.tasks import MASK_PX, VIEW_PX, Question, Task, Template, asking
 from streamseg.training.wholes import WholeTask
 from streamseg.vision.boxes import box_of_mask, expand
 from streamseg.vision.tracking_measuring import without_specks
@@ -41,6 +42,8 @@ class Result:
     """Scalar: the mean over all questions."""
     replies: list[Reply]
     """One a question, for views the one the episode goes on with."""
+    pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float16))
+    """(N, C, T, T) float16: the features of the views at half their resolution; of whole photos there are none."""
     figures: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """For the curves, by name."""
 
@@ -61,7 +64,7 @@ def look_at_views(learner: Learner, tasks: Sequence[Task], again: np.random.Gene
         _note(figures, task.question.is_click, task.object_px == 0, reply)
     if again is not None:
         members = [i for i, reply in enumerate(replies) if reply.iou > _ASK_AGAIN_IOU]
-        second = [_second(replies[i], again) for i in members]
+        second = [_second(replies[i], questions[i].templates, again) for i in members]
         asked = [(i, question) for i, question in zip(members, second, strict=True) if question is not None]
         if asked:
             members = [i for i, _ in asked]
@@ -73,7 +76,8 @@ def look_at_views(learner: Learner, tasks: Sequence[Task], again: np.random.Gene
                     replies[i] = answer
     loss = torch.stack(losses).mean()
     figures["loss_view"].append(float(loss.detach()))
-    return Result(loss, replies, figures)
+    pooled = F.avg_pool2d(features.detach().float(), 2).half().cpu().numpy()
+    return Result(loss, replies, pooled, figures)
 
 
 def look_at_wholes(learner: Learner, tasks: Sequence[WholeTask]) -> Result:
@@ -94,7 +98,7 @@ def look_at_wholes(learner: Learner, tasks: Sequence[WholeTask]) -> Result:
         replies += found
     loss = torch.cat(losses).mean()
     figures["loss_whole"].append(float(loss.detach()))
-    return Result(loss, replies, figures)
+    return Result(loss, replies, figures=figures)
 
 
 def _ask(
@@ -135,7 +139,7 @@ def _replies(logits: torch.Tensor, scores: torch.Tensor, chosen: torch.Tensor, i
     return [Reply(mask, quality, score) for mask, quality, score in zip(masks, iou.tolist(), said, strict=True)]
 
 
-def _second(reply: Reply, rng: np.random.Generator) -> Question | None:
+def _second(reply: Reply, templates: tuple[Template, ...], rng: np.random.Generator) -> Question | None:
     """The answer and its box as the next question; None if it is empty."""
     margin = rng.uniform(0, 0.08)
     box = box_of_mask(without_specks(reply.logits, None, _SPECK) > 0)
@@ -146,6 +150,7 @@ def _second(reply: Reply, rng: np.random.Generator) -> Question | None:
     return asking(
         (x0 * scale, y0 * scale, x1 * scale, y1 * scale),
         mask_logits=np.clip(reply.logits, -LOGIT_LIMIT, LOGIT_LIMIT),
+        templates=templates,
     )
 
 

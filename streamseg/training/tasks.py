@@ -16,8 +16,21 @@ VIEW_PX = MODELS["tiny"].focus_size
 MASK_PX = 4 * VIEW_PX // MODELS["tiny"].stride
 """Side of the mask of a view, as the decoder gives it and takes it."""
 
+TEMPLATE_SIDE = VIEW_PX // MODELS["tiny"].stride // 2
+"""Side of a template, in cells."""
+
 NO_POINT, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = -1, 0, 1, 2, 3
 """What a point of a prompt is, in the order of the prompt encoder's own embeddings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """An earlier view of the object, at half the resolution of the features."""
+
+    features: np.ndarray
+    """(C, T, T) float16."""
+    covered: np.ndarray
+    """(T, T) float32, 0 to 1: how much of each cell the object covers, as far as the model knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +45,8 @@ class Question:
     """(M, M) float32, an earlier answer."""
     is_click: bool
     """One click: the best of three masks counts, for it does not say how large the object is."""
+    templates: tuple[Template, ...] = ()
+    """Earlier views of the object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +70,22 @@ def click(point_xy: tuple[float, float]) -> Question:
 
 
 def asking(
-    box: Box | None = None, point_xy: tuple[float, float] | None = None, mask_logits: np.ndarray | None = None
+    box: Box | None = None,
+    point_xy: tuple[float, float] | None = None,
+    mask_logits: np.ndarray | None = None,
+    templates: tuple[Template, ...] = (),
 ) -> Question:
-    """A box, a point with it, an earlier mask: whichever there are, in the picture's pixels."""
+    """A box, a point with it, an earlier mask, earlier views: whichever there are, in the picture's pixels."""
     points = [] if point_xy is None else [point_xy]
     labels = [POSITIVE] * len(points)
     if box is not None:
         points, labels = [*points, box[:2], box[2:]], [*labels, TOP_LEFT, BOTTOM_RIGHT]
     return Question(
-        np.array(points, np.float32).reshape(-1, 2), np.array(labels, np.int64), mask_logits, is_click=False
+        np.array(points, np.float32).reshape(-1, 2),
+        np.array(labels, np.int64),
+        mask_logits,
+        is_click=False,
+        templates=templates,
     )
 
 

@@ -22,6 +22,7 @@ from streamseg.training.world import World
 
 _log = logging.getLogger("streamseg.training")
 
+_TRUNK = ("enc.a.", "enc.b.", "enc.c.")
 _MODEL, _AVERAGE, _START, _OPTIMISER = "model.", "average.", "start.", "optimiser."
 
 
@@ -153,7 +154,7 @@ class Trainer:
             self._prepare_next()
         rng = generator(self.recipe.seed, For.AGAIN, self.step) if again else None
         result = look_at_views(self.learner, tasks, rng)
-        slots.learn(tasks, [(reply.logits, reply.iou) for reply in result.replies])
+        slots.learn(tasks, [(reply.logits, reply.iou) for reply in result.replies], result.pooled)
         self._prepare_next()
         return result
 
@@ -184,15 +185,15 @@ class Trainer:
 
 
 def _optimiser(recipe: Recipe, parameters: Mapping[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW with a rate of its own for the image encoder; biases and the scales of normalisations do not decay."""
+    """AdamW with a rate of its own for the encoder's trunk; biases and the scales of normalisations do not decay."""
     training = recipe.training
     groups = []
-    for in_encoder, rate in ((True, training.encoder_learning_rate), (False, training.learning_rate)):
+    for in_trunk, rate in ((True, training.encoder_learning_rate), (False, training.learning_rate)):
         for decays in (True, False):
             members = [
                 each
                 for name, each in parameters.items()
-                if name.startswith("enc.") == in_encoder and (each.ndim > 1) == decays
+                if name.startswith(_TRUNK) == in_trunk and (each.ndim > 1) == decays
             ]
             decay = training.weight_decay if decays else 0.0
             groups.append({"params": members, "lr": rate, "initial_lr": rate, "weight_decay": decay})

@@ -14,7 +14,7 @@ from streamseg.training.recipe import PhotoSource, Recipe
 from streamseg.training.scenes import FilmScene, Scene
 from streamseg.training.things import Film, Photo, PictureCache
 
-_LONGEST_GAP = 4
+_LONGEST_GAP = 6
 """Frames of a film from one moment to the next, at most."""
 
 

@@ -12,6 +12,7 @@ from streamseg.vision.tracking_looking import check_possible, due, is_seen, look
 from streamseg.vision.tracking_measuring import Candidate, measure
 from streamseg.vision.tracking_options import NAIVE, TrackingOptions
 from streamseg.vision.tracking_state import Track, TrackerState, from_bytes, to_bytes
+from streamseg.vision.tracking_templates import Template, together
 
 __all__ = [
     "NAIVE",
@@ -22,6 +23,7 @@ __all__ = [
     "Look",
     "Questions",
     "Seen",
+    "Template",
     "Track",
     "TrackerState",
     "TrackingOptions",
@@ -38,4 +40,5 @@ __all__ = [
     "measure",
     "seen_prompts",
     "to_bytes",
+    "together",
 ]

@@ -13,6 +13,7 @@ from streamseg.vision.prompts import Fitted
 from streamseg.vision.tracking_appearance import Appearance, likely_places
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, Track, TrackerState
+from streamseg.vision.tracking_templates import Template
 from streamseg.vision.views import resample_logits, to_view
 
 
@@ -40,6 +41,8 @@ class Seen:
     features: np.ndarray
     """(C, h, w) over `square`."""
     object_id: int | None
+    keys: np.ndarray | None = None
+    """(K, h, w) float32 over `square`, what cells are compared by; None if the model cannot."""
 
     @property
     def square(self) -> Box:
@@ -69,6 +72,8 @@ class Ask:
     prompted: bool = False
     """Asked because of a prompt. Such asks go to the decoder apart from the others, which it therefore answers as if
     there were no prompt: rounding depends on what is decoded together."""
+    templates: tuple[Template, ...] = ()
+    """Earlier views of the object that this one is to be compared with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,8 @@ class Questions:
     asks: list[Ask] = field(default_factory=list)
     prompts: dict[int, Fitted] = field(default_factory=dict)
     """By object id, the prompts that came into force."""
+    views: dict[int, Seen] = field(default_factory=dict)
+    """By object id, the view of an object whose mask was given."""
     prompts_taken: int = 0
     """How many of the stream's planned prompts that were."""
 
@@ -139,6 +146,8 @@ def ask(
                 questions.asks.extend(_ask_correction(prompt, track, own, frame_size, options))
         elif prompt.mask is None and not prompt.remove:
             questions.asks.extend(_ask_prompt(prompt, view) for view in _views_of_prompt(prompt, seen))
+        elif prompt.mask is not None:
+            questions.views.update((prompt.id, view) for view in _last_view_of(prompt, seen))
     for track in state.tracks:
         view = _view_of(track.id, seen)
         if view is not None:
@@ -189,7 +198,13 @@ def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: T
     widened = [clip(expand(box, margin), frame_size[1], frame_size[0]) for margin in options.margins]
     mask = _memory_in(track, view, options) if options.mask_input else None
     return [
-        Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside), mask_logits=mask)
+        Ask(
+            object_id=track.id,
+            seen=view,
+            box_xyxy=_to_box(view, inside),
+            mask_logits=mask,
+            templates=_templates(track, view, options),
+        )
         for inside in widened
         if inside is not None
     ]
@@ -210,9 +225,19 @@ def _ask_lost(track: Track, view: Seen, frame_size: tuple[int, int], options: Tr
     else:
         boxes = [] if track.appearance is None else _likely_boxes(track, track.appearance, view, options)
     asked = (clip(expand(box, options.margins[0]), frame_size[1], frame_size[0]) for box in boxes)
+    templates = _templates(track, view, options)
     return [
-        Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside)) for inside in asked if inside is not None
+        Ask(object_id=track.id, seen=view, box_xyxy=_to_box(view, inside), templates=templates)
+        for inside in asked
+        if inside is not None
     ]
+
+
+def _templates(track: Track, view: Seen, options: TrackingOptions) -> tuple[Template, ...]:
+    """The first view and the last one; none for a view that was not made for the object."""
+    if not options.templates or view.keys is None or view.object_id != track.id:
+        return ()
+    return tuple(template for template in (track.first_view, track.last_view) if template is not None)
 
 
 def _likely_boxes(track: Track, appearance: Appearance, view: Seen, options: TrackingOptions) -> list[Box]:
@@ -251,6 +276,7 @@ def again(answer: Answer, best: int, box: Box) -> Ask:
         point_labels=first.point_labels,
         mask_logits=np.clip(answer.logits[best], -LOGIT_LIMIT, LOGIT_LIMIT),
         prompted=first.prompted,
+        templates=first.templates,
     )
 
 

@@ -11,12 +11,13 @@ import numpy as np
 from streamseg.vision.boxes import area, box_of_mask
 from streamseg.vision.prompts import Fitted
 from streamseg.vision.tracking_appearance import scene_of, scene_similarity
-from streamseg.vision.tracking_asking import Answer, Questions, mask_as_logits
+from streamseg.vision.tracking_asking import Answer, Questions, Seen, mask_as_logits
 from streamseg.vision.tracking_choices import choices
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
 from streamseg.vision.tracking_motion import seen, standing, unseen
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import Memory, Track, TrackerState
+from streamseg.vision.tracking_templates import Template
 from streamseg.vision.tracking_verdicts import Judged, judge_all
 from streamseg.vision.views import resample_logits
 
@@ -70,7 +71,7 @@ def follow(
         elif known is not None and known.has_mask and prompt.only_clicks:
             followed[identity] = _correct(prompt, followed[identity], given, image_rgb, options)
         else:
-            followed[identity] = _start(prompt, known, given, image_rgb, options)
+            followed[identity] = _start(prompt, known, questions.views.get(identity), given, image_rgb, options)
     new = TrackerState(
         tracks=[track for track, _ in followed.values()],
         everything_done=state.everything_done,
@@ -84,11 +85,16 @@ def follow(
 
 
 def _start(
-    prompt: Fitted, known: Track | None, answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions
+    prompt: Fitted,
+    known: Track | None,
+    view: Seen | None,
+    answers: Sequence[Answer],
+    image_rgb: np.ndarray,
+    options: TrackingOptions,
 ) -> tuple[Track, Pasted]:
     label = prompt.label or (known.label if known else "")
     if prompt.mask is not None:
-        return _start_from_mask(prompt, prompt.mask, label)
+        return _start_from_mask(prompt, prompt.mask, view, label)
     best = _choose(answers, image_rgb, options, prompt.choice)
     if best is None:
         x, y = prompt.points_xy[0].tolist() if len(prompt.points_xy) else (0.0, 0.0)
@@ -109,6 +115,7 @@ def _start(
         memory=Memory.of(best.logits, best.seen.square),
         first=best.appearance,
         appearance=best.appearance,
+        first_view=_template(best.seen, best.logits),
     ), _cut_out(best)
 
 
@@ -143,6 +150,8 @@ def _correct(
         memory=Memory.of(best.logits, best.seen.square),
         first=best.appearance,
         appearance=best.appearance,
+        first_view=_template(best.seen, best.logits),
+        last_view=None,
         unseen=0,
         displaced=False,
         hint=None,
@@ -173,13 +182,15 @@ def _choose(
     return next((candidate for candidate in candidates if candidate is not None), None)
 
 
-def _start_from_mask(prompt: Fitted, mask: np.ndarray, label: str) -> tuple[Track, Pasted]:
-    """A given mask is the answer; how the object looks is learned in the next frame."""
+def _start_from_mask(prompt: Fitted, mask: np.ndarray, view: Seen | None, label: str) -> tuple[Track, Pasted]:
+    """A given mask is the answer; which colours the object has is learned in the next frame."""
     height, width = mask.shape
     side = float(max(width, height))
     logits = mask_as_logits(mask)
-    small = resample_logits(logits, (0.0, 0.0, float(width), float(height)), (0.0, 0.0, side, side), _GIVEN_SIDE)
     box = box_of_mask(mask) or (0.0, 0.0, float(width), float(height))
+    region = (0.0, 0.0, float(width), float(height))
+    small = resample_logits(logits, region, (0.0, 0.0, side, side), _GIVEN_SIDE)
+    seen_so = None if view is None else resample_logits(logits, region, view.square, view.mask_side)
     track = Track(
         id=prompt.id,
         label=label,
@@ -190,6 +201,7 @@ def _start_from_mask(prompt: Fitted, mask: np.ndarray, label: str) -> tuple[Trac
         motion=standing(box),
         area_px=float(np.count_nonzero(mask)),
         memory=Memory.of(small, (0.0, 0.0, side, side)),
+        first_view=None if view is None or seen_so is None else _template(view, seen_so),
     )
     return track, (logits, (0, 0, width, height))
 
@@ -210,7 +222,16 @@ def _keep(track: Track, found: Candidate, judged: Judged) -> Track:
         area_px=track.area_px + _SETTLE * (found.area_px - track.area_px),
         first=track.first or found.appearance,
         appearance=appearance,
+        first_view=_template(found.seen, found.logits) if track.first_view is None else track.first_view,
+        last_view=None if track.first_view is None else _template(found.seen, found.logits),
     )
+
+
+def _template(view: Seen, logits: np.ndarray) -> Template | None:
+    """A view and the mask in it; None if the model cannot compare, or the view was not made for the object."""
+    if view.keys is None or view.object_id is None:
+        return None
+    return Template.of(view.keys, logits)
 
 
 def _doubt(track: Track, found: Candidate, judged: Judged) -> Track:

@@ -13,8 +13,10 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     margins: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)] = (0.05,)
     """Widen the last mask's box, by this fraction on every side, before it becomes the next prompt. Of several, each
     is a prompt of its own, and the answers' logits are averaged: slower, but one bad answer does less harm."""
-    mask_input: bool = False
+    mask_input: bool = True
     """Whether the last mask is a prompt, beside its box."""
+    templates: bool = True
+    """Whether each view is compared with earlier views of the object, by a model that can."""
     passes: int = 1
     """2: decode again with the box and the mask of the first answer."""
     motion: float = 0.5
@@ -67,5 +69,5 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """in every so manieth frame as long as others are followed, since a view of the whole frame is dear."""
 
 
-NAIVE = TrackingOptions(margins=(0.0,), mask_input=False, passes=1, motion=0.0, gates=False, speck=0.0)
+NAIVE = TrackingOptions(margins=(0.0,), mask_input=False, templates=False, passes=1, motion=0.0, gates=False, speck=0.0)
 """The plain rule: the box of the last mask is the next prompt."""

@@ -11,6 +11,7 @@ import numpy as np
 from streamseg.vision.boxes import Box
 from streamseg.vision.tracking_appearance import Appearance
 from streamseg.vision.tracking_motion import Motion
+from streamseg.vision.tracking_templates import Template
 
 State = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
 
@@ -62,6 +63,10 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """How it looked when it was pointed at."""
     appearance: Appearance | None = None
     """How it looks, slowly following it."""
+    first_view: Template | None = None
+    """The view it was first seen in, if the model can compare views."""
+    last_view: Template | None = None
+    """The last view in which it was surely seen."""
     hint: Box | None = None
     """While it is lost: where it may be, still to be looked at closely."""
     unseen: int = 0

@@ -44,7 +44,7 @@ def test_weights_keep_their_names():
     before = {name: value.data_ptr() for name, value in network.state_dict().items()}
     speed_up(network)
     assert {name: value.data_ptr() for name, value in network.state_dict().items()} == before
-    assert sum(isinstance(part, FastDepthwise) for part in network.modules()) == 15
+    assert sum(isinstance(part, FastDepthwise) for part in network.modules()) == 16
     assert not any(
         isinstance(part, nn.Conv2d) and part.groups > 1 and not isinstance(part, FastDepthwise)
         for part in network.modules()

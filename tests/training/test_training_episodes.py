@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamseg.sam.tiny import WIDTH
 from streamseg.training import datasets, executors
 from streamseg.training.episodes import Episode
 from streamseg.training.recipe import parse
 from streamseg.training.slots import Slots
-from streamseg.training.tasks import MASK_PX, TOP_LEFT, VIEW_PX
+from streamseg.training.tasks import MASK_PX, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
 from streamseg.training.world import World
 from streamseg.vision.boxes import box_of_mask
 
@@ -21,6 +22,10 @@ def world(photos):
 def right(task):
     """The answer of a model that knows the truth."""
     return np.where(task.truth, np.float32(8), np.float32(-8)), 1.0
+
+
+def features(value=0.0):
+    return np.full((WIDTH, TEMPLATE_SIDE, TEMPLATE_SIDE), value, np.float16)
 
 
 def usable(world, count, gone=0.0):
@@ -64,10 +69,10 @@ def test_right_answers_lead_to_the_end(world):
             task = episode.look()
             if episode.state.moment:
                 assert episode.state.belief is not None
-            episode.learn(task, *right(task))
+            episode.learn(task, *right(task), features())
             looks += 1
         lengths.append(looks)
-    assert max(lengths) == 4
+    assert max(lengths) == 6
     assert np.mean(lengths) > 2
 
 
@@ -77,7 +82,7 @@ def test_the_next_prompt_is_the_last_answer(world):
         task = episode.look()
         answer = np.full((MASK_PX, MASK_PX), -8, np.float32)
         answer[10:40, 20:40] = 8
-        episode.learn(task, answer, 0.5)
+        episode.learn(task, answer, 0.5, features())
         if episode.done:
             continue
         belief = episode.state.belief
@@ -91,10 +96,29 @@ def test_the_next_prompt_is_the_last_answer(world):
             assert region[3] > belief.box[3]
 
 
+def test_the_first_view_and_the_last_are_shown_again(world):
+    shown = []
+    for episode in usable(world, 30):
+        moment = 0
+        while not episode.done:
+            task = episode.look()
+            if moment:
+                values = [float(template.features[0, 0, 0]) for template in task.question.templates]
+                shown.append(values)
+                assert values in ([], [0.0], [0.0, moment - 1.0])
+                assert all(t.covered.min() >= 0 and 0 < t.covered.max() <= 1 for t in task.question.templates)
+            else:
+                assert task.question.templates == ()
+            episode.learn(task, *right(task), features(moment))
+            moment += 1
+    assert [] in shown
+    assert [0.0, 1.0] in shown
+
+
 def test_a_hopeless_answer_is_the_end(world):
     for episode in usable(world, 5):
         task = episode.look()
-        episode.learn(task, right(task)[0], 0.1)
+        episode.learn(task, right(task)[0], 0.1, features())
         assert episode.done
 
 
@@ -120,7 +144,7 @@ def test_threads_make_the_same_batches(world):
             np.testing.assert_array_equal(one.picture_rgb, other.picture_rgb)
             np.testing.assert_array_equal(one.truth, other.truth)
         for slots, tasks in zip((alone, helped), batches, strict=True):
-            slots.learn(tasks, [right(task) for task in tasks])
+            slots.learn(tasks, [right(task) for task in tasks], np.stack([features()] * len(tasks)))
     assert max(alone.moments()) > 0
 
 
@@ -128,7 +152,7 @@ def test_slots_go_on_from_their_states(world):
     slots = make_slots(world, 0)
     for _ in range(3):
         tasks = slots.tasks()
-        slots.learn(tasks, [right(task) for task in tasks])
+        slots.learn(tasks, [right(task) for task in tasks], np.stack([features()] * len(tasks)))
     other = make_slots(world, 0)
     other.restore(slots.states)
     assert any(state.moment for state in slots.states)
@@ -137,5 +161,5 @@ def test_slots_go_on_from_their_states(world):
         for one, two in zip(tasks, same, strict=True):
             np.testing.assert_array_equal(one.picture_rgb, two.picture_rgb)
             np.testing.assert_array_equal(one.question.points_xy, two.question.points_xy)
-        slots.learn(tasks, [right(task) for task in tasks])
-        other.learn(same, [right(task) for task in same])
+        slots.learn(tasks, [right(task) for task in tasks], np.stack([features()] * len(tasks)))
+        other.learn(same, [right(task) for task in same], np.stack([features()] * len(same)))

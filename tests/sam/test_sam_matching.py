@@ -1,0 +1,70 @@
+"""Comparing a view with earlier views: numpy computes what the network was trained with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from streamseg.errors import UsageError
+from streamseg.sam.matching import Matching, load_matching
+from streamseg.sam.tiny import KEY_WIDTH, WIDTH, Matcher
+from streamseg.vision.tracking_templates import Template, together
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    network = Matcher()
+    # As it begins it adds nothing, which would hide every mistake.
+    torch.nn.init.normal_(network.out[2].weight, std=0.1)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def matching(network):
+    return Matching({name: value.numpy() for name, value in network.state_dict().items()})
+
+
+def views(rng, count):
+    return [rng.normal(size=(WIDTH, 32, 32)).astype(np.float32) for _ in range(count)]
+
+
+@torch.no_grad()
+def test_numpy_adds_what_the_network_adds(network, matching):
+    rng = np.random.default_rng(1)
+    now, before = views(rng, 2)
+    covered = (rng.random(1024) > 0.6).astype(np.float32)
+    expected = network(torch.from_numpy(now), torch.from_numpy(before.reshape(WIDTH, -1)), torch.from_numpy(covered))
+    memory = matching.keys(before).reshape(KEY_WIDTH, -1)
+    found = matching.added(matching.keys(now), memory, covered)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def test_a_template_keeps_what_matters(matching):
+    rng = np.random.default_rng(2)
+    keys = matching.keys(views(rng, 1)[0])
+    logits = np.full((128, 128), -1, np.float32)
+    logits[:, :64] = 1
+    template = Template.of(keys, logits)
+    memory, shares = together((template, template))
+    assert memory.shape == (KEY_WIDTH, 512)
+    assert shares.reshape(2, 16, 16)[1, :, :8].min() == 1
+    assert shares.reshape(2, 16, 16)[1, :, 8:].max() == 0
+    pooled = keys.reshape(KEY_WIDTH, 16, 2, 16, 2).mean(axis=(2, 4)).reshape(KEY_WIDTH, -1)
+    assert np.abs(memory[:, :256] - pooled).max() <= 0.51 * np.abs(pooled).max() / 127
+    assert len(template.keys) + len(template.covered) < 20_000
+
+
+def test_what_does_not_fit_is_refused(matching):
+    keys = matching.keys(np.zeros((WIDTH, 32, 32), np.float32))
+    with pytest.raises(UsageError, match="expected a memory"):
+        matching.added(keys, np.zeros((KEY_WIDTH, 3), np.float32), np.zeros(4, np.float32))
+    with pytest.raises(UsageError, match="expected keys"):
+        Template.of(keys, np.zeros((64, 64), np.float32))
+
+
+def test_only_the_bundled_model_compares():
+    assert load_matching("tiny") is not None
+    assert load_matching("vit_b") is None
