@@ -16,6 +16,7 @@ from typing import Self
 import av
 import av.error
 import numpy as np
+from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -31,6 +32,9 @@ _log = logging.getLogger("streamseg.vision")
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
 _BT709 = 1
 """FFmpeg's number for it as matrix, as primaries and as transfer function."""
+
+FRAGMENTED = "frag_keyframe+empty_moov+default_base_moof"
+"""FFmpeg's ``movflags`` for a file that is written fragment by fragment."""
 
 _KEY_INTERVAL_S = 2.0
 """A fragment goes to disk at each key frame, so this is how much of the video a crash may cost, plus what the
@@ -100,12 +104,8 @@ class VideoWriter:
         encoder = _first_encoder()
         # MPEG-4 part 2 has 16 bits for the denominator.
         self._time_base = time_base or Fraction(1, 60000 if encoder == "mpeg4" else 90000)
-        # As the muxer says, a fragment that is not flushed waits in a buffer of our process.
-        movflags = "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"
         try:
-            self._container = av.open(
-                str(self.path), "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"}
-            )
+            self._container = self._open()
             self._stream = self._add_stream(encoder, even, crf, preset)
             self._container.start_encoding()
         except (av.error.FFmpegError, OSError) as error:
@@ -165,6 +165,14 @@ class VideoWriter:
     ) -> None:
         self.close()
 
+    def _open(self) -> OutputContainer:
+        # As the muxer says, a fragment that is not flushed waits in a buffer of our process.
+        movflags = f"hybrid_fragmented+{FRAGMENTED}"
+        return av.open(str(self.path), "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"})
+
+    def _written_bytes(self) -> int:
+        return self.path.stat().st_size
+
     def _add_stream(self, encoder: str, size: tuple[int, int], crf: int, preset: str) -> VideoStream:
         options = {"libx264": {"crf": str(crf), "preset": preset}, "mpeg4": {"qscale": "4"}}.get(encoder, {})
         stream = self._container.add_stream(encoder, rate=self._rate, options=options)
@@ -221,7 +229,7 @@ class VideoWriter:
         try:
             packets: Sequence[Packet[VideoStream]] = self._stream.encode(frame)
             self._container.mux(packets)
-            self._whole_bytes = self.path.stat().st_size
+            self._whole_bytes = self._written_bytes()
         except (av.error.FFmpegError, OSError) as error:
             self._give_up()
             raise self._cannot(error) from error
