@@ -1,6 +1,8 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
 # make test     make test-slow     make lint     make bench     make graphs     make fuzz     make clean
+# make faults   at least 200 processes killed or stopped at random; some twenty minutes
+# make soak     an hour live and an hour lossless: memory, file descriptors, latency
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +14,7 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow lint bench graphs fuzz install clean
+.PHONY: demo test test-slow faults soak lint bench graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -22,6 +24,12 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)
+
+faults: $(INSTALLED)
+	$(BIN)/python tests/faults.py
+
+soak: $(INSTALLED)
+	$(BIN)/python benchmarks/soak.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -48,7 +48,7 @@ def main() -> None:
     print(_table(samples, args.frames))
     report.RESULTS.mkdir(exist_ok=True)
     picture = report.RESULTS / "memory.png"
-    cv2.imwrite(str(picture), _plot(samples, args.frames))
+    cv2.imwrite(str(picture), plot(samples, args.frames))
     print(f"\nplot: {picture}")
     report.save("memory", {"machine": machine, "arguments": vars(args), "seconds": seconds, "samples": samples})
 
@@ -85,13 +85,13 @@ def _run(graph: config.Graph, every: int) -> tuple[dict[str, list[Sample]], floa
             if entered >= due and supervisor.state == "running" and entered:
                 due = entered - entered % every + every
                 for name, pid in {**supervisor.pids, "supervisor": os.getpid()}.items():
-                    samples[name].append({"frame": entered, **_look_at(pid)})
+                    samples[name].append({"frame": entered, **look_at(pid)})
                 _say(entered, samples)
         supervisor.raise_error()
     return samples, time.monotonic() - started_s
 
 
-def _look_at(pid: int) -> Sample:
+def look_at(pid: int) -> Sample:
     """Memory in MiB, and counts, of one process."""
     found: Sample = {}
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -104,12 +104,12 @@ def _look_at(pid: int) -> Sample:
     return found
 
 
-def _resident(sample: Sample) -> float:
+def resident(sample: Sample) -> float:
     return sample["RssAnon"] + sample["RssShmem"] + sample["RssFile"]
 
 
 def _say(frame: int, samples: dict[str, list[Sample]]) -> None:
-    parts = [f"{name} {_resident(found[-1]):.0f}" for name, found in samples.items()]
+    parts = [f"{name} {resident(found[-1]):.0f}" for name, found in samples.items()]
     print(f"{frame:6d}  " + "  ".join(parts), flush=True)
 
 
@@ -118,7 +118,7 @@ def _table(samples: dict[str, list[Sample]], frames: int) -> str:
     rows = []
     for name, found in samples.items():
         settled = [sample for sample in found if sample["frame"] >= WARM_UP * frames] or found[-1:]
-        resident = [_resident(sample) for sample in settled]
+        resident = [resident(sample) for sample in settled]
         at = [sample["frame"] for sample in settled]
         slope = float(np.polyfit(at, resident, 1)[0]) * 10_000 if len(resident) > 1 else 0.0
         spread = max(resident) - min(resident)
@@ -144,11 +144,11 @@ def _span(settled: list[Sample], key: str) -> str:
     return f"{counts[0]}" if min(counts) == max(counts) else f"{min(counts)}-{max(counts)}"
 
 
-def _plot(samples: dict[str, list[Sample]], frames: int) -> np.ndarray:
+def plot(samples: dict[str, list[Sample]], frames: int) -> np.ndarray:
     """(600, 1000, 3) uint8 BGR: MiB of every process over frames, from zero."""
     width, height, left, bottom, top = 1000, 600, 70, 50, 20
     picture = np.full((height, width, 3), 255, np.uint8)
-    most = 1.1 * max((_resident(sample) for found in samples.values() for sample in found), default=1.0)
+    most = 1.1 * max((resident(sample) for found in samples.values() for sample in found), default=1.0)
     right = width - 150
     colours = [(180, 119, 31), (14, 127, 255), (44, 160, 44), (40, 39, 214), (189, 103, 148), (75, 86, 140)]
 
@@ -167,7 +167,7 @@ def _plot(samples: dict[str, list[Sample]], frames: int) -> np.ndarray:
         cv2.line(picture, point(0, most * k / 5), point(frames, most * k / 5), (225, 225, 225), 1)
     for k, (name, found) in enumerate(samples.items()):
         colour = colours[k % len(colours)]
-        line = np.array([point(sample["frame"], _resident(sample)) for sample in found], np.int32)
+        line = np.array([point(sample["frame"], resident(sample)) for sample in found], np.int32)
         cv2.polylines(picture, [line], False, colour, 2, cv2.LINE_AA)
         cv2.putText(picture, name, (right + 12, top + 20 + 20 * k), 0, 0.5, colour, 1, cv2.LINE_AA)
     return picture

@@ -11,6 +11,7 @@
       - camera -> embed -> propagate -> cleanup -> record
     feedback:
       - propagate -> embed
+    recovery: {commit_s: 2.0, restarts: 5}
 
 A node takes its input from one kind of place: several links into a node are several streams, not parts of one.
 """
@@ -46,6 +47,18 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Threads for each of its processes; None shares out the cores."""
 
 
+class Recovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens when a process of the graph dies or hangs."""
+
+    commit_s: Annotated[float, msgspec.Meta(gt=0)] = 2.0
+    """Recorded results are made durable about so often."""
+    restarts: Annotated[int, msgspec.Meta(ge=0)] = 5
+    """How often the graph is started again, within `window_s` or without getting any further, before it ends."""
+    window_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    hang_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0
+    """A process that gives no sign of life for so long is killed; more time is given until its first frame is done."""
+
+
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """A graph whose names and shape are sound; port types and options are checked by `streamseg.runtime.plan`."""
 
@@ -56,6 +69,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """Frames in flight at once, for each source."""
     slot_mb: int = 256
     """Room for what one node makes of one frame, in MiB; only what is written takes up memory."""
+    recovery: Recovery = Recovery()
 
     def downstream(self, name: str) -> list[str]:
         """Nodes that a node's output goes to."""
@@ -73,6 +87,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     feedback: list[str] = []
     tickets: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 6
     slot_mb: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 256
+    recovery: Recovery = Recovery()
 
 
 def load(path: Path) -> Graph:
@@ -102,6 +117,8 @@ def parse(data: Any) -> Graph:
         for name, spec in nodes.items():
             if isinstance(spec, Mapping):
                 _known_keys(spec, NodeSpec, f"node {name!r}")
+    if isinstance(given := data.get("recovery"), Mapping):
+        _known_keys(given, Recovery, "recovery")
     try:
         file = msgspec.convert(data, _File)
     except msgspec.ValidationError as error:
@@ -115,6 +132,7 @@ def parse(data: Any) -> Graph:
         feedback=_links(file.feedback, specs, "feedback"),
         tickets=file.tickets,
         slot_mb=file.slot_mb,
+        recovery=file.recovery,
     )
     _check_shape(graph)
     return graph

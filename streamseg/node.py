@@ -29,6 +29,7 @@ import numpy as np
 
 from streamseg.commands import Reply
 from streamseg.errors import GraphError
+from streamseg.jobs import Job, Left
 from streamseg.messages import Gap, Message, Stamp
 
 In = TypeVar("In")
@@ -63,6 +64,7 @@ class NodeContext:
         empty: Empty = _plain_empty,
         feedback: Callable[[Message], None] = _no_feedback,
         has_feedback: bool = False,
+        job: Job | None = None,
     ) -> None:
         self.name = name
         self.streams = tuple(streams)
@@ -77,11 +79,16 @@ class NodeContext:
         """Sends a message along the node's back-edge, if it has one."""
         self.has_feedback = has_feedback
         """Whether a back-edge of the graph leaves or enters this node."""
+        self.job = job
+        """The work that this run is a part of; None if it cannot be gone on with later."""
         self.log = logging.getLogger(f"streamseg.nodes.{name}")
 
 
 class _Configured:
     Config: ClassVar[type[NodeConfig]] = NodeConfig
+    resumable: ClassVar[bool] = False
+    """Whether a new instance goes on where ``context.job.positions`` says, or keeps nothing from frame to frame.
+    A graph of such nodes is started again when one of its processes dies."""
 
     def __init__(self, config: NodeConfig | None = None, context: NodeContext | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
@@ -95,6 +102,14 @@ class _Configured:
     def threads_wanted(cls, config: Any) -> Literal["one", "all"]:
         """Whether more threads than one make a node with these options quicker. Asked before anything is set up."""
         return "one"
+
+    @classmethod
+    def depends_on(cls, config: Any) -> Any:
+        """What the results depend on besides the options, as plain JSON values: files by size and time, checksums.
+
+        Asked for in the process that starts the graph, so that a job is not gone on with after they have changed.
+        """
+        return None
 
     def setup(self) -> None:
         """Load models, open files. Called once, before the first message; errors here end the run."""
@@ -118,6 +133,14 @@ class Node(_Configured, Generic[In, Out]):
     """Type of the commands that people may give this node while it runs; None if it takes none."""
     replicable: ClassVar[bool] = False
     """Whether copies of this node may share the work; only for nodes that keep nothing from frame to frame."""
+
+    @classmethod
+    def left(cls, config: Any, streams: Sequence[str], output_dir: str | None) -> Left | None:
+        """For sinks whose results are durable: what earlier runs with these options left; None for nothing.
+
+        Asked for in the process that starts the graph. A sink that overrides this can be gone on with.
+        """
+        return None
 
     @property
     def batch(self) -> int:
@@ -149,6 +172,12 @@ class Node(_Configured, Generic[In, Out]):
 
     def gap(self, gap: Gap) -> None:
         """A frame that an earlier node dropped or failed at; it is passed on by itself."""
+
+    def repeated(self, gap: Gap) -> None:
+        """In a live graph another process was replaced, and a frame that this node has had comes again as a gap.
+
+        Whoever sends along a back-edge says there once more what it said last: it may not have arrived.
+        """
 
     def finish(self, stream: str) -> None:
         """A stream is over: flush what belongs to it."""

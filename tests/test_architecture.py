@@ -15,7 +15,7 @@ LONGEST_FILE = 400
 
 FOUNDATION = ("streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
-NODE = (*MESSAGES, "streamseg.node")
+NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
 GRAPHS = (*NODE, "streamseg.registry", "streamseg.config", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.vision")
 DOORS = ("streamseg.keys", "streamseg.curve")
@@ -27,7 +27,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.yaml_files": ("streamseg.errors",),
     "streamseg.messages": FOUNDATION,
     "streamseg.commands": FOUNDATION,
-    "streamseg.node": MESSAGES,
+    "streamseg.jobs": (),
+    "streamseg.commits": (*FOUNDATION, "streamseg.jobs"),
+    "streamseg.node": (*MESSAGES, "streamseg.jobs"),
     "streamseg.keys": FOUNDATION,
     "streamseg.curve": (*FOUNDATION, *DOORS),
     "streamseg.registry": NODE,
@@ -42,7 +44,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.cli": ("streamseg",),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
-    "streamseg_nodes": (*NODE, *DOORS, *ARRAYS, "streamseg_nodes"),
+    "streamseg_nodes": (*NODE, "streamseg.commits", *DOORS, *ARRAYS, "streamseg_nodes"),
 }
 
 SOURCES = sorted([*(ROOT / "streamseg").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")])

@@ -12,6 +12,7 @@ import numpy as np
 from streamseg.messages import Frame, Stamp
 from streamseg.node import Captured, NodeConfig, Source
 from streamseg.vision.reading import Picture, Reader, open_source, redact
+from streamseg.vision.sources import source_facts
 from streamseg_nodes.handover import Handover
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -49,10 +50,19 @@ class Decode(Source[Frame]):
         input_options: dict[str, str] = {}
         """For FFmpeg's demuxer or device, say ``{video_size: 1280x720, framerate: "30"}``."""
 
+    resumable = True
+
     config: Config
     _reader: Reader | None = None
     _handover: Handover | None = None
     _reading = False
+    _left: int | None = None
+    _start = 0
+
+    @classmethod
+    def depends_on(cls, config: Config) -> dict[str, Any]:
+        """The file, or those of the folder."""
+        return {"source": source_facts(config.source)}
 
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:
@@ -66,6 +76,13 @@ class Decode(Source[Frame]):
             MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
         """
         config = self.config
+        job = self.context.job
+        position = None if job is None else job.positions.get(self.context.name)
+        left = config.max_frames
+        if left is not None and position is not None:
+            left -= position.seq
+        self._left = left
+        self._start = config.start if position is None else position.next_index
         self._reader = open_source(
             config.source,
             live=config.live,
@@ -73,8 +90,9 @@ class Decode(Source[Frame]):
             read_timeout_s=config.read_timeout_s,
             reconnect=config.reconnect,
             reconnect_attempts=config.reconnect_attempts,
-            start_index=config.start,
-            max_frames=config.max_frames,
+            start_index=self._start,
+            first_index=0 if position is None else position.next_index,
+            max_frames=left or config.max_frames,
             image_fps=config.fps,
             threads=self.context.threads,
             options=config.input_options,
@@ -101,6 +119,8 @@ class Decode(Source[Frame]):
 
     def produce(self) -> Iterator[Captured[Frame]]:
         """Every picture of the source, not converted yet: one that is dropped costs no conversion."""
+        if self._left == 0:
+            return
         reader = self._open_reader()
         self._reading = True
         if self._handover is not None:
@@ -130,8 +150,8 @@ class Decode(Source[Frame]):
 
     def _frames_to_come(self) -> int | None:
         frames = self._open_reader().info.frames
-        rest = None if frames is None else max(0, frames - self.config.start)
-        limit = self.config.max_frames
+        rest = None if frames is None else max(0, frames - self._start)
+        limit = self._left
         return rest if limit is None else limit if rest is None else min(rest, limit)
 
     def _captured(self, picture: Picture) -> Captured[Frame]:

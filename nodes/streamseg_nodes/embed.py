@@ -12,6 +12,7 @@ import numpy as np
 from streamseg.errors import GraphError
 from streamseg.messages import Box, Embedded, Frame, Region, Regions, View
 from streamseg.node import Node, NodeConfig
+from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.vision import views
@@ -57,6 +58,11 @@ class Embed(Node[Frame, Embedded]):
 
     takes_feedback = Regions
     replicable = True
+
+    @classmethod
+    def depends_on(cls, config: Config) -> dict[str, Any]:
+        """The weights."""
+        return {"weights": weights_of(config.model, config.checkpoint)}
 
     @property
     def batch(self) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from streamseg import commits
 from streamseg.errors import OutputError
 
 OVERLAY = "overlay.mp4"
@@ -14,6 +17,9 @@ TRACKS = "tracks.jsonl"
 MASKS = "masks"
 RUN = "run.json"
 """Written by whoever started the graph, but part of the same results."""
+
+_COMMITS_PART = f".{commits.NAME}.part"
+_LOCK_WITHIN_S = 5.0
 
 _MASK_FILE = re.compile(r"\d{5,}\.png|\.\d{5,}\.png\.part")
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -57,10 +63,57 @@ def check(folder: Path, *, overwrite: bool) -> None:
             f"choose another output or change its mode"
         )
     if there == folder and not overwrite and _has_entries(folder):
+        resume = ", --resume to go on with that run" if (folder / commits.NAME).exists() else ""
         raise OutputError(
             f"expected an empty or new folder, but {folder} has files in it; choose another output, or say "
-            f"--overwrite (overwrite: true in a graph) to replace the results of an earlier run"
+            f"--overwrite (overwrite: true in a graph) to replace the results of an earlier run{resume}"
         )
+
+
+def lock(folder: Path) -> int:
+    """Keep other processes from recording into a folder. Returns a file descriptor; the lock ends when it is closed.
+
+    Raises:
+        OutputError: another process has it, and keeps it for some seconds.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline_s = time.monotonic() + _LOCK_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() > deadline_s:
+                os.close(fd)
+                raise OutputError(
+                    f"expected to be the only one who records into {folder}, but another process does; "
+                    f"wait for it, end it, or choose another output"
+                ) from error
+            time.sleep(0.05)
+        else:
+            return fd
+
+
+def cut_off(folder: Path, first_index: int, *, keep_files: bool) -> None:
+    """Remove what an earlier run has written beyond its last commit.
+
+    Args:
+        first_index: number of the first frame to come.
+        keep_files: whether there is a commit; if not, tracks and overlay go too.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    try:
+        for path in list(_results(folder)):
+            is_mask = _MASK_FILE.fullmatch(path.name) is not None
+            if (not is_mask and not keep_files and path.name != commits.NAME) or (
+                is_mask and (path.name.startswith(".") or int(path.stem) >= first_index)
+            ):
+                path.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"expected to cut off the results in {folder}, got: {error.strerror} ({error.filename}); check its mode"
+        ) from error
 
 
 def clear(folder: Path) -> None:
@@ -85,7 +138,7 @@ def clear(folder: Path) -> None:
 
 
 def _results(folder: Path) -> Iterator[Path]:
-    for name in (OVERLAY, TRACKS, RUN):
+    for name in (OVERLAY, TRACKS, RUN, commits.NAME, _COMMITS_PART, f".{OVERLAY}.part"):
         path = folder / name
         if path.is_file() or path.is_symlink():
             yield path

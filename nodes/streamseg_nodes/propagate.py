@@ -12,14 +12,17 @@ import numpy as np
 
 from streamseg.commands import Reply
 from streamseg.errors import GraphError, PromptError, nearest
+from streamseg.jobs import NO_TRACKER, Position
 from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented, Stamp
 from streamseg.node import Node, NodeConfig
+from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
 from streamseg.sam.everything_options import EverythingOptions
 from streamseg.sam.models import find
 from streamseg.vision import labels, tracking
 from streamseg.vision.prompt_files import given_prompts
 from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
+from streamseg.vision.sources import file_facts
 from streamseg.vision.tracking import NAIVE, Candidate, Followed, Seen, TrackerState, TrackingOptions
 from streamseg_nodes.asking import Asking
 from streamseg_nodes.everything import Everything, Found
@@ -49,6 +52,14 @@ class Propagate(Node[Embedded, Segmented]):
 
     gives_feedback = Regions
     takes_commands = PromptCommand
+    resumable = True
+
+    @classmethod
+    def depends_on(cls, config: Config) -> dict[str, Any]:
+        """The weights, the file of prompts, and the masks that they name."""
+        files = [config.prompts] if isinstance(config.prompts, str) else []
+        files += [prompt.mask for prompt in given_prompts(config.prompts or []) if isinstance(prompt.mask, str)]
+        return {"weights": weights_of(config.model, config.checkpoint), "files": list(map(file_facts, files))}
 
     @classmethod
     def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
@@ -83,6 +94,7 @@ class Propagate(Node[Embedded, Segmented]):
         self._frame_sizes: dict[str, tuple[int, int]] = {}
         self._given: dict[str, GivenPrompts] = {}
         self._over: set[str] = set()
+        self._last_seq: dict[str, int] = {}
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(
             self.config.model,
@@ -96,8 +108,12 @@ class Propagate(Node[Embedded, Segmented]):
         self._everything: Everything | None = None
         if self.config.everything is not None:
             self._everything = Everything(self.config.everything, self._decoder, self.context.log)
+        positions = {} if self.context.job is None else self.context.job.positions
         for stream in self.context.streams:
-            self._look(stream, -1)
+            if (position := positions.get(stream)) is not None:
+                self._resume(stream, position)
+            else:
+                self._look(stream, -1)
 
     def describe(self) -> dict[str, Any]:
         """The model, its checksum, where and in what it runs, and how objects are followed."""
@@ -157,17 +173,22 @@ class Propagate(Node[Embedded, Segmented]):
         answers = self._asking.answer(questions.asks)
         return tracking.choices(answers, message.frame.image_rgb, self._options)
 
-    def restore(self, stream: str, state: TrackerState, next_index: int) -> None:
+    def restore(self, stream: str, state: TrackerState, next_index: int, next_seq: int = 0) -> None:
         """Go on from a state that was written down (`Segmented.tracker`) instead of from the beginning.
 
         Args:
             stream: whose.
             state: after the last frame that was finished.
             next_index: position in the stream of the first frame to come.
+            next_seq: its number among the frames that enter the graph.
         """
         self._states[stream] = state
         self._next_index[stream] = next_index
-        self._look(stream, -1)
+        self._look(stream, next_seq - 1)
+
+    def _resume(self, stream: str, position: Position) -> None:
+        state = TrackerState() if position.tracker == NO_TRACKER else tracking.from_bytes(position.tracker)
+        self.restore(stream, state, position.next_index, position.seq)
 
     def on_command(self, command: PromptCommand, reply: Reply) -> None:
         """Add, correct or remove an object; answered when it has come into force.
@@ -192,6 +213,12 @@ class Propagate(Node[Embedded, Segmented]):
         """A frame that does not come must not keep embed waiting."""
         self._next_index[gap.stamp.stream] = gap.stamp.index + 1
         self._look(gap.stamp.stream, gap.stamp.seq)
+
+    def repeated(self, gap: Gap) -> None:
+        """Embed may have been replaced and not know where to look."""
+        stream = gap.stamp.stream
+        if stream in self._last_seq:
+            self._look(stream, self._last_seq[stream])
 
     def finish(self, stream: str) -> None:
         """Complain of prompts for frames that never came.
@@ -275,6 +302,7 @@ class Propagate(Node[Embedded, Segmented]):
             self._look(message.stamp.stream, message.stamp.seq)
 
     def _look(self, stream: str, seq: int) -> None:
+        self._last_seq[stream] = seq
         state = self._states.get(stream, TrackerState())
         index = self._next_index.get(stream, 0)
         given = self._given_to(stream).to_look_for(seq, index)

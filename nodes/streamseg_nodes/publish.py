@@ -49,6 +49,8 @@ class Publish(Node[Segmented, None]):
         queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
         """Messages that wait for a slow listener before newer ones are dropped for it."""
 
+    resumable = True
+
     config: Config
     _endpoint = ""
     _sent = 0

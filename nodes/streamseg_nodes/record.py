@@ -4,22 +4,25 @@ A folder holds ``overlay.mp4``, ``masks/00000.png`` (pixel value = object id) an
 graph adds ``run.json``. Masks are named by the frame's number in the source, and so are the lines of the tracks: for a
 file that is every number, for a live source those of frames that were dropped before they entered are missing. With
 several streams each has a folder of its own in there, under its name.
+
+In a job that can be gone on with there is a ``commits.log`` too (`streamseg.commits`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
 from streamseg.errors import GraphError, OutputError
+from streamseg.jobs import Left
 from streamseg.messages import Gap, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg_nodes import output_folder
-from streamseg_nodes.recording import Recording
+from streamseg_nodes.recording import Recording, left
 
 
 class Record(Node[Segmented, None]):
@@ -38,8 +41,28 @@ class Record(Node[Segmented, None]):
         alpha: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
         """How much of an object's colour covers the picture in the overlay."""
 
+    resumable = True
+
     config: Config
     _folder = Path()
+
+    @classmethod
+    def left(cls, config: Config, streams: Sequence[str], output_dir: str | None) -> Left | None:
+        """How far the files of each stream are durable, by the commit logs in the folder.
+
+        Raises:
+            OutputError: a log cannot be read.
+        """
+        output = config.output or output_dir
+        if not output:
+            return None
+        folder = Path(output).expanduser()
+        folders = {s: output_folder.stream_folder(folder, s) if len(streams) > 1 else folder for s in streams}
+        found = {stream: there for stream, place in folders.items() if (there := left(place)) is not None}
+        if not found:
+            return None
+        facts = next(iter(found.values()))[0]
+        return Left(facts, max(each[1] for each in found.values()), {s: each[2] for s, each in found.items()})
 
     def setup(self) -> None:
         """See whether the folder may be written to; it is made when the first frame comes.
@@ -55,9 +78,14 @@ class Record(Node[Segmented, None]):
             raise GraphError("record: overlay, masks and tracks are all off; switch one on or remove the node")
         self._folder = Path(output).expanduser()
         self._recordings: dict[str, Recording] = {}
-        output_folder.check(self._folder, overwrite=self.config.overwrite)
+        job = self.context.job
+        self._begun = job is not None and job.begun
+        output_folder.check(self._folder, overwrite=self.config.overwrite or self._begun)
         for stream in self.context.streams:
             output_folder.stream_folder(self._folder, stream)
+        for stream, position in job.positions.items() if job is not None and job.begun else ():
+            if position.seq and stream in self.context.streams:
+                self._recording(stream)
 
     def describe(self) -> dict[str, Any]:
         """Where the files are, and how many frames of each stream are in them."""
@@ -100,7 +128,7 @@ class Record(Node[Segmented, None]):
 
     def _recording(self, stream: str) -> Recording:
         if stream not in self._recordings:
-            if not self._recordings and self.config.overwrite:
+            if not self._recordings and self.config.overwrite and not self._begun:
                 output_folder.clear(self._folder)
             self._recordings[stream] = Recording(
                 self._folder_of(stream),
@@ -108,13 +136,14 @@ class Record(Node[Segmented, None]):
                 masks=self.config.masks,
                 tracks=self.config.tracks,
                 alpha=self.config.alpha,
+                job=self.context.job,
             )
         return self._recordings[stream]
 
     def _folder_of(self, stream: str) -> Path:
         if len(self.context.streams) > 1:
             folder = output_folder.stream_folder(self._folder, stream)
-            if self.config.overwrite:
+            if self.config.overwrite and not self._begun:
                 output_folder.clear(folder)
             return folder
         if self._recordings:

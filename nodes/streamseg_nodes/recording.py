@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
+import time
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-import cv2
+import msgspec
 import numpy as np
 
+from streamseg import commits
+from streamseg.commits import Began, CommitLog, Committed
 from streamseg.errors import OutputError
+from streamseg.jobs import Job, Position
 from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
-from streamseg.vision.overlay import draw
-from streamseg.vision.tracks import Track, write_lines
-from streamseg.vision.writing import VideoWriter, write_labels_png
+from streamseg.vision.tracks import Track
+from streamseg.vision.writing import write_labels_png
+from streamseg_nodes import output_folder
 from streamseg_nodes.output_folder import MASKS, OVERLAY, TRACKS, mask_name
+from streamseg_nodes.recorded_files import OverlayFile, OverlayMark, TracksFile
 
 _log = logging.getLogger("streamseg.nodes.record")
 
-_USUAL_FPS = 25.0
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_PAD_PX = 4
 _MOST_EARLY = 10_000
 """Gaps that wait for the first good frame; should there be more, the oldest are let go: memory stays bounded."""
+_PIECE_S = 2.0
+_MOST_IN_PIECE = 250
+"""Frames after which a commit waits for the one before rather than grow the next one further."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the files of a recording are cut off to go on with it."""
+
+    frames: int
+    gaps: int
+    size: tuple[int, int]
+    """(height, width) of the masks."""
+    tracks_bytes: int
+    overlay: OverlayMark | None
 
 
 class Recording:
@@ -32,18 +51,25 @@ class Recording:
     A gap in the stream gets an empty mask and, in the overlay, the picture before it with a note; its object lines
     are missing from the tracks. Gaps before the first good frame wait for it, since only then the size is known.
 
+    Every few seconds a thread commits: it ends the piece of the overlay, makes the files durable and says so in the
+    commit log. A later run of the same job cuts the files off there and goes on. Without a job there is no log.
+
     Raises:
-        OutputError: the files cannot be made.
+        OutputError: the files cannot be made, or another process writes to them.
     """
 
     def __init__(
-        self, folder: Path, *, overlay: bool = True, masks: bool = True, tracks: bool = True, alpha: float = 0.5
+        self,
+        folder: Path,
+        *,
+        overlay: bool = True,
+        masks: bool = True,
+        tracks: bool = True,
+        alpha: float = 0.5,
+        job: Job | None = None,
     ) -> None:
         self.folder = folder
-        self.frames = 0
-        """Frames that are whole in every file."""
-        self.gaps = 0
-        """How many of them are gaps."""
+        self._job = job
         self._masks = folder / MASKS if masks else None
         try:
             (self._masks or folder).mkdir(parents=True, exist_ok=True)
@@ -51,15 +77,32 @@ class Recording:
             raise OutputError(
                 f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
             ) from error
-        self._tracks = TracksFile(folder / TRACKS) if tracks else None
-        self._overlay = OverlayFile(folder / OVERLAY, alpha) if overlay else None
-        self._size: tuple[int, int] | None = None
+        self._lock_fd = None if job is None else output_folder.lock(folder)
+        mark, self._position = self._open_log(job)
+        self._first_seq = self._position.seq
+        self.frames = 0 if mark is None else mark.frames
+        """Frames that are whole in every file."""
+        self.gaps = 0 if mark is None else mark.gaps
+        """How many of them are gaps."""
+        self._size = None if mark is None else mark.size
+        self._overlay_mark = None if mark is None else mark.overlay
+        self._tracks_bytes = 0 if mark is None else mark.tracks_bytes
+        self._tracks = TracksFile(folder / TRACKS, self._tracks_bytes) if tracks else None
+        self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark) if overlay else None
         self._early: deque[Gap] = deque(maxlen=_MOST_EARLY)
+        self._new_masks: list[Path] = []
+        self._since = 0  # frames that no commit has begun to cover
+        self._commit_s = _PIECE_S if job is None else job.commit_s
+        self._last_commit_s = time.monotonic()
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._committing: Future[None] | None = None
+        self._closed = False
 
     @property
     def saved(self) -> str:
         """What is there, for the end of an error."""
-        return f"{self.frames} frames are whole in {self.folder}"
+        again = "" if self._log is None else f"; streamseg run --resume {self.folder} goes on from there"
+        return f"{self.frames} frames are whole in {self.folder}{again}"
 
     def add(self, message: Segmented) -> None:
         """Write one frame.
@@ -67,18 +110,20 @@ class Recording:
         Raises:
             OutputError: the disk is full or gone.
         """
+        stamp, objects = message.stamp, message.objects
+        if stamp.seq < self._first_seq:
+            return  # an earlier run has it
         if self._size is None:
             self._begin(message.frame.image_rgb)
         self._size = message.labels.shape[:2]
-        stamp, objects = message.stamp, message.objects
         if self._masks is not None:
-            ids = [found.id for found in objects]
-            write_labels_png(self._masks / mask_name(stamp.index), message.labels, ids)
+            self._write_mask(stamp, message.labels, [found.id for found in objects])
         if self._tracks is not None:
             self._tracks.append([_track(stamp, found) for found in objects])
         if self._overlay is not None:
             self._overlay.add(message)
-        self.frames += 1
+        self._count(stamp, None if message.tracker == _NIL else bytes(message.tracker))
+        self._commit_if_due()
 
     def add_gap(self, gap: Gap) -> None:
         """Write what stands for a frame that some node dropped or failed at.
@@ -86,29 +131,62 @@ class Recording:
         Raises:
             OutputError: the disk is full or gone.
         """
+        if gap.stamp.seq < self._first_seq:
+            return
         if self._size is None:
             self._early.append(gap)
             return
         if self._masks is not None:
-            write_labels_png(self._masks / mask_name(gap.stamp.index), np.zeros(self._size, np.uint8))
+            self._write_mask(gap.stamp, np.zeros(self._size, np.uint8), None)
         if self._overlay is not None:
             self._overlay.add_note(gap.stamp, f"frame {gap.stamp.index} {gap.kind} at {gap.node}")
-        self.frames += 1
         self.gaps += 1
+        self._count(gap.stamp, None, dropped=gap.kind == "dropped", failed=gap.kind == "failed")
+        self._commit_if_due()
 
     def close(self) -> None:
-        """Finish the files. Safe to call twice.
+        """Commit the rest and finish the files. Safe to call twice.
 
         Raises:
             OutputError: the rest cannot be written; what is there can be read.
         """
+        if self._closed:
+            return
+        self._closed = True
         if self._early:
             _log.warning("%s: none of %d frames could be used, nothing is recorded", self.folder, len(self._early))
             self._early.clear()
-        if self._tracks is not None:
-            self._tracks.close()
-        if self._overlay is not None:
-            self._overlay.close()
+        try:
+            self._wait()
+            if self._since:
+                self._commit()
+                self._wait()
+        finally:
+            self._committer.shutdown()
+            if self._tracks is not None:
+                self._tracks.close()
+            if self._overlay is not None:
+                self._overlay.close()
+            if self._log is not None:
+                self._log.close()
+            if self._lock_fd is not None:
+                os.close(self._lock_fd)
+
+    def _open_log(self, job: Job | None) -> tuple[Mark | None, Position]:
+        """Begin the commit log or go on with it, and remove what no commit covers."""
+        self._log: CommitLog | None = None
+        start = Position(seq=0, next_index=0)
+        if job is None:
+            return None, start
+        before = commits.read(self.folder) if job.begun else None
+        if before is not None and before.began.facts != job.facts:
+            before = None
+        last = None if before is None else before.last
+        position = start if last is None else last.position
+        self._log = CommitLog(self.folder, Began(job.facts, job.restarts), before)
+        if job.begun:
+            output_folder.cut_off(self.folder, position.next_index, keep_files=last is not None)
+        return (None if last is None else msgspec.convert(last.marks, Mark)), position
 
     def _begin(self, image_rgb: np.ndarray) -> None:
         self._size = image_rgb.shape[:2]
@@ -118,97 +196,102 @@ class Recording:
             self.add_gap(gap)
         self._early.clear()
 
+    def _write_mask(self, stamp: Stamp, labels: np.ndarray, ids: list[int] | None) -> None:
+        if self._masks is not None:
+            path = self._masks / mask_name(stamp.index)
+            write_labels_png(path, labels, ids)
+            if self._log is not None:
+                self._new_masks.append(path)
 
-class TracksFile:
-    """``tracks.jsonl``, which ends with a whole line whatever happens."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._whole_bytes = 0
-        try:
-            # Unbuffered: a frame's lines are in the file once `append` is over, so a crash cannot take them away.
-            self._file = path.open("wb", buffering=0)
-        except OSError as error:
-            raise self._cannot(error) from error
-
-    def append(self, tracks: list[Track]) -> None:
-        """Write the lines of one frame, all or none."""
-        rest = memoryview(write_lines(tracks))
-        end = self._whole_bytes + len(rest)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            # Where even this fails the disk is gone, and there is no file to keep whole.
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._whole_bytes)
-            raise self._cannot(error) from error
-        self._whole_bytes = end
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-
-    def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"expected to write {self._path}, got: {error.strerror}; free space or choose another output"
+    def _count(self, stamp: Stamp, tracker: bytes | None, *, dropped: bool = False, failed: bool = False) -> None:
+        """A frame is whole in every file."""
+        self.frames += 1
+        self._since += 1
+        self._tracks_bytes = 0 if self._tracks is None else self._tracks.whole_bytes
+        before = self._position
+        # In a live graph the frames that were in flight when this node was replaced are missing.
+        missed = stamp.seq - before.seq
+        self._position = Position(
+            seq=stamp.seq + 1,
+            next_index=stamp.index + 1,
+            tracker=before.tracker if tracker is None else tracker,
+            dropped=before.dropped + missed + dropped,
+            failed=before.failed + failed,
         )
 
+    def _commit_if_due(self) -> None:
+        busy = self._committing is not None and not self._committing.done()
+        due = time.monotonic() - self._last_commit_s >= self._commit_s
+        if self._since >= _MOST_IN_PIECE or (due and not busy):
+            self._wait()
+            self._commit()
 
-class OverlayFile:
-    """``overlay.mp4``: the pictures with the masks over them, at the times the stream gives, from 0 on.
+    def _commit(self) -> None:
+        """Let the thread make durable what there is by now."""
+        self._committing = self._committer.submit(self._make_commit())
+        self._since = 0
+        self._last_commit_s = time.monotonic()
 
-    A stream without times is shown at 25 frames a second. A picture of another size than the first is scaled.
+    def _make_commit(self) -> Callable[[], None]:
+        piece = None if self._overlay is None else self._overlay.cut()
+        masks, self._new_masks = self._new_masks, []
+        position, frames, gaps, size = self._position, self.frames, self.gaps, self._size or (0, 0)
+        tracks_bytes = self._tracks_bytes
+
+        def work() -> None:
+            if self._overlay is not None and piece is not None:
+                self._overlay_mark = self._overlay.append(piece, sync=self._log is not None)
+            if self._log is None:
+                return
+            self._sync(masks)
+            mark = Mark(frames=frames, gaps=gaps, size=size, tracks_bytes=tracks_bytes, overlay=self._overlay_mark)
+            self._log.append(Committed(position, msgspec.to_builtins(mark)))
+
+        return work
+
+    def _sync(self, masks: list[Path]) -> None:
+        try:
+            for path in masks:
+                _sync_file(path)
+            if self._masks is not None:
+                commits.sync_folder(self._masks)
+            if self._tracks is not None:
+                self._tracks.sync()
+            commits.sync_folder(self.folder)
+        except OSError as error:
+            raise OutputError(
+                f"expected to make the files in {self.folder} durable, got: {error.strerror}; check the disk"
+            ) from error
+
+    def _wait(self) -> None:
+        """Wait for the commit in progress."""
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            committing.result()
+
+
+_NIL = msgspec.Raw(b"\xc0")
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def left(folder: Path) -> tuple[dict[str, Any], int, Position] | None:
+    """What an earlier run has left in a folder: facts of its job, how often it was started again, how far it came.
+
+    Raises:
+        OutputError: its commit log cannot be read.
     """
-
-    def __init__(self, path: Path, alpha: float) -> None:
-        self._path = path
-        self._alpha = alpha
-        self._writer: VideoWriter | None = None
-        self._last_rgb: np.ndarray = np.zeros((0, 0, 3), np.uint8)
-        self._origin_s: float | None = None
-
-    def begin(self, width: int, height: int) -> None:
-        """Open the file, now that the size is known."""
-        # Measured for 1280x720 on one core: 13 ms of veryfast beside 5 ms for all else that is recorded.
-        self._writer = VideoWriter(self._path, width, height, rate_hint=_USUAL_FPS, preset="veryfast", threads=1)
-        self._last_rgb = np.zeros((height, width, 3), np.uint8)
-
-    def add(self, message: Segmented) -> None:
-        """One frame with its objects."""
-        objects = message.objects
-        drawn = draw(
-            message.frame.image_rgb,
-            message.labels,
-            [found.id for found in objects],
-            [found.label for found in objects],
-            [found.state for found in objects],
-            self._alpha,
-        )
-        height, width = self._last_rgb.shape[:2]
-        self._last_rgb = drawn if drawn.shape[:2] == (height, width) else cv2.resize(drawn, (width, height))
-        self._write(self._last_rgb, message.stamp)
-
-    def add_note(self, stamp: Stamp, text: str) -> None:
-        """The last picture once more, with a note that it is not this frame's."""
-        noted = self._last_rgb.copy()
-        scale = max(0.4, noted.shape[0] / 900)
-        (width, height), below_px = cv2.getTextSize(text, _FONT, scale, 1)
-        cv2.rectangle(noted, (0, 0), (width + 2 * _PAD_PX, height + below_px + 2 * _PAD_PX), (0, 0, 0), cv2.FILLED)
-        cv2.putText(noted, text, (_PAD_PX, height + _PAD_PX), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
-        self._write(noted, stamp)
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def _write(self, image_rgb: np.ndarray, stamp: Stamp) -> None:
-        shown_s = stamp.index / _USUAL_FPS if stamp.pts_s is None else stamp.pts_s
-        if self._origin_s is None:
-            self._origin_s = shown_s
-        if self._writer is not None:
-            self._writer.write(image_rgb, max(0.0, shown_s - self._origin_s))
+    contents = commits.read(folder)
+    if contents is None:
+        return None
+    position = Position(seq=0, next_index=0) if contents.last is None else contents.last.position
+    return contents.began.facts, contents.began.restarts, position
 
 
 def _track(stamp: Stamp, found: ObjectResult) -> Track:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.progress import Progress
 from streamseg.cli.text import say
 from streamseg.errors import RunError, StreamsegError
+from streamseg.jobs import Job
 from streamseg.runtime.desk import Desk
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.plan import Plan, cores, thread_environment
+from streamseg.runtime.recovery import Restarts, can_resume, frames, go_on, go_on_live, reached
 from streamseg.runtime.supervisor import Supervisor
 from streamseg.transport.control import Stats
 
@@ -29,10 +33,15 @@ class Outcome(msgspec.Struct):
     facts: Mapping[str, dict[str, Any]] = {}
     error: StreamsegError | None = None
     interrupted: bool = False
+    job: Job | None = None
+    """What the last run was a part of, with the place where it began."""
 
 
-def execute(plan: Plan, *, inline: bool, log_level: int, desk: Desk | None = None) -> Outcome:
-    """Run the plan; errors of the run are in the outcome. The desk, if there is one, is closed with the run."""
+def execute(plan: Plan, *, inline: bool, log_level: int, desk: Desk | None = None, job: Job | None = None) -> Outcome:
+    """Run the plan, as a part of a job if one is given; errors of the run are in the outcome.
+
+    The desk, if there is one, is closed with the run.
+    """
     progress = Progress(plan, log_level)
     root = logging.getLogger("streamseg")
     root.addHandler(progress)
@@ -40,8 +49,8 @@ def execute(plan: Plan, *, inline: bool, log_level: int, desk: Desk | None = Non
     try:
         with Interrupts() as interrupts:
             if inline:
-                return _inline(plan, progress, interrupts)
-            outcome = _processes(plan, progress, interrupts, log_level, desk)
+                return _inline(plan, progress, interrupts, job)
+            outcome = _processes(plan, progress, interrupts, _How(log_level, desk), job)
             if desk is not None:
                 desk.close(outcome.error)
             return outcome
@@ -52,9 +61,42 @@ def execute(plan: Plan, *, inline: bool, log_level: int, desk: Desk | None = Non
         progress.clear()
 
 
-def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, log_level: int, desk: Desk | None) -> Outcome:
-    outcome = Outcome()
-    with Supervisor(plan, log_level=log_level, desk=desk) as supervisor:
+class _How(NamedTuple):
+    log_level: int
+    desk: Desk | None
+
+
+def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How, job: Job | None) -> Outcome:
+    """Run the plan, and again where it is durable whenever one of its processes has died."""
+    restarts = Restarts(plan.graph.recovery)
+    while True:
+        expendable = job is not None and restarts.left
+        outcome, supervisor = _run_once(plan, progress, interrupts, how, job, expendable=expendable)
+        may_go_on = job is not None and (can_resume(plan) or supervisor.live)
+        if job is None or not may_go_on or not supervisor.lost or interrupts.stop:
+            return outcome
+        if not expendable:
+            outcome.error = RunError(f"{outcome.error}\n{_too_often(plan)}")
+            return outcome
+        job = go_on_live(plan, job, supervisor.seen()) if supervisor.live else go_on(plan, job)
+        job = replace(job, restarts=job.restarts + supervisor.replaced)
+        say(f"{outcome.error}\nstarting again at frame {frames(job)} (restart {job.restarts})")
+        time.sleep(restarts.next(job))
+
+
+def _too_often(plan: Plan) -> str:
+    rules = plan.graph.recovery
+    return (
+        f"it was started again {rules.restarts} times within {rules.window_s:g} s or without getting further, "
+        f"which is the limit (recovery: {{restarts: {rules.restarts}}} in the graph); --resume goes on from here"
+    )
+
+
+def _run_once(
+    plan: Plan, progress: Progress, interrupts: Interrupts, how: _How, job: Job | None, *, expendable: bool
+) -> tuple[Outcome, Supervisor]:
+    outcome = Outcome(job=job)
+    with Supervisor(plan, log_level=how.log_level, desk=how.desk, job=job, expendable=expendable) as supervisor:
         try:
             while supervisor.state != "finished" and not interrupts.stop_now:
                 supervisor.pump(_PUMP_MS)
@@ -72,11 +114,17 @@ def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, log_level
         outcome.stats, outcome.facts = supervisor.stats, supervisor.facts
         progress.clear()
     outcome.interrupted = interrupts.stop
-    return outcome
+    if job is not None:
+        outcome.job = replace(job, restarts=job.restarts + supervisor.replaced)
+    if job is not None and can_resume(plan) and (supervisor.replaced or not supervisor.complete):
+        # Some process could not say its last words, but what was done is in the logs.
+        uncounted = {name: replace(stats, entered=0, finished={}) for name, stats in supervisor.stats.items()}
+        outcome.job, outcome.stats = reached(plan, outcome.job or job), uncounted
+    return outcome, supervisor
 
 
-def _inline(plan: Plan, progress: Progress, interrupts: Interrupts) -> Outcome:
-    outcome = Outcome()
+def _inline(plan: Plan, progress: Progress, interrupts: Interrupts, job: Job | None) -> Outcome:
+    outcome = Outcome(job=job)
 
     def look(run: InlineRun) -> None:
         progress.show(run.stats, expected_frames(plan, run.facts))
@@ -85,7 +133,7 @@ def _inline(plan: Plan, progress: Progress, interrupts: Interrupts) -> Outcome:
 
     # Before a node imports a numeric library, as for the workers; what the user has set stays.
     os.environ.update({**thread_environment(cores()), **os.environ})
-    run = InlineRun(plan, between_frames=look)
+    run = InlineRun(plan, between_frames=look, job=job)
     try:
         run.run()
     except StreamsegError as error:

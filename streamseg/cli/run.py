@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streamseg.cli import run_graph
+from streamseg.cli import resuming, run_graph
 from streamseg.cli.execution import Outcome, execute
 from streamseg.cli.parser import moment, natural, numbers, positive
 from streamseg.cli.run_record import write_record
@@ -17,6 +17,7 @@ from streamseg.cli.text import error_facts, redacted, say
 from streamseg.errors import EXIT_INTERRUPTED, RunError, UsageError
 from streamseg.runtime.desk import Desk
 from streamseg.runtime.plan import Plan
+from streamseg.runtime.recovery import frames
 from streamseg.runtime.report import Report, make_report
 from streamseg.vision.sources import redact
 
@@ -30,7 +31,9 @@ run a graph file (.yaml). Ctrl-C once finishes what is in flight and closes the 
 def add_to(commands: Any) -> None:
     """Add this command to the command line."""
     parser = commands.add_parser("run", help="follow objects in a video or a live stream", description=_DESCRIPTION)
-    parser.add_argument("source", metavar="SOURCE", help="file, folder, camera number, URL, or a graph file (.yaml)")
+    parser.add_argument(
+        "source", metavar="SOURCE", nargs="?", help="file, folder, camera number, URL, or a graph file (.yaml)"
+    )
     what = parser.add_argument_group("what to follow (pixels of the frame)")
     what.add_argument(
         "--box",
@@ -90,6 +93,13 @@ def add_to(commands: Any) -> None:
     out = parser.add_argument_group("results")
     out.add_argument("-o", "--output", metavar="DIR", help="folder for the results (default: out/NAME OF THE SOURCE)")
     out.add_argument("--overwrite", action="store_true", help="write into DIR even if it is not empty")
+    out.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="go on with the run that was interrupted in DIR; with SOURCE and -o: in that folder, or begin there",
+    )
     out.add_argument("--no-overlay", action="store_true", help="no overlay.mp4")
     out.add_argument("--publish", metavar="ADDR", help="also publish over ZeroMQ, say at tcp://127.0.0.1:5600")
     out.add_argument(
@@ -111,25 +121,30 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    is_graph = run_graph.is_graph_file(args.source)
-    graph = run_graph.from_file(args) if is_graph else run_graph.from_source(args)
-    plan = Plan(graph)
+    plan = Plan(run_graph.asked_for(args))
     outputs = run_graph.outputs(plan)
+    if args.resume is not None and resuming.finished(outputs):
+        say(f"the run in {', '.join(map(str, outputs.values()))} is finished; there is nothing to do")
+        return 0
     run_graph.keep_sources(plan, outputs)
     run_graph.fetch_checkpoints(plan)
     if args.control is not None and args.inline:
         raise UsageError("--control needs processes: leave out --inline")
     desk = None if args.control is None else Desk(plan, Path(args.control))
+    job = resuming.begin(plan, resume=args.resume is not None)
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
-    say(f"{redact(args.source)}{arrow}")
+    say(f"{redact(args.source or args.resume)}{arrow}")
+    if job is not None and job.begun:
+        say(f"going on at frame {frames(job)}")
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)
-    outcome = execute(plan, inline=args.inline, log_level=log_level, desk=desk)
+    outcome = execute(plan, inline=args.inline, log_level=log_level, desk=desk, job=job)
     report = _judge(plan, outcome)
+    went_on = outcome.job is not None and outcome.job.begun
     written = [
         write_record(folder, report)
         for name, folder in outputs.items()
-        if folder.is_dir() and (_began(outcome, name) or (name in outcome.facts and name not in full_before))
+        if folder.is_dir() and (went_on or _began(outcome, name) or (name in outcome.facts and name not in full_before))
     ]
     if args.json:
         print(json.dumps(redacted(msgspec.to_builtins(report))), flush=True)
@@ -141,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _judge(plan: Plan, outcome: Outcome) -> Report:
     """The report of a run; a run that finished no frame because all of them failed counts as an error."""
-    report = make_report(plan, outcome.stats, outcome.facts, stopped_early=outcome.interrupted)
+    report = make_report(plan, outcome.stats, outcome.facts, stopped_early=outcome.interrupted, job=outcome.job)
     if outcome.error is None and report.failed and not report.frames_out:
         outcome.error = RunError(f"all {report.failed} frames failed; the warnings above say why, -v says more")
     if outcome.error is None:

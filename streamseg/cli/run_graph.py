@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from streamseg import config, registry
+from streamseg.cli import resuming
 from streamseg.config import Graph
 from streamseg.errors import PromptError, UsageError
 from streamseg.runtime.plan import Plan
@@ -33,6 +34,25 @@ _ONLY_WITHOUT_GRAPH = (
 def is_graph_file(source: str) -> bool:
     """Whether a source names a graph file."""
     return source.lower().endswith(_GRAPH_SUFFIXES) and "://" not in source
+
+
+def asked_for(args: argparse.Namespace) -> Graph:
+    """The graph that the command line asks for.
+
+    Raises:
+        UsageError: neither a source nor a folder to go on with, or options that contradict each other.
+    """
+    if args.resume and args.output and Path(args.resume) != Path(args.output):
+        raise UsageError(f"--resume {args.resume} and -o {args.output} name two folders; give one of them")
+    if args.resume and args.source is None:
+        return resuming.graph_in(Path(args.resume))
+    if args.source is None:
+        raise UsageError("expected a SOURCE, or --resume DIR to go on with an earlier run; 'run --help' says more")
+    if args.resume is not None:
+        args.output = args.resume or args.output
+        if args.output is None and not is_graph_file(args.source):
+            raise UsageError("--resume needs to know where the results are; give -o DIR, or --resume DIR")
+    return from_file(args) if is_graph_file(args.source) else from_source(args)
 
 
 def from_source(args: argparse.Namespace) -> Graph:

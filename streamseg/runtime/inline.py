@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streamseg.errors import rebuild
+from streamseg.jobs import Job
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Node, NodeContext, Source
 from streamseg.runtime.plan import Plan
@@ -34,6 +35,7 @@ class InlineRun:
         plan: the checked graph.
         on_result: called with every message of ``plan.results_from``, gaps included.
         between_frames: called with this run after every frame, with `facts` and `stats` up to date.
+        job: the work that this run is a part of.
     """
 
     def __init__(
@@ -41,10 +43,13 @@ class InlineRun:
         plan: Plan,
         on_result: Callable[[Message], None] | None = None,
         between_frames: Callable[[InlineRun], None] | None = None,
+        job: Job | None = None,
     ) -> None:
         self._plan = plan
         self._on_result = on_result
         self._between_frames = between_frames
+        self._job = job
+        self._first_seqs = {} if job is None else {name: place.seq for name, place in job.positions.items()}
         self._sources: dict[str, Source[Any]] = {}
         self._stopped = False
         self._outcomes: list[Outcome] = []  # how the frame in hand fared at every sink
@@ -68,7 +73,7 @@ class InlineRun:
                     self._sources[name] = node
                 else:
                     self._nodes[name] = node
-                    self._stages[name] = Stage(node, name, ordered=True)
+                    self._stages[name] = Stage(node, name, ordered=True, first_seqs=self._first_seqs)
             self._describe()
             try:
                 for name, source in self._sources.items():
@@ -94,6 +99,7 @@ class InlineRun:
             output_dir=worker.output_dir,
             feedback=lambda message: self._feed_back(name, message),
             has_feedback=bool(worker.feedback_inputs or worker.feedback_outbox),
+            job=self._job,
         )
         node = self._plan.kinds[name](self._plan.options[name], context)
         node.setup()
@@ -101,7 +107,8 @@ class InlineRun:
         return node
 
     def _read(self, name: str, source: Source[Any]) -> None:
-        seq, started_ns = 0, time.monotonic_ns()
+        first_seq = seq = self._first_seqs.get(name, 0)
+        started_ns = time.monotonic_ns()
         durations, finished = Durations(), Counter[str]()
         for captured in source.produce():
             self._outcomes = ["done"]
@@ -110,7 +117,11 @@ class InlineRun:
             seq += 1
             running_s = (time.monotonic_ns() - started_ns) / 1e9
             self.stats[name] = Stats(
-                frames=seq, running_s=running_s, process_ms=durations.summary(), entered=seq, finished=dict(finished)
+                frames=seq - first_seq,
+                running_s=running_s,
+                process_ms=durations.summary(),
+                entered=seq - first_seq,
+                finished=dict(finished),
             )
             self.stats |= {stage_name: stage.stats() for stage_name, stage in self._stages.items()}
             if self._between_frames is not None:

@@ -12,10 +12,12 @@ import numpy as np
 import zmq
 
 from streamseg.errors import WireError
+from streamseg.jobs import Job
 from streamseg.messages import Message, Stamp
 from streamseg.node import NodeContext
 from streamseg.runtime.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
 from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, order
+from streamseg.transport.heartbeats import Heart
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.sockets import Sockets
 from streamseg.transport.tickets import Finished, Outcome
@@ -35,6 +37,9 @@ class Assignment(msgspec.Struct, frozen=True):
     file_descriptors: dict[int, int]
     """Buffer number -> inherited file descriptor."""
     log_level: int
+    job: Job | None = None
+    heart: tuple[int, int] | None = None
+    """File descriptor of the heartbeats, and this process's number among them."""
 
 
 class Link:
@@ -42,6 +47,8 @@ class Link:
 
     def __init__(self, assignment: Assignment, sockets: Sockets) -> None:
         self.spec = assignment.spec
+        self.job = assignment.job
+        self.heart = None if assignment.heart is None else Heart(*assignment.heart)
         self.sockets = sockets
         fds = assignment.file_descriptors
         own = self.spec.own_buffer
@@ -74,7 +81,12 @@ class Link:
             empty=self.empty,
             feedback=self.send_feedback,
             has_feedback=bool(spec.feedback_outbox or spec.feedback_inputs),
+            job=self.job,
         )
+
+    def first_seqs(self) -> dict[str, int]:
+        """Stream -> number of its first frame in this run, where that is not 0."""
+        return {} if self.job is None else {name: place.seq for name, place in self.job.positions.items()}
 
     def empty(self, stamp: Stamp, shape: Sequence[int], dtype: Any) -> np.ndarray:
         """An array in this node's slot for the frame."""
@@ -98,6 +110,15 @@ class Link:
         """Tell the source that a frame's journey has ended at this sink."""
         report = Finished(self.spec.name, stamp.ticket, stamp.generation, outcome)
         self._finished[stamp.stream].send(self._packer.encode(report))
+
+    def rest(self, seconds: float, poller: zmq.Poller) -> dict[Any, int]:
+        """Wait for something to do, for so long at most. Returns what has come."""
+        if self.heart is not None:
+            self.heart.rest()
+        news = dict(poller.poll(int(seconds * 1000)))
+        if self.heart is not None:
+            self.heart.work()
+        return news
 
     def tell(self, message: ToSupervisor) -> None:
         """Tell the supervisor."""

@@ -29,7 +29,7 @@ class NodeWorker:
         spec = link.spec
         self._link = link
         self._node = node
-        self._stage = Stage(node, spec.name, ordered=spec.ordered)
+        self._stage = Stage(node, spec.name, ordered=spec.ordered, first_seqs=link.first_seqs())
         self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End], link.buffers)
         self._back_decoder = MessageDecoder(_given_back(spec.feedback_inputs), {}) if spec.feedback_inputs else None
         self._poller = zmq.Poller()
@@ -41,9 +41,8 @@ class NodeWorker:
     def run(self) -> None:
         """Work until told to exit."""
         while True:
-            wait_ms = 0 if self._stage.runnable else int(BEAT_S * 1000)
             # Sockets without news are not even asked: the way of a frame through here is short for that.
-            news = dict(self._poller.poll(wait_ms))
+            news = self._link.rest(0 if self._stage.runnable else BEAT_S, self._poller)
             if self._link.feedback_inbox in news:
                 self._take_feedback()
             if self._link.inbox in news:
@@ -59,7 +58,10 @@ class NodeWorker:
             for passed in self._stage.step():
                 self._pass(passed)
             self._tell_troubles()
-            self._link.beat(lambda: Beat(self._stage.stats()))
+            self._link.beat(self._beat)
+
+    def _beat(self) -> Beat:
+        return Beat(self._stage.stats(), self._stage.trackers() if self._link.spec.is_sink else {})
 
     def bye(self) -> Bye:
         """The last figures."""

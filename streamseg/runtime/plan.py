@@ -101,7 +101,7 @@ class Plan:
         self.graph = graph
         self.results_from = results_from
         """The node whose output also goes to the calling process; None if nobody there wants any."""
-        self._output_dir = output_dir
+        self.output_dir = output_dir
         self.order = config.order(graph)
         self.kinds: dict[str, type[AnyNode]] = {name: registry.load(graph.nodes[name].use) for name in self.order}
         self.ports: dict[str, Ports] = {name: ports(kind) for name, kind in self.kinds.items()}
@@ -163,7 +163,7 @@ class Plan:
             feedback_outbox=[feedback_inbox(to, k) for to in feedback_to for k in range(self._replicas(to))],
             finished={s: finished_inbox(s) for s in self.streams(name)} if name in self.sinks else {},
             source=self._source(name) if name in self.sources else None,
-            output_dir=self._output_dir,
+            output_dir=self.output_dir,
         )
 
     def _replicas(self, name: str) -> int:

@@ -21,6 +21,7 @@ from streamseg.runtime.plan import thread_environment
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _KEPT_LINES = 30
+_JANITOR_ENDS_S = 5.0
 
 
 class Child:
@@ -35,12 +36,14 @@ class Child:
             [sys.executable, "-m", "streamseg.runtime.worker"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=list(assignment.file_descriptors.values()),
+            pass_fds=[*assignment.file_descriptors.values(), *(assignment.heart or ())[:1]],
             env=_environment(assignment.spec.threads),
             # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
             process_group=0,
         )
         self.pid = self._process.pid
+        self.verdict = ""
+        """Why it was killed, if that was done on purpose."""
         self._send_line(msgspec.json.encode(assignment) + b"\n")
         self._reader = threading.Thread(target=self._relay, name=f"{self.identity}-log", daemon=True)
         self._reader.start()
@@ -59,7 +62,9 @@ class Child:
     def exit_text(self) -> str:
         """How it ended, in words, with the end of its log."""
         code = self._process.poll()
-        if code is None:
+        if self.verdict:
+            text = self.verdict
+        elif code is None:
             text = "is still running"
         elif code < 0:
             text = f"was killed by {_signal_name(-code)}"
@@ -69,6 +74,11 @@ class Child:
             text = f"ended with exit code {code}"
         self._reader.join(timeout=1)
         return "\n  ".join([text, *self.last_lines])
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has stopped it; False where that cannot be seen."""
+        return is_stopped(self.pid)
 
     def kill(self) -> None:
         """End it at once, and wait for that."""
@@ -116,6 +126,11 @@ class Janitor:
     """The process that cleans up should this one be killed; see `streamseg.runtime.janitor`."""
 
     def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._pids: list[int] = []
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
         script = Path(__file__).with_name("janitor.py")
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-I", str(script)],
@@ -123,25 +138,50 @@ class Janitor:
             start_new_session=True,
             text=True,
         )
-        self._tell(f"dir {run_dir}")
+        self._tell(f"dir {self._run_dir}")
+        for pid in self._pids:
+            self._tell(f"pid {pid}")
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """Number of its process."""
+        return self._process.pid
+
+    def look_after(self) -> None:
+        """Put another one in its place, should it be dead or stopped."""
+        if self._process.poll() is not None or is_stopped(self._process.pid):
+            logging.getLogger(__name__).warning("the janitor process was gone; another one is started")
+            self._end()
+            self._process = self._start()
 
     def watch(self, pid: int) -> None:
         """Kill this process too, should it come to that."""
+        self._pids.append(pid)
         self._tell(f"pid {pid}")
 
     def forget(self, pid: int) -> None:
         """That process has ended; its number may be given to another."""
+        self._pids.remove(pid)
         self._tell(f"gone {pid}")
 
     def dismiss(self) -> None:
         """All is clean."""
         self._tell("bye")
+        self._end()
+
+    def _end(self) -> None:
         if self._process.stdin is not None:
             try:
                 self._process.stdin.close()
             except BrokenPipeError:
                 logging.getLogger(__name__).debug("the janitor had gone already")
-        self._process.wait()
+        try:
+            # One that is stopped hears nothing.
+            self._process.wait(0 if is_stopped(self._process.pid) else _JANITOR_ENDS_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _tell(self, line: str) -> None:
         try:
@@ -149,7 +189,15 @@ class Janitor:
                 self._process.stdin.write(line + "\n")
                 self._process.stdin.flush()
         except BrokenPipeError:
-            logging.getLogger(__name__).warning("the janitor process is gone; a killed run would leave its workers")
+            logging.getLogger(__name__).debug("the janitor process is gone")
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped a process; False where ``/proc`` does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
 
 
 def end_all(children: Iterable[Child], seconds: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from streamseg import config
+from streamseg.jobs import Job
 from streamseg.runtime.plan import Plan
 from streamseg.transport.control import Stats
 
@@ -27,8 +28,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Frames that some node failed at."""
     damaged: int
     """Pieces of the source that could not be decoded and were left out."""
+    restarts: int = 0
+    """How often the job was started again; frames are counted over all its runs, each of them once."""
     fps: float
-    """`frames_out` for each second between the start of the sources and the end."""
+    """Frames that came out for each second between the start of the sources and the end, in the last run."""
     latency_ms: dict[str, dict[str, float]]
     """Stage -> p50, p95, p99 of the time it works on a frame; under ``"end_to_end"`` from capture to the last sink."""
     load: dict[str, float]
@@ -45,11 +48,25 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_report(
-    plan: Plan, stats: Mapping[str, Stats], facts: Mapping[str, dict[str, Any]], *, stopped_early: bool = False
+    plan: Plan,
+    stats: Mapping[str, Stats],
+    facts: Mapping[str, dict[str, Any]],
+    *,
+    stopped_early: bool = False,
+    job: Job | None = None,
 ) -> Report:
-    """Sum up a run from the last figures of its processes."""
+    """Sum up a run from the last figures of its processes.
+
+    Args:
+        job: what it was a part of; the frames of earlier runs are counted too.
+    """
+    before = [] if job is None else list(job.positions.values())
     sources = [stats[name] for name in plan.sources if name in stats]
     finished = {kind: sum(s.finished.get(kind, 0) for s in sources) for kind in ("done", "dropped", "failed")}
+    done_now = finished["done"]
+    finished["dropped"] += sum(place.dropped for place in before)
+    finished["failed"] += sum(place.failed for place in before)
+    finished["done"] += sum(place.seq - place.dropped - place.failed for place in before)
     dropped_early = sum(s.dropped for s in sources)
     running_s = max((s.running_s for s in sources), default=0.0)
     ordered = sorted(stats, key=lambda name: (plan.order.index(name.partition(".")[0]), name))
@@ -59,12 +76,13 @@ def make_report(
             key = "end_to_end" if len(plan.sources) == 1 else f"end_to_end.{name}"
             latency_ms[key] = stats[name].latency_ms
     return Report(
-        frames_in=sum(s.entered for s in sources) + dropped_early,
+        frames_in=sum(s.entered for s in sources) + sum(place.seq for place in before) + dropped_early,
         frames_out=finished["done"],
         dropped=finished["dropped"] + dropped_early,
         failed=finished["failed"],
         damaged=sum(int(facts[name].get("damaged", 0)) for name in plan.sources if name in facts),
-        fps=round(finished["done"] / running_s, 3) if running_s else 0.0,
+        restarts=0 if job is None else job.restarts,
+        fps=round(done_now / running_s, 3) if running_s else 0.0,
         latency_ms=latency_ms,
         load={name: _share(stats[name]) for name in ordered},
         stopped_early=stopped_early,

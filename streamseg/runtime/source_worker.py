@@ -22,8 +22,8 @@ from streamseg.runtime.link import BEAT_S, Link, waiting
 from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.plan import SourceSpec
 from streamseg.runtime.quantiles import Durations
-from streamseg.runtime.stage import reason_of, trouble
-from streamseg.transport.control import Beat, Bye, Exit, Start, Stats, Stop
+from streamseg.runtime.stage import LOST, reason_of, trouble
+from streamseg.transport.control import Beat, Bye, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
 from streamseg.transport.tickets import Finished, TicketBook, report
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,8 @@ class SourceWorker:
         spec = link.spec.source or SourceSpec([], [])
         self._link = link
         self._source = source
-        self._feed = SourceFeed(source, link.spec.name, TicketBook(spec.tickets, spec.sinks))
+        first_seq = link.first_seqs().get(link.spec.name, 0)
+        self._feed = SourceFeed(source, link.spec.name, TicketBook(spec.tickets, spec.sinks), first_seq)
         if link.finished_inbox is None:
             raise RunError(f"{link.spec.name!r} was started as a source without tickets")
         self._finished = link.finished_inbox
@@ -49,7 +50,7 @@ class SourceWorker:
     def run(self) -> None:
         """Work until told to exit."""
         while True:
-            self._poller.poll(0 if self._feed.can_send else int(BEAT_S * 1000))
+            self._link.rest(0 if self._feed.can_send else BEAT_S, self._poller)
             self._count_finished()
             for order in self._link.orders():
                 if isinstance(order, Exit):
@@ -60,6 +61,11 @@ class SourceWorker:
                     self._feed.start()
                 if isinstance(order, Stop):
                     self._feed.stop()
+                if isinstance(order, WhatIsInFlight):
+                    self._link.tell(InFlight(*self._feed.oldest()))
+                if isinstance(order, GiveUp):
+                    for message in self._feed.given_up():
+                        self._link.send(message)
             for message in self._feed.next_messages():
                 self._link.send(message)
             for error in self._feed.errors:
@@ -89,7 +95,7 @@ class SourceWorker:
 class SourceFeed:
     """Frames of a source as messages, each with a ticket. No sockets here."""
 
-    def __init__(self, source: Source[Any], name: str, book: TicketBook) -> None:
+    def __init__(self, source: Source[Any], name: str, book: TicketBook, first_seq: int = 0) -> None:
         self._source = source
         self._name = name
         self._book = book
@@ -97,7 +103,9 @@ class SourceFeed:
         self.wake_fd, self._wake_end = os.pipe()
         os.set_blocking(self.wake_fd, False)
         self._thread = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
-        self._seq = 0
+        self._first_seq = self._seq = first_seq
+        self._flying: dict[int, Stamp] = {}
+        self._next_index = 0
         self._read_ended = False
         self._said_end = False
         self._reason: Literal["finished", "stopped", "failed"] = "finished"
@@ -148,23 +156,37 @@ class SourceFeed:
         self._said_end = True
         return [End(self._name, self._seq, self._reason)]
 
+    def oldest(self) -> tuple[int, int]:
+        """Number of the oldest frame that is not finished, or of the next one, and its number in the source."""
+        if not self._flying:
+            return self._seq, self._next_index
+        stamp = min(self._flying.values(), key=lambda stamp: stamp.seq)
+        return stamp.seq, stamp.index
+
+    def given_up(self) -> list[Message]:
+        """Every frame in flight as a gap, in order; and the end once more, if it was said."""
+        stamps = sorted(self._flying.values(), key=lambda stamp: stamp.seq)
+        gaps: list[Message] = [Gap(stamp, self._name, "dropped", LOST) for stamp in stamps]
+        return [*gaps, End(self._name, self._seq, self._reason)] if self._said_end else gaps
+
     def finish(self, report: Finished) -> None:
         """Count a frame's end at a sink."""
         journey = self._book.finish(report)
         if journey is not None:
+            self._flying.pop(journey.ticket, None)
             self._latencies.add(time.time_ns() - journey.captured_ns)
 
     def stats(self) -> Stats:
         """Counts and times so far."""
         return Stats(
-            frames=self._seq - self._failed,
+            frames=self._seq - self._first_seq - self._failed,
             failed=self._failed,
             dropped=self._mailbox.dropped,
             busy_s=round(self._busy_ns / 1e9, 6),
             running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
             process_ms=self._make_times.summary(),
             latency_ms=self._latencies.summary(),
-            entered=self._seq,
+            entered=self._seq - self._first_seq,
             finished=dict(sorted(self._book.outcomes.items())),
         )
 
@@ -181,6 +203,8 @@ class SourceFeed:
             generation,
         )
         self._seq += 1
+        self._flying[ticket] = stamp
+        self._next_index = captured.index + 1
         started_ns = time.monotonic_ns()
         try:
             message: Message = captured.make(stamp)

@@ -9,7 +9,7 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,10 @@ from streamseg.transport.tickets import Outcome
 
 log = logging.getLogger(__name__)
 
+LOST = "lost when a process of the graph was replaced"
+"""Reason of a gap that a source sends in place of every frame in flight, in case nobody has it any more."""
+_REMEMBERED = 4096
+
 
 class Passed(msgspec.Struct, frozen=True):
     """What came of one message: what goes on from here, and for a frame how it fared at this node."""
@@ -41,12 +45,16 @@ class Stage:
     Args:
         node: set up by the caller.
         ordered: bring frames of a stream into order first; replicas, which see only some of them, do not.
+        first_seqs: stream -> number of the first frame to come, where that is not 0.
     """
 
-    def __init__(self, node: Node[Any, Any], name: str, *, ordered: bool) -> None:
+    def __init__(
+        self, node: Node[Any, Any], name: str, *, ordered: bool, first_seqs: Mapping[str, int] | None = None
+    ) -> None:
         self._node = node
         self._name = name
         self._ordered = ordered
+        self._first_seqs = first_seqs or {}
         self._is_sink = ports(type(node)).gives is None
         self._reorder: dict[str, ReorderBuffer[Message]] = {}
         self._queue: deque[Message] = deque()
@@ -54,6 +62,9 @@ class Stage:
         self._started_ns = time.monotonic_ns()
         self._busy_ns = 0
         self._stats = Stats()
+        self._repeats: set[tuple[str, int]] = set()
+        self._last: dict[str, Any] = {}
+        self._fates: dict[tuple[str, int], Outcome] = {}  # how frames fared at this sink, as long as it may be asked
         self.open_streams: set[str] = set()
         """Streams that have begun and are not over."""
         self.ended_streams: set[str] = set()
@@ -68,7 +79,23 @@ class Stage:
             self._queue.append(message)
             return
         stream, seq = _place(message)
-        self._queue.extend(self._reorder.setdefault(stream, ReorderBuffer()).push(seq, message))
+        if stream not in self._reorder:
+            self._reorder[stream] = ReorderBuffer(self._first_seqs.get(stream, 0))
+        if self._reorder[stream].is_over(seq):
+            self._accept_again(message)
+        self._queue.extend(self._reorder[stream].push(seq, message))
+
+    def _accept_again(self, message: Message) -> None:
+        """What was here before and is repeated for those below; one that still waits gives way to its gap."""
+        if isinstance(message, End):
+            self._queue.append(message)
+        elif isinstance(message, Gap) and message.reason == LOST:
+            for position, waiting in enumerate(self._queue):
+                if _place(waiting) == _place(message) and not isinstance(waiting, End):
+                    self._queue[position] = message
+                    return
+            self._repeats.add(_place(message))
+            self._queue.append(message)
 
     @property
     def runnable(self) -> bool:
@@ -84,7 +111,7 @@ class Stage:
             return [self._end(message)]
         self.open_streams.add(message.stamp.stream)
         if isinstance(message, Gap):
-            return [self._gap(message)]
+            return [self._repeat(message) if _place(message) in self._repeats else self._gap(message)]
         batch = [message]
         while len(batch) < self._node.batch and self._queue and self._joins(self._queue[0]):
             batch.append(self._queue.popleft())
@@ -123,6 +150,11 @@ class Stage:
             process_ms=self._durations.summary(),
         )
 
+    def trackers(self) -> dict[str, bytes]:
+        """Stream -> state of the tracker that came with its last frame."""
+        found = {stream: getattr(message, "tracker", None) for stream, message in self._last.items()}
+        return {stream: bytes(state) for stream, state in found.items() if isinstance(state, msgspec.Raw)}
+
     def report(self, error: Exception) -> bool:
         """Note an exception of the node's code. Returns whether it ends the run."""
         self.troubles.append(trouble(error))
@@ -151,6 +183,8 @@ class Stage:
         finally:
             elapsed_ns = time.monotonic_ns() - started_ns
             self._busy_ns += elapsed_ns
+        for message in batch if self._is_sink else ():
+            self._last[message.stamp.stream] = message
         for _ in batch:
             self._durations.add(elapsed_ns / len(batch))
         return [self._passed(message, result) for message, result in zip(batch, results, strict=True)]
@@ -161,11 +195,21 @@ class Stage:
             gap = Gap(message.stamp, self._name, "dropped", f"dropped by {self._name}")
             return Passed(gap, message.stamp, "dropped")
         self._stats.frames += 1
-        return Passed(result, message.stamp)
+        return self._with_fate(Passed(result, message.stamp))
 
     def _failed(self, message: Message, reason: str) -> Passed:
         self._stats.failed += 1
-        return Passed(Gap(message.stamp, self._name, "failed", reason), message.stamp, "failed")
+        return self._with_fate(Passed(Gap(message.stamp, self._name, "failed", reason), message.stamp, "failed"))
+
+    def _repeat(self, gap: Gap) -> Passed:
+        """A gap in place of a frame that this node has had: only those below may need it."""
+        self._repeats.discard(_place(gap))
+        if not self.failed_for_good:
+            try:
+                self._node.repeated(gap)
+            except Exception as error:  # noqa: BLE001 (as above)
+                self.report(error)
+        return Passed(gap, gap.stamp, self._fates.get(_place(gap), gap.kind))
 
     def _gap(self, gap: Gap) -> Passed:
         if not self.failed_for_good:
@@ -173,11 +217,18 @@ class Stage:
                 self._node.gap(gap)
             except Exception as error:  # noqa: BLE001 (as above)
                 self.report(error)
-        return Passed(gap, gap.stamp, gap.kind)
+        return self._with_fate(Passed(gap, gap.stamp, gap.kind))
+
+    def _with_fate(self, passed: Passed) -> Passed:
+        if self._is_sink and passed.stamp is not None:
+            self._fates[passed.stamp.stream, passed.stamp.seq] = passed.outcome
+            if len(self._fates) > _REMEMBERED:
+                del self._fates[next(iter(self._fates))]
+        return passed
 
     def _end(self, end: End) -> Passed:
-        self._finish(end.stream)
-        self._reorder.pop(end.stream, None)
+        if end.stream not in self.ended_streams:
+            self._finish(end.stream)
         return Passed(end, None)
 
     def _finish(self, stream: str) -> None:

@@ -3,6 +3,10 @@
 starting ──all ready──▶ running ──every sink done──▶ finished
     │                      │ stop(): sources end, what is in flight is finished
     └── an error ──────────┴▶ stopping: sinks flush and close their files, then the error is raised
+
+In a live graph a process that dies, or hangs and is killed, is replaced (`streamseg.runtime.replacing`). Otherwise that
+is an error too. With `expendable` nothing is flushed then: whoever called
+starts the job again where it is durable (`streamseg.runtime.recovery`).
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import os
 import shutil
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -20,10 +25,13 @@ import msgspec
 import zmq
 
 from streamseg.errors import RunError, StreamsegError, WireError, rebuild
+from streamseg.jobs import Job, Position
 from streamseg.runtime.desk import Desk
 from streamseg.runtime.link import Assignment
 from streamseg.runtime.plan import CALLER, Plan, WorkerSpec
 from streamseg.runtime.processes import Child, Janitor, end_all
+from streamseg.runtime.replacing import Replacing
+from streamseg.runtime.vigil import Vigil
 from streamseg.transport.control import (
     Answered,
     Beat,
@@ -33,14 +41,18 @@ from streamseg.transport.control import (
     Exit,
     Finalize,
     FromWorker,
+    GiveUp,
+    InFlight,
     Ready,
     Start,
     Stats,
     Stop,
     ToWorker,
     Trouble,
+    WhatIsInFlight,
     heard,
 )
+from streamseg.transport.heartbeats import make_heartbeats
 from streamseg.transport.slots import make_shared_file
 from streamseg.transport.sockets import Sockets, make_run_dir
 
@@ -59,11 +71,27 @@ class Supervisor:
         plan: the checked graph.
         log_level: what workers write to their log.
         desk: where commands to the running graph come in; the caller closes it.
+        job: the work that this run is a part of, if it can be gone on with.
+        expendable: whether the death of a process ends the run at once, since it will be started again.
     """
 
-    def __init__(self, plan: Plan, *, log_level: int = logging.WARNING, desk: Desk | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        log_level: int = logging.WARNING,
+        desk: Desk | None = None,
+        job: Job | None = None,
+        expendable: bool = False,
+    ) -> None:
         self.plan = plan
         self._desk = desk
+        self.job = job
+        self._replacing = Replacing(plan, job)
+        self._live: dict[str, bool] = {}
+        self.lost = False
+        """Whether the run ended because a process died or hung."""
+        self._expendable = expendable
         self.state: State = "starting"
         self.stopped_early = False
         """Whether `stop` ended the run rather than the end of its sources."""
@@ -90,16 +118,18 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             run_dir = make_run_dir()
             stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
-            janitor = Janitor(run_dir)
+            self._janitor = janitor = Janitor(run_dir)
             stack.callback(janitor.dismiss)
+            workers = self.plan.workers()
+            self._heart_fd = make_heartbeats(len(workers))
+            stack.callback(os.close, self._heart_fd)
+            self._vigil = Vigil(self._heart_fd, [spec.identity for spec in workers], self.plan.graph.recovery.hang_s)
             self.file_descriptors = {b.number: self._shared(stack, b.slots * b.slot_bytes) for b in self._buffers()}
             self.sockets = stack.enter_context(Sockets(run_dir))
             self._control = self.sockets.supervisor()
             stack.callback(self._end_children, janitor)
-            for spec in self.plan.workers():
-                child = Child(self.assignment(spec, str(run_dir)))
-                self._children[spec.identity] = child
-                janitor.watch(child.pid)
+            for number, spec in enumerate(workers):
+                self._start(spec, str(run_dir), number, self.job)
             self.run_dir = str(run_dir)
             self._stack = stack.pop_all()
         return self
@@ -109,16 +139,45 @@ class Supervisor:
     ) -> None:
         self._stack.close()
 
+    @property
+    def live(self) -> bool:
+        """Whether every source loses frames rather than wait."""
+        return bool(self._live) and all(self._live.get(source, False) for source in self.plan.sources)
+
+    @property
+    def replaced(self) -> int:
+        """How often processes of a live graph were replaced."""
+        return self._replacing.count
+
+    def seen(self) -> dict[str, Position]:
+        """Stream -> how far a live graph had come."""
+        figures = {name: self.stats[name] for name in self.plan.sources if name in self.stats}
+        return self._replacing.seen(
+            {name: stats.entered for name, stats in figures.items()},
+            {name: stats.dropped for name, stats in figures.items()},
+        )
+
+    def _start(self, spec: WorkerSpec, run_dir: str, number: int, job: Job | None) -> None:
+        assignment = self.assignment(spec, run_dir)
+        child = Child(msgspec.structs.replace(assignment, job=job, heart=(self._heart_fd, number)))
+        self._children[spec.identity] = child
+        self._janitor.watch(child.pid)
+
     def assignment(self, spec: WorkerSpec, run_dir: str) -> Assignment:
         """What a process is told at its start."""
         needed = [*spec.buffers, *([spec.own_buffer] if spec.own_buffer else [])]
         fds = {buffer.number: self.file_descriptors[buffer.number] for buffer in needed}
-        return Assignment(spec, run_dir, fds, self._log_level)
+        return Assignment(spec, run_dir, fds, self._log_level, self.job)
 
     @property
     def control(self) -> zmq.Socket[bytes]:
         """Readable when `pump` has something to do."""
         return self._control
+
+    @property
+    def complete(self) -> bool:
+        """Whether every process has said its last words, so that `stats` are exact."""
+        return self._said_bye.issuperset(self._children)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -193,13 +252,20 @@ class Supervisor:
     def _hear(self, who: str, message: FromWorker) -> None:
         if isinstance(message, Ready):
             self.facts[who] = message.facts
+            self._live[who] = message.live
             self._ready.add(who)
+            if self._replacing.done(self._ready):
+                for source in self.plan.sources:
+                    self._tell(source, GiveUp())
             if self.state == "starting" and self._ready.issuperset(self._children):
                 self.state = "running"
                 for source in self.plan.sources:
                     self._tell(source, Start())
         elif isinstance(message, Beat):
             self.stats[who] = message.stats
+            self._replacing.trackers |= message.trackers
+        elif isinstance(message, InFlight):
+            self._replacing.hear(who, message)
         elif isinstance(message, Trouble):
             self._trouble(who, message)
         elif isinstance(message, Answered):
@@ -242,17 +308,51 @@ class Supervisor:
     def _look_after_children(self) -> None:
         if self.state == "finished":
             return
-        dead = [child for child in self._children.values() if not child.alive]
+        self._janitor.look_after()
+        self._vigil.end_hung(self._children, {who for who, stats in self.stats.items() if stats.frames})
+        job = self._replacing.due()
+        if job is not None:
+            self._start_anew(job)
+        gone = set() if self._error is not None else self._replacing.away - self._ready
+        dead = [child for who, child in self._children.items() if not child.alive and who not in gone]
         if not dead:
+            return
+        if self.state == "running" and self.live and self._replacing.possible([child.identity for child in dead]):
+            self._replace(dead)
             return
         if self._error is None:
             child = dead[0]
+            self.lost = True
             self._fail(RunError(f"node {child.name!r} {child.exit_text}"))
+            if self._expendable:
+                self.state = "finished"
+                return
         for sink in self.plan.sinks:
             if sink != CALLER and sink not in self._done and self._children[sink].alive:
                 self._tell(sink, Finalize())
         if all(sink == CALLER or not self._children[sink].alive for sink in self.plan.sinks if sink not in self._done):
             self._finish()
+
+    def _replace(self, dead: Sequence[Child]) -> None:
+        """End what has to be replaced and ask the sources where the new processes begin."""
+        for child in dead:
+            log.warning("node %r %s; it is replaced", child.name, child.exit_text)
+        for who in self._replacing.begin([child.identity for child in dead]):
+            child = self._children[who]
+            if child.alive:
+                child.kill()
+            self._ready.discard(who)
+            self.stats.pop(who, None)
+        for source in self.plan.sources:
+            self._tell(source, WhatIsInFlight())
+
+    def _start_anew(self, job: Job) -> None:
+        for spec in self.plan.workers():
+            if spec.identity in self._replacing.away:
+                old = self._children[spec.identity]
+                self._janitor.forget(old.pid)
+                old.close()
+                self._start(spec, self.run_dir, self._vigil.begin_anew(spec.identity), job)
 
     def _finish(self) -> None:
         """Everything is flushed: tell every process to exit and hear its last words."""

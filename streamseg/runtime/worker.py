@@ -56,7 +56,7 @@ def _run(assignment: Assignment) -> int:
             link.tell(_setup_trouble(error))
             _wait_for_exit(link)
             return 1
-        link.tell(Ready(node.describe()))
+        link.tell(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
         worker = SourceWorker(link, node) if isinstance(node, Source) else NodeWorker(link, node)
         try:
             worker.run()
@@ -98,7 +98,7 @@ def _end_with_parent(run_dir: str) -> None:
 def _read_line() -> bytes:
     line = bytearray()
     while not line.endswith(b"\n"):
-        chunk = os.read(0, 1)
+        chunk = os.read(0, 1 << 16)  # nothing else is ever written there
         if not chunk:
             raise SystemExit(1)
         line += chunk

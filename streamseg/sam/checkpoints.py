@@ -12,7 +12,7 @@ import platformdirs
 
 from streamseg.errors import CheckpointError
 from streamseg.sam.download import Progress, ProgressBar, fetch, sha256_of
-from streamseg.sam.models import ModelInfo
+from streamseg.sam.models import ModelInfo, find
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,22 @@ def fingerprint(path: Path) -> str:
 @lru_cache(maxsize=32)
 def _fingerprint(path: Path, size_bytes: int, mtime_ns: int) -> str:
     return sha256_of(path)
+
+
+def weights_of(model: str, checkpoint: str | None) -> dict[str, str | int] | None:
+    """Which weights a model runs with: their sum, or size and time of the user's own file. Nothing is read.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    info = find(model)
+    if checkpoint is None:
+        return {"sha256": info.sha256 or ""}
+    try:
+        found = Path(checkpoint).expanduser().stat()
+    except OSError:
+        return None
+    return {"size_bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def locate(

@@ -40,12 +40,25 @@ class Ready(ToSupervisor, frozen=True):
     """Set up, waiting for `Start`."""
 
     facts: dict[str, Any]
+    live: bool = False
+    """Sources only: whether frames are lost rather than waited for."""
 
 
 class Beat(ToSupervisor, frozen=True):
     """Alive, and how far."""
 
     stats: Stats
+    trackers: dict[str, bytes] = {}
+    """Sinks only: stream -> state of the tracker after the last frame that came."""
+
+
+class InFlight(ToSupervisor, frozen=True):
+    """Sources only, asked for by `WhatIsInFlight`."""
+
+    first_seq: int
+    """Number of the oldest frame that is not finished, or of the next one."""
+    index: int
+    """Number in the source of that frame, or of one before it."""
 
 
 class Trouble(ToSupervisor, frozen=True):
@@ -92,6 +105,14 @@ class Finalize(ToWorker, frozen=True):
     """Sinks: nothing more will come; flush and say `Done`."""
 
 
+class WhatIsInFlight(ToWorker, frozen=True):
+    """Sources: a process of a live graph has died; say where the one in its place begins."""
+
+
+class GiveUp(ToWorker, frozen=True):
+    """Sources: that process is replaced; send every frame in flight once more, as a gap, in case it was lost."""
+
+
 class Exit(ToWorker, frozen=True):
     """Close the node and go."""
 
@@ -103,8 +124,8 @@ class Command(ToWorker, frozen=True):
     body: msgspec.Raw
 
 
-FromWorker = Ready | Beat | Trouble | Done | Bye | Answered
-FromSupervisor = Start | Stop | Finalize | Exit | Command
+FromWorker = Ready | Beat | InFlight | Trouble | Done | Bye | Answered
+FromSupervisor = Start | Stop | Finalize | WhatIsInFlight | GiveUp | Exit | Command
 
 _from_worker = msgspec.msgpack.Decoder(FromWorker)
 _from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)

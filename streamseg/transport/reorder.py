@@ -22,11 +22,15 @@ class ReorderBuffer(Generic[T]):
         """Items held back because an earlier one is missing."""
         return len(self._waiting)
 
+    def is_over(self, seq: int) -> bool:
+        """Whether an item of this number has been given out."""
+        return seq < self._next
+
     def push(self, seq: int, item: T) -> list[T]:
-        """Add an item. Returns those that are now in order; one whose turn is over is discarded."""
-        if seq < self._next:
+        """Add an item. Returns those that are now in order; one that came before, in whatever form, is discarded."""
+        if self.is_over(seq):
             return []
-        self._waiting[seq] = item
+        self._waiting.setdefault(seq, item)
         ready = []
         while self._next in self._waiting:
             ready.append(self._waiting.pop(self._next))

@@ -43,8 +43,9 @@ class LiveReader(Reader):
         reconnect: bool,
         reconnect_attempts: int | None,
         max_frames: int | None,
+        first_index: int = 0,
     ) -> None:
-        super().__init__(0, max_frames)
+        super().__init__(first_index, max_frames)
         self._opening = replace(opening, live=True)
         self._reconnect = reconnect
         self._attempts = reconnect_attempts
@@ -95,7 +96,7 @@ class LiveReader(Reader):
         self.damaged += count
 
     def _read(self) -> Iterator[Picture]:
-        index = 0
+        index = self._start_index
         while (decoded := self._next()) is not None:
             yield Picture(
                 index=index,

@@ -32,6 +32,7 @@ def open_source(
     reconnect: bool = True,
     reconnect_attempts: int | None = None,
     start_index: int = 0,
+    first_index: int = 0,
     max_frames: int | None = None,
     image_fps: float = 25.0,
     threads: int = 0,
@@ -53,6 +54,7 @@ def open_source(
         reconnect_attempts: failures in a row after which it is given up; None for never.
         start_index: number of the first picture to give. The pictures are those of a full read; in a damaged file
             those of one with the same `threads`, since FFmpeg patches holes from what it has decoded already.
+        first_index: the number that the first picture of a camera or stream gets; `start_index` is not looked at then.
         max_frames: give so many at most; None for all.
         image_fps: frames per second of a folder of images.
         threads: for the decoder and the conversion; 0 lets FFmpeg choose for the decoder and takes 1 for the
@@ -77,13 +79,18 @@ def open_source(
             live = is_endless(source) or container.duration is None
         if kind is SourceKind.FILE or (kind is SourceKind.URL and not live):
             return FileReader(opening, opened, live=bool(live), start_index=start_index, max_frames=max_frames)
-        if start_index:
+        if start_index and not first_index:
             raise UsageError(
                 f"expected start_index 0 for the live source {redact(source)}, got {start_index}; "
                 "only files and folders can start later"
             )
         return LiveReader(
-            opening, opened, reconnect=reconnect, reconnect_attempts=reconnect_attempts, max_frames=max_frames
+            opening,
+            opened,
+            reconnect=reconnect,
+            reconnect_attempts=reconnect_attempts,
+            max_frames=max_frames,
+            first_index=first_index,
         )
     except BaseException:
         container.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import unquote
@@ -52,3 +53,26 @@ def local_path(source: str) -> Path:
     if source.lower().startswith("file://"):
         return Path(unquote(source[len("file://") :]))
     return Path(source).expanduser()
+
+
+def file_facts(path: str | Path) -> dict[str, int] | None:
+    """Size and time of a file, by which it is seen to have changed; None if it is not there."""
+    try:
+        found = Path(path).expanduser().stat()
+    except OSError:
+        return None
+    return {"size_bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def source_facts(source: str) -> dict[str, int] | None:
+    """What shows that a file or a folder of images has changed; None for cameras and URLs."""
+    kind = classify(source)
+    if kind is SourceKind.FILE:
+        return file_facts(local_path(source))
+    if kind is not SourceKind.FOLDER:
+        return None
+    path = local_path(source)
+    if not path.is_dir():
+        return file_facts(path)
+    names = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    return {"files": len(names), "crc32": zlib.crc32(repr([(p.name, file_facts(p)) for p in names]).encode())}

@@ -59,7 +59,7 @@ class Running:
     def __init__(self, words: list[object], run_dirs: Path) -> None:
         self._mark = f"STREAMSEG_TEST_MARK={uuid.uuid4().hex}".encode()
         name, _, value = self._mark.decode().partition("=")
-        environment = {**os.environ, name: value, "XDG_RUNTIME_DIR": str(run_dirs)}
+        environment = {**os.environ, name: value, "XDG_RUNTIME_DIR": str(run_dirs), "TMPDIR": str(run_dirs)}
         self.run_dirs = run_dirs
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, words)],
@@ -89,6 +89,14 @@ class Running:
                 found += [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
                 found += Path(f"/proc/{pid}/maps").read_text().splitlines()
         return found
+
+    def pid_with(self, path: Path) -> int:
+        """The worker that has a file open."""
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                if path in [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]:
+                    return pid
+        raise LookupError(f"no process has {path} open")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the command itself, not to its workers."""

@@ -1,0 +1,130 @@
+"""``--resume``: going on with a run that was killed, stopped or ran out of disk, from its last commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamseg import commits, config
+from streamseg.cli.text import redacted
+from streamseg.config import Graph
+from streamseg.errors import UsageError
+from streamseg.jobs import Job
+from streamseg.runtime import recovery
+from streamseg.runtime.plan import Plan
+
+_NOT_THE_JOB = ("output", "overwrite")
+"""Options that say where results go, not what they are: a folder may have been moved."""
+_LONGEST_VALUE = 80
+
+
+def begin(plan: Plan, *, resume: bool) -> Job | None:
+    """The job that a run of this plan is a part of; None if it cannot be gone on with.
+
+    Args:
+        resume: whether to go on with what earlier runs have left. If they have left nothing, it is begun.
+
+    Raises:
+        UsageError: what was left is of another job, or a graph like this cannot be gone on with.
+    """
+    if not recovery.can_resume(plan):
+        if resume:
+            raise UsageError(
+                "this graph cannot be resumed: that takes a record node, and nodes that are marked as resumable"
+            )
+        return Job(facts={}) if recovery.can_replace(plan) else None
+    job = Job(facts=_facts(plan), commit_s=plan.graph.recovery.commit_s)
+    left = recovery.left(plan) if resume else {}
+    for name, each in left.items():
+        change = _first_difference(_essence(each.facts), _essence(job.facts))
+        if change is not None:
+            raise UsageError(
+                f"the results at {name!r} were made by another job, so it cannot be gone on with: {change}; "
+                f"undo the change, or start again with --overwrite"
+            )
+        # What is compared by the nodes later has to be the same to the letter.
+        job = msgspec.structs.replace(job, facts=each.facts)
+    return recovery.go_on(plan, job) if left else job
+
+
+def graph_in(folder: Path) -> Graph:
+    """The graph that has recorded into a folder, with its results still going there.
+
+    Raises:
+        UsageError: there is no unfinished run in it, or its source had a password, which is not kept.
+    """
+    logs = [folder, *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ())]
+    found = next((each for each in map(commits.read, logs) if each is not None), None)
+    if found is None:
+        raise UsageError(
+            f"expected the folder of a run that was interrupted, but {folder} has no {commits.NAME}; "
+            f"say what to run: streamseg run SOURCE … -o {folder} --resume"
+        )
+    plain = found.began.facts["graph"]
+    if "://***" in json.dumps(plain):
+        raise UsageError(
+            f"the source of the run in {folder} has a password, which is not kept; "
+            f"give the source again: streamseg run SOURCE … -o {folder} --resume"
+        )
+    for node in plain["nodes"].values():
+        if "output" in node["options"]:
+            node["options"]["output"] = str(folder)
+    return config.parse(plain)
+
+
+def finished(folders: Mapping[str, Path]) -> bool:
+    """Whether the runs in all of these folders have come to their end."""
+    return bool(folders) and all(_finished(folder) for folder in folders.values())
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        report = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(report, dict) and report.get("error", "") is None and report.get("stopped_early") is False
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    facts = {
+        "graph": config.to_plain(plan.graph),
+        "depends_on": recovery.depends_on(plan),
+        "versions": {name: metadata.version(name) for name in ("streamseg", "av")},
+    }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(redacted(facts)))
+    return plain
+
+
+def _essence(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the facts has to be the same."""
+    graph = facts["graph"]
+    nodes = {
+        name: {
+            "use": node["use"],
+            "options": {key: value for key, value in node["options"].items() if key not in _NOT_THE_JOB},
+            "depends on": facts["depends_on"].get(name),
+        }
+        for name, node in graph["nodes"].items()
+    }
+    links = {"links": graph["links"], "feedback": graph["feedback"]}
+    return {"nodes": nodes, **links, "versions": facts["versions"]}
+
+
+def _first_difference(was: Any, now: Any, path: str = "") -> str | None:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in [*was, *(key for key in now if key not in was)]:
+            found = _first_difference(was.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+            if found is not None:
+                return found
+        return None
+    return None if was == now else f"{path} was {_short(was)}, now it is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,177 @@
+"""The commit log of a recorded run: how far its files are durable, and what it takes to go on from there.
+
+A file of records, each with its length and checksum, so that one that was cut off by a crash is seen and left out. The
+first says what the job is, each later start adds how often it was started again, and the last commit is what counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamseg.errors import OutputError
+from streamseg.jobs import Position
+
+NAME = "commits.log"
+_MARK = b"streamseg commits 1\n"
+_HEAD_BYTES = 8
+_LONGEST_RECORD_BYTES = 1 << 30
+_COMPACT_BYTES = 16 << 20
+"""Beyond this the log is written anew with its last commit only: tracker states take up some kilobytes each."""
+
+
+class Began(msgspec.Struct, frozen=True, tag=True):
+    """A start of the job."""
+
+    facts: dict[str, Any]
+    """What the job is: its graph, and what its results depend on besides."""
+    restarts: int
+    """How often it had been started again by then."""
+
+
+class Committed(msgspec.Struct, frozen=True, tag=True):
+    """Everything up to here is on the disk."""
+
+    position: Position
+    marks: dict[str, Any]
+    """What the writer of the files has to know to cut them off here."""
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a log says."""
+
+    began: Began
+    last: Committed | None
+    whole_bytes: int
+    """Length of the log without a record that was cut off."""
+
+
+def read(folder: Path) -> Contents | None:
+    """The log in a folder; None if there is none, or none that was begun in full.
+
+    Raises:
+        OutputError: the file cannot be read, or is no commit log.
+    """
+    path = folder / NAME
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise OutputError(f"expected to read {path}, got: {error.strerror}; check its mode") from error
+    if not data.startswith(_MARK[: len(data)]):
+        raise OutputError(f"expected {path} to be a commit log of streamseg, it is something else; move it away")
+    decoder = msgspec.msgpack.Decoder(Began | Committed)
+    began: Began | None = None
+    last: Committed | None = None
+    at = len(_MARK)
+    while (record := _record(data, at)) is not None:
+        try:
+            entry = decoder.decode(record)
+        except msgspec.DecodeError as error:
+            raise OutputError(
+                f"expected records of this version of streamseg in {path}, got: {error}; "
+                f"resume with the version that wrote it"
+            ) from error
+        if isinstance(entry, Began):
+            began = entry
+        else:
+            last = entry
+        at += _HEAD_BYTES + len(record)
+    return None if began is None else Contents(began, last, at)
+
+
+class CommitLog:
+    """Appends to the log of a folder.
+
+    Args:
+        before: what the log says already, to go on with it; None begins a new one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, began: Began, before: Contents | None) -> None:
+        self._path = folder / NAME
+        self._encoder = msgspec.msgpack.Encoder()
+        self._began = began
+        try:
+            if before is None:
+                self._begin(None)
+            else:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+                os.ftruncate(self._fd, before.whole_bytes)
+                self._whole_bytes = os.lseek(self._fd, 0, os.SEEK_END)
+                self._append(began)
+            sync_folder(folder)
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def append(self, entry: Committed) -> None:
+        """Add a commit; it is on the disk when this returns.
+
+        Raises:
+            OutputError: the disk is full or gone; the log ends with the commit before.
+        """
+        try:
+            if self._whole_bytes > _COMPACT_BYTES:
+                os.close(self._fd)
+                self._begin(entry)
+            else:
+                self._append(entry)
+        except OSError as error:
+            raise self._cannot(error) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+    def _begin(self, entry: Committed | None) -> None:
+        part = self._path.with_name(f".{NAME}.part")
+        self._fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._whole_bytes = os.write(self._fd, _MARK)
+        self._append(self._began)
+        if entry is not None:
+            self._append(entry)
+        part.replace(self._path)
+
+    def _append(self, entry: Began | Committed) -> None:
+        body = self._encoder.encode(entry)
+        rest = memoryview(len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
+        length = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+            os.fsync(self._fd)
+        except OSError:
+            # Where even this fails the disk is gone; readers leave out a record that was cut off.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._whole_bytes)
+                os.lseek(self._fd, self._whole_bytes, os.SEEK_SET)
+            raise
+        self._whole_bytes += length
+
+    def _cannot(self, error: OSError) -> OutputError:
+        return OutputError(f"expected to write {self._path}, got: {error.strerror}; free space or check the disk")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _record(data: bytes, at: int) -> bytes | None:
+    """The body of the record that begins at a byte; None if it is not there in full."""
+    length = int.from_bytes(data[at : at + 4], "big")
+    body = data[at + _HEAD_BYTES : at + _HEAD_BYTES + length]
+    whole = len(data) >= at + _HEAD_BYTES + length and 0 < length <= _LONGEST_RECORD_BYTES
+    return body if whole and zlib.crc32(body) == int.from_bytes(data[at + 4 : at + _HEAD_BYTES], "big") else None

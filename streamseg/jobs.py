@@ -1,0 +1,49 @@
+"""Work that several runs of a graph may share: what one of them has to know to go on where another one ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+NO_TRACKER = b"\xc0"
+"""No tracker has said anything: nil as msgpack."""
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a stream is, and what it takes to go on from there."""
+
+    seq: int
+    """How many frames are finished, so the number of the next one among those that enter the graph."""
+    next_index: int
+    """Number of the next frame in the source."""
+    tracker: bytes = NO_TRACKER
+    """`Segmented.tracker` of the last frame that had one."""
+    dropped: int = 0
+    """How many of the finished frames some node dropped,"""
+    failed: int = 0
+    """or failed at."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """The work that a run of a graph is a part of: one that dies is started again and goes on."""
+
+    facts: dict[str, Any]
+    """What the job is, to be told from another one: its graph, and what its results depend on besides."""
+    positions: dict[str, Position] = {}
+    """Stream -> where this run begins; at its first frame if it is not in here."""
+    begun: bool = False
+    """Whether the sinks may find results of an earlier run of this job, to go on with them."""
+    restarts: int = 0
+    """How many runs of it there were before."""
+    commit_s: float = 2.0
+    """A sink makes its results durable about so often."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What earlier runs of a job have left at a sink."""
+
+    facts: dict[str, Any]
+    restarts: int
+    positions: dict[str, Position]
+    """Stream -> how far it is durable."""

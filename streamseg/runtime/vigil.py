@@ -1,0 +1,73 @@
+"""Noticing processes that live but do nothing: stopped, deadlocked, or stuck in a driver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from streamseg.runtime.processes import Child
+from streamseg.transport.heartbeats import Heartbeats
+
+STARTING_S = 600.0
+"""Silence allowed until the first frame is done: loading a large model, the first call to a GPU, compiling."""
+STUCK_S = 900.0
+"""One thing, say one frame, may take so long; the slowest model takes a minute on a slow processor."""
+_EVERY_S = 0.5
+_AWAY_S = 5.0
+
+
+class Vigil:
+    """Kills what hangs; that it is dead is then seen like any other death.
+
+    Args:
+        fd: of the heartbeats.
+        identities: of the processes, in the order of their numbers.
+        hang_s: silence that counts as a hang.
+    """
+
+    def __init__(self, fd: int, identities: Sequence[str], hang_s: float) -> None:
+        self._hearts = Heartbeats(fd, len(identities))
+        self._identities = identities
+        self._hang_s = hang_s
+        self._looked_s = time.monotonic()
+        self._started_s = dict.fromkeys(identities, self._looked_s)
+
+    def begin_anew(self, identity: str) -> int:
+        """Another process takes this identity. Returns its number."""
+        number = self._identities.index(identity)
+        self._hearts.clear(number)
+        self._started_s[identity] = time.monotonic()
+        return number
+
+    def end_hung(self, children: Mapping[str, Child], seasoned: Collection[str]) -> None:
+        """Kill every process that hangs.
+
+        Args:
+            children: the processes by identity.
+            seasoned: those that have finished a frame.
+        """
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _EVERY_S:
+            return
+        # Were we ourselves away (stopped, the machine asleep), the others may have been, and get time to come back.
+        away = now_s - self._looked_s > _AWAY_S
+        self._looked_s = now_s
+        for number, identity in enumerate(self._identities if not away else ()):
+            child = children[identity]
+            verdict = self._verdict(number, child, identity in seasoned) if child.alive else ""
+            if verdict:
+                child.verdict = verdict
+                child.kill()
+
+    def _verdict(self, number: int, child: Child, seasoned: bool) -> str:
+        silent_s = self._hearts.silent_s(number)
+        if silent_s is None:
+            silent_s = time.monotonic() - self._started_s[child.identity]
+        if silent_s > self._hang_s and child.stopped:
+            return f"was stopped by a signal and gave no sign of life for {silent_s:.0f} s, so it was killed"
+        if silent_s > (self._hang_s if seasoned else max(self._hang_s, STARTING_S)):
+            return f"gave no sign of life for {silent_s:.0f} s, so it was killed"
+        busy_s = self._hearts.busy_s(number)
+        if busy_s is not None and busy_s > STUCK_S:
+            return f"was at one thing for {busy_s:.0f} s, so it was killed"
+        return ""

@@ -1,0 +1,79 @@
+"""The commit log survives what happens to files in a crash."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamseg import commits
+from streamseg.commits import Began, CommitLog, Committed
+from streamseg.errors import OutputError
+from streamseg.jobs import Position
+
+
+def commit(seq: int, tracker: bytes = b"\x07") -> Committed:
+    return Committed(Position(seq=seq, next_index=2 * seq, tracker=tracker, failed=1), {"tracks_bytes": 10 * seq})
+
+
+def write(folder: Path, count: int) -> None:
+    log = CommitLog(folder, Began({"graph": [1, "a"]}, 0), None)
+    for seq in range(1, count + 1):
+        log.append(commit(seq))
+    log.close()
+
+
+def test_the_last_commit_is_read_back(tmp_path: Path) -> None:
+    assert commits.read(tmp_path) is None
+    write(tmp_path, 3)
+    found = commits.read(tmp_path)
+    assert found is not None
+    assert (found.began, found.last) == (Began({"graph": [1, "a"]}, 0), commit(3))
+    assert found.whole_bytes == (tmp_path / commits.NAME).stat().st_size
+
+
+def test_a_log_that_was_cut_off_anywhere_ends_with_a_whole_commit(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    path = tmp_path / commits.NAME
+    whole = path.read_bytes()
+    lasts = []
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        found = commits.read(tmp_path)
+        lasts.append(-1 if found is None else 0 if found.last is None else found.last.position.seq)
+    assert lasts == sorted(lasts)
+    assert set(lasts) == {-1, 0, 1, 2}
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    damaged = commits.read(tmp_path)
+    assert damaged is not None and damaged.last == commit(1)
+
+
+def test_going_on_cuts_off_the_rest_and_counts_the_start(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    path = tmp_path / commits.NAME
+    path.write_bytes(path.read_bytes()[:-3])
+    log = CommitLog(tmp_path, Began({}, 1), commits.read(tmp_path))
+    log.append(commit(9))
+    log.close()
+    found = commits.read(tmp_path)
+    assert found is not None and (found.began.restarts, found.last) == (1, commit(9))
+
+
+def test_a_long_log_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "_COMPACT_BYTES", 5000)
+    log = CommitLog(tmp_path, Began({"a": 1}, 0), None)
+    for seq in range(1, 100):
+        log.append(commit(seq, os.urandom(1000)))
+    log.append(commit(100))
+    log.close()
+    assert (tmp_path / commits.NAME).stat().st_size < 8000
+    assert [path.name for path in tmp_path.iterdir()] == [commits.NAME]
+    found = commits.read(tmp_path)
+    assert found is not None and (found.began.facts, found.last) == ({"a": 1}, commit(100))
+
+
+def test_another_file_of_that_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / commits.NAME).write_text("shopping list")
+    with pytest.raises(OutputError, match="something else"):
+        commits.read(tmp_path)
