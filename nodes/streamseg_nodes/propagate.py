@@ -158,7 +158,8 @@ class Propagate(Node[Embedded, Segmented]):
                 followed = Followed(looked, followed.masks)
             self._states[stamp.stream] = followed.state
             self._given_to(stamp.stream).applied([each for each, _ in given], stamp, state, followed.state)
-            return self._segmented(message, followed)
+        # Embed is at work again by now.
+        return self._segmented(message, followed)
 
     def choices(self, message: Embedded) -> list[Candidate]:
         """The things that the first prompt, a click, may mean in a frame, the largest first; for `streamseg choose`.

@@ -266,3 +266,25 @@ def pair(
         embed.on_feedback(message)
 
     return embed, make(prompts, streams, feedback=back, has_feedback=True)
+
+
+def test_embed_is_told_where_to_look_before_the_masks_are_painted() -> None:
+    events: list[str] = []
+
+    def empty(stamp: Stamp, shape: tuple[int, ...], dtype: object) -> np.ndarray:
+        events.append("paint")
+        return np.empty(shape, dtype)  # type: ignore[call-overload]
+
+    def feedback(message: Message) -> None:
+        events.append("look")
+
+    frame = Frame(Stamp("s", 0, 0, None, (1, 25), 0, 0, 1), picture(0))
+    embed = Embed(Embed.Config(device="cpu"))
+    embed.setup()
+    propagate = Propagate(
+        config.options_of(Propagate.Config, {"prompts": [{"box": box_of(0, 0)}], "device": "cpu"}, "propagate"),
+        NodeContext("propagate", streams=["s"], empty=empty, feedback=feedback),
+    )
+    propagate.setup()
+    propagate.process(embed.process(frame))
+    assert events == ["look", "look", "paint"]
