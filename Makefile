@@ -39,6 +39,7 @@ lint: $(INSTALLED)
 # About an hour, nearly all of it for the 20,000 frames; the machine should have nothing else to do.
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,bench]'
+	SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation sam2==1.1.0
 	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/models.py

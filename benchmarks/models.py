@@ -2,17 +2,19 @@
 
     python benchmarks/models.py [--frames 60] [--only tiny,vit_b,sam2]
 
-The others run with random weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its
-examples use it, and the video predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left
-out if it is not installed (``SAM2_BUILD_CUDA=0 pip install --no-build-isolation sam2``). They see fewer frames, since
-they take so long. They use all cores; the bundled model does so too, and again one thread, as streamseg runs it, since
-in a graph the other cores have other work. Reading and writing video is not in these figures.
+The bundled model runs in ONNX Runtime, as streamseg runs it on a CPU, and in torch. The others run with random
+weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its examples use it, and the video
+predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left out if it is not installed
+(``SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0``; 'make bench' does that). They see fewer
+frames, since they take so long. They use all cores; the bundled model does so too, and again one thread, as in a graph,
+where the other cores have other work. Reading and writing video is not in these figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import statistics
 import tempfile
 import time
@@ -71,11 +73,14 @@ def _measure(
     names: list[str], images: list[np.ndarray], box: Box, folder: Path
 ) -> Iterator[tuple[str, dict[str, float]]]:
     if "tiny" in names:
-        encoder, decoder = load_encoder("tiny", device="cpu"), load_decoder("tiny", device="cpu")
-        for threads in sorted({1, cores()}):
+        for engine, threads in itertools.product(("onnxruntime", "torch"), sorted({1, cores()})):
             torch.set_num_threads(threads)
+            encoder = load_encoder("tiny", device="cpu", engine=engine, threads=threads)
+            decoder = load_decoder("tiny", device="cpu", engine=engine, threads=threads)
             for what, focus in (("region of the object (focus)", True), ("whole frame", False)):
-                yield f"tiny, {what}, threads: {threads}", _streamseg(encoder, decoder, images, box, focus=focus)
+                name = f"tiny in {engine}, {what}, threads: {threads}"
+                yield name, _streamseg(encoder, decoder, images, box, focus=focus)
+        torch.set_num_threads(cores())
     if "vit_b" in names:
         yield "SAM ViT-B, SamPredictor", _predictor(images[:SLOW_FRAMES], box)
     if "sam2" in names:

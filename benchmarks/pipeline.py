@@ -6,22 +6,20 @@ overlap: frames/s times the slowest stage's own time, which is 1 if nothing but 
 in the same round by running the same graph in one process and one thread. Two stages of equal work fill two cores;
 the real graph has more stages than that, so beside it stands what the cores could do at most.
 
-script: ``streamseg run`` on a 1280x720 clip with one object, beside ``plain_script.py`` with the same model and as
-many threads as there are cores. Torch's threads wait busily by default, which is quick as long as the machine has
-nothing else to do, and costs a script most of its speed as soon as it has; so the script runs both ways.
+script: ``streamseg run`` on a 1280x720 clip with one object, beside ``plain_script.py`` with the same model in the same
+ONNX Runtime and as many threads as there are cores; and the same script in torch.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +30,7 @@ from bench_nodes import compute, let_workers_import
 
 from streamseg import config
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan, cores, thread_environment
+from streamseg.runtime.plan import Plan, cores
 from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
 
@@ -121,8 +119,8 @@ def _script(args: argparse.Namespace, clip: Path, box: tuple[int, ...], folder: 
     plain = [sys.executable, str(Path(__file__).with_name("plain_script.py")), str(clip), ",".join(map(str, box))]
     plain += [str(folder / "plain"), "--threads", str(cores())]
     ways: dict[str, Callable[[], float]] = {
-        PLAIN: lambda: _plain_fps(plain, {}),
-        "plain script, waiting asleep": lambda: _plain_fps(plain, thread_environment(cores())),
+        PLAIN: lambda: _plain_fps(plain),
+        "plain script in torch": lambda: _plain_fps([*plain, "--engine", "torch"]),
         "streamseg, whole frames": lambda: _run_fps([*run, "--no-overlay", "--focus", "off", "--tracker", "naive"]),
         "streamseg, defaults, no overlay": lambda: _run_fps([*run, "--no-overlay"]),
         "streamseg, defaults, overlay": lambda: _run_fps(run),
@@ -176,10 +174,6 @@ def _real(clip: Path, box: tuple[int, ...], out: Path) -> config.Graph:
 
 def _own_times(graph: config.Graph) -> dict[str, float]:
     """Mean milliseconds a frame of every stage, alone in one process and one thread; a source gets what is left."""
-    if any(spec.use == "embed" for spec in graph.nodes.values()):
-        import torch
-
-        torch.set_num_threads(1)
     cv2.setNumThreads(1)
     inline = InlineRun(Plan(graph))
     inline.run()
@@ -205,9 +199,8 @@ def _steady_fps(graph: config.Graph) -> float:
     return (last.finished["done"] - done) / (last.running_s - running_s)
 
 
-def _plain_fps(command: list[str], extra: Mapping[str, str]) -> float:
-    environment = {**os.environ, **extra}
-    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+def _plain_fps(command: list[str]) -> float:
+    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return float(done["frames"]) / float(done["seconds"])
 
 

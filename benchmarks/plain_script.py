@@ -1,6 +1,6 @@
 """What one writes without streamseg: a loop in one process that decodes, encodes, asks for the mask, writes it.
 
-    python benchmarks/plain_script.py CLIP X0,Y0,X1,Y1 OUT [--model tiny] [--threads 2]
+    python benchmarks/plain_script.py CLIP X0,Y0,X1,Y1 OUT [--model tiny] [--engine auto] [--threads 2]
 
 The box of the last mask, with a margin, is the next prompt. The two calls of the model compute what `SamPredictor`'s
 `set_image` and `predict` compute, with the same weights. Prints frames and seconds as JSON; loading the model and the
@@ -32,13 +32,15 @@ def main() -> None:
     parser.add_argument("box", type=lambda text: tuple(float(number) for number in text.split(",")))
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--warm-up", type=int, default=10)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    encoder, decoder = load_encoder(args.model, device="cpu"), load_decoder(args.model, device="cpu")
+    encoder = load_encoder(args.model, device="cpu", engine=args.engine, threads=args.threads)
+    decoder = load_decoder(args.model, device="cpu", engine=args.engine, threads=args.threads)
     box, count, started_s = args.box, 0, 0.0
     with av.open(str(args.clip)) as container, (args.out / "tracks.jsonl").open("w") as tracks:
         container.streams.video[0].thread_type = "AUTO"
