@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import zmq
@@ -24,6 +25,12 @@ from streamseg.transport.command_socket import CommandServer
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 1000
+
+
+class _Command(NamedTuple):
+    node: str
+    body: msgspec.Raw
+    reply: Reply
 
 
 class Desk:
@@ -45,8 +52,8 @@ class Desk:
             raise GraphError(f"no node of this graph takes commands, so nobody would listen at {control}")
         self._server = None if control is None else CommandServer(control)
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[str, msgspec.Raw, Reply]] = deque()
-        self._asked: dict[int, Reply] = {}
+        self._waiting: deque[_Command] = deque()
+        self._asked: dict[int, _Command] = {}
         self._next = 0
         self._over: StreamsegError | None = None
 
@@ -70,7 +77,7 @@ class Desk:
                     raise self._over
                 if len(self._waiting) + len(self._asked) >= _MOST_WAITING:
                     raise UsageError(f"{_MOST_WAITING} commands wait for their answers already; try again later")
-                self._waiting.append((name, msgspec.Raw(body), reply))
+                self._waiting.append(_Command(name, msgspec.Raw(body), reply))
         except StreamsegError as error:
             reply(Refused.of(error))
 
@@ -81,18 +88,24 @@ class Desk:
                 self.submit(request.node, bytes(request.body), reply)
         while self._waiting:
             with self._lock:
-                name, body, reply = self._waiting.popleft()
+                command = self._waiting.popleft()
                 self._next += 1
-                self._asked[self._next] = reply
-            yield name, self._next, body
+                self._asked[self._next] = command
+            yield command.node, self._next, command.body
+
+    def again(self, node: str) -> None:
+        """A new process of a node has come: what was handed to the one before and has no answer is handed on again."""
+        with self._lock:
+            numbers = [number for number, command in self._asked.items() if command.node == node]
+            self._waiting.extendleft([self._asked.pop(number) for number in reversed(numbers)])
 
     def answer(self, number: int, answer: Answer) -> None:
         """Pass an answer on to whoever asked."""
-        reply = self._asked.pop(number, None)
-        if reply is None:
+        command = self._asked.pop(number, None)
+        if command is None:
             return
         log.log(logging.INFO if isinstance(answer, Applied) else logging.WARNING, "command: %s", _text(answer))
-        reply(answer)
+        command.reply(answer)
 
     def close(self, error: StreamsegError | None = None) -> None:
         """The run is over: what has no answer is refused, and so is all that comes later.
@@ -106,7 +119,7 @@ class Desk:
             if self._over is not None:
                 return
             self._over = over
-            left = [*self._asked.values(), *(reply for _, _, reply in self._waiting)]
+            left = [command.reply for command in (*self._asked.values(), *self._waiting)]
             self._asked.clear()
             self._waiting.clear()
         for reply in left:

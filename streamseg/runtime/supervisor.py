@@ -254,6 +254,8 @@ class Supervisor:
             self.facts[who] = message.facts
             self._live[who] = message.live
             self._ready.add(who)
+            if self._desk is not None:
+                self._desk.again(who)
             if self._replacing.done(self._ready):
                 for source in self.plan.sources:
                     self._tell(source, GiveUp())

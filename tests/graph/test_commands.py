@@ -73,6 +73,28 @@ def test_of_several_nodes_one_is_named() -> None:
     assert isinstance(answers[0], Applied)
 
 
+def test_what_a_dead_process_was_handed_is_handed_to_the_next_one() -> None:
+    answers: list[Answer] = []
+    plan = plan_of("left", "right", frames=1, pause_s=0)
+    desk = Desk(plan)
+    for node in ("left", "right", "left", "left"):
+        desk.submit(node, msgspec.msgpack.encode({"do": "answer"}), answers.append)
+    first = list(desk.take())
+    desk.answer(first[0][1], Refused("UsageError", "no"))
+    assert list(desk.take()) == []
+    desk.again("left")
+    assert [(node, bytes(body)) for node, _, body in desk.take()] == [
+        (node, bytes(body)) for node, _, body in first[2:]
+    ]
+    desk.answer(first[2][1], Refused("UsageError", "from the dead"))
+    assert len(answers) == 1, "the dead do not answer"
+    # And in processes: a second run with the same desk, as when a job is started again.
+    with Supervisor(plan, desk=desk) as supervisor:
+        supervisor.run()
+    desk.close()
+    assert [type(answer) for answer in answers] == [Refused, Applied, Applied, Applied]
+
+
 def test_too_many_at_once_are_refused() -> None:
     answers: list[Answer] = []
     desk = Desk(plan_of("told"))
