@@ -65,6 +65,22 @@ class Frame(Message, frozen=True):
     """(H, W, 3) uint8, RGB, upright (rotation metadata applied)."""
 
 
+class Detection(msgspec.Struct, frozen=True):
+    """Something a detector found in a frame."""
+
+    box_xyxy: Box
+    label: str = ""
+    score: float = 1.0
+    """How certain it is, 0 to 1."""
+
+
+class Detected(Frame, frozen=True):
+    """A frame, and what a detector found in it. Whoever takes frames takes it too."""
+
+    detections: list[Detection] | None
+    """None if nobody looked."""
+
+
 class View(msgspec.Struct, frozen=True):
     """A rectangle of the frame as the image encoder saw it."""
 
@@ -76,12 +92,14 @@ class View(msgspec.Struct, frozen=True):
     """(C, h, w) float32 or float16: the model's image embedding."""
     object_id: int | None = None
     """The object this view was made for; None if it serves every prompt."""
+    detection: int | None = None
+    """Position in the frame's detections of the one that this view was made for, and which alone it serves."""
 
 
 class Embedded(Message, frozen=True):
     """A frame and what the image encoder made of it, one entry per view."""
 
-    frame: Frame
+    frame: Frame | Detected
     views: list[View]
     model: str
     """Name of the model whose encoder made the features; only its own decoder understands them."""
@@ -111,7 +129,7 @@ class ObjectResult(msgspec.Struct, frozen=True):
 class Segmented(Message, frozen=True):
     """A frame and the masks of the objects in it."""
 
-    frame: Frame
+    frame: Frame | Detected
     objects: list[ObjectResult]
     labels: np.ndarray
     """(H, W) uint16: 0 is background, k is the mask of ``objects[k - 1]``. Masks do not overlap."""
@@ -161,6 +179,18 @@ class Region(msgspec.Struct, frozen=True):
     """Look only if the frame's presentation time is this or later; None for any frame."""
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """Which detections of the next frame will become objects (`streamseg.vision.detections.newcomers`)."""
+
+    known: list[Box]
+    """Where there are objects already."""
+    min_score: float
+    same_iou: float
+    inside: float
+    room: int
+    """How many more objects there may be."""
+
+
 class Regions(Message, frozen=True):
     """The back-edge of *focus*: where the objects were in frame `seq`, so where to look in the next one.
 
@@ -170,3 +200,5 @@ class Regions(Message, frozen=True):
     stream: str
     seq: int
     regions: list[Region]
+    wanted: Wanted | None = None
+    """Which detections to look at, too; None for none."""

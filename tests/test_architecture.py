@@ -32,6 +32,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.node": (*MESSAGES, "streamseg.jobs"),
     "streamseg.keys": FOUNDATION,
     "streamseg.curve": (*FOUNDATION, *DOORS),
+    "streamseg.detector": NODE,
     "streamseg.registry": NODE,
     "streamseg.config": MESSAGES,
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
@@ -44,7 +45,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.cli": ("streamseg",),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
-    "streamseg_nodes": (*NODE, "streamseg.commits", *DOORS, *ARRAYS, "streamseg_nodes"),
+    "streamseg_nodes": (*NODE, "streamseg.commits", "streamseg.detector", *DOORS, *ARRAYS, "streamseg_nodes"),
 }
 
 SOURCES = sorted([*(ROOT / "streamseg").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")])
@@ -162,6 +163,7 @@ LIGHT = [
     "streamseg_nodes.cleanup",
     "streamseg_nodes.decode",
     "streamseg_nodes.embed",
+    "streamseg_nodes.motion",
     "streamseg_nodes.propagate",
     "streamseg_nodes.publish",
     "streamseg_nodes.record",

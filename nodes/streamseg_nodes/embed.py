@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import GraphError
-from streamseg.messages import Box, Embedded, Frame, Region, Regions, View
+from streamseg.messages import Box, Detected, Embedded, Frame, Region, Regions, View
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.vision import views
 from streamseg.vision.boxes import clip, from_center_size
+from streamseg_nodes.newcomers import new_in
 
 _SAME_TIME_S = 0.0005
 """Half of the last digit that times are written with."""
@@ -28,6 +29,7 @@ class Picture(NamedTuple):
     region: Box
     image_rgb: np.ndarray
     object_id: int | None
+    detection: int | None = None
 
 
 class Embed(Node[Frame, Embedded]):
@@ -134,18 +136,22 @@ class Embed(Node[Frame, Embedded]):
         kept = self.context.empty(frame.stamp, features.shape, features.dtype)
         np.copyto(kept, features)
         height, width = picture.image_rgb.shape[:2]
-        return View(picture.region, (height, width), kept, picture.object_id)
+        return View(picture.region, (height, width), kept, picture.object_id, picture.detection)
 
     def _pictures(self, frame: Frame) -> list[Picture]:
         """What to encode of a frame: the parts asked for; the whole, once, where a part will not do."""
         last = self._last.get(frame.stamp.stream) if self._focus else None
         height, width = frame.image_rgb.shape[:2]
         regions = [] if last is None else [region for region in last.regions if _is_due(region, frame.stamp.pts_s)]
-        squares = [(square, region) for region in regions for square in self._squares(region, width, height)]
-        side_px = self._side_px(len({region.object_id for square, region in squares if square is not None}))
+        squares: list[tuple[Box | None, int | None, int | None]] = [
+            (square, region.object_id, None) for region in regions for square in self._squares(region, width, height)
+        ]
+        squares += [(square, None, number) for number, square in self._detected(frame, last, width, height)]
+        things = {(object_id, number) for square, object_id, number in squares if square is not None}
+        side_px = self._side_px(len(things))
         parts = [
-            Picture(square, views.sample(frame.image_rgb, square, side_px), region.object_id)
-            for square, region in squares
+            Picture(square, views.sample(frame.image_rgb, square, side_px), object_id, number)
+            for square, object_id, number in squares
             if square is not None
         ]
         if len(parts) < len(squares) or not parts:
@@ -161,6 +167,14 @@ class Embed(Node[Frame, Embedded]):
             return info.focus_size
         side_px = int(info.focus_size * (self.config.views / count) ** 0.5)
         return max(info.least_focus_size, side_px - side_px % FOCUS_STEP)
+
+    def _detected(self, frame: Frame, last: Regions | None, width: int, height: int) -> list[tuple[int, Box]]:
+        """Squares to encode for what a detector found and propagate will want, with the number of each detection."""
+        if last is None or last.wanted is None or not isinstance(frame, Detected):
+            return []
+        found = frame.detections or []
+        boxes = [(number, clip(found[number].box_xyxy, width, height)) for number in new_in(frame, last.wanted)]
+        return [(number, views.focus_region(box, self.config.crop)) for number, box in boxes if box is not None]
 
     def _squares(self, region: Region, width: int, height: int) -> list[Box | None]:
         """Squares of a frame of `width` x `height` to encode for a region; None is the whole frame."""

@@ -73,16 +73,21 @@ class Everything:
         # All of it, from the time on if there is one.
         return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), self._options.time_s)]
 
-    def find(self, stamp: Stamp, view: Seen, state: TrackerState, prompts: Sequence[Fitted], first_id: int) -> Found:
-        """All objects of a frame but those there are already.
+    def find(
+        self, stamp: Stamp, seen: Sequence[Seen], state: TrackerState, prompts: Sequence[Fitted], first_id: int
+    ) -> Found:
+        """All objects but those there are already, if this is the frame to look for them and all of it was encoded.
 
         Args:
             stamp: of the frame.
-            view: of the whole frame.
+            seen: its views.
             state: after the frame before.
             prompts: that come into force in this frame.
             first_id: of the new objects; they are numbered from there on.
         """
+        view = next((view for view in seen if view.object_id is None), None)
+        if view is None or not self.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
+            return Found()
         known = [*_followed(view, state), *(_pointed_at(view, prompt) for prompt in prompts)]
         proposals = propose(self._decoder, view.features, view.image_size, self._options)
         proposals = sort_out(proposals, view.image_size, known, self._options)

@@ -20,6 +20,7 @@ from streamseg.sam.engines import Engine
 from streamseg.sam.everything_options import EverythingOptions
 from streamseg.sam.models import find
 from streamseg.vision import labels, tracking
+from streamseg.vision.detections import DetectionOptions
 from streamseg.vision.prompt_files import given_prompts
 from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
 from streamseg.vision.sources import file_facts
@@ -27,6 +28,7 @@ from streamseg.vision.tracking import NAIVE, Candidate, Followed, Seen, TrackerS
 from streamseg_nodes.asking import Asking
 from streamseg_nodes.everything import Everything, Found
 from streamseg_nodes.given_prompts import Given, GivenPrompts, Moment, PromptCommand
+from streamseg_nodes.newcomers import Newcomers, views_of
 
 
 class Propagate(Node[Embedded, Segmented]):
@@ -39,6 +41,8 @@ class Propagate(Node[Embedded, Segmented]):
         """Or a YAML or JSON file with a list of them."""
         everything: EverythingOptions | None = None
         """Also follow all objects of one frame, found without a prompt."""
+        detections: DetectionOptions | None = None
+        """Also follow what a detector finds; defaults if None, and then there must be prompts, too."""
         model: str = "tiny"
         checkpoint: str | None = None
         """A file with weights for that model; its own if None."""
@@ -73,8 +77,11 @@ class Propagate(Node[Embedded, Segmented]):
         Raises:
             PromptError: they cannot.
         """
-        if config.prompts is None and config.everything is None:
-            raise PromptError("expected to be told what to follow: give propagate prompts, or everything: {}")
+        if config.prompts is None and config.everything is None and config.detections is None:
+            raise PromptError(
+                "expected to be told what to follow: give propagate prompts, or everything: {}, or detections: {} with "
+                "a detector before embed"
+            )
         prepare(given_prompts(config.prompts or []))
 
     def setup(self) -> None:
@@ -105,6 +112,7 @@ class Propagate(Node[Embedded, Segmented]):
         )
         matching = load_matching(self.config.model, checkpoint=checkpoint) if self._options.templates else None
         self._asking = Asking(self._decoder, matching)
+        self._newcomers = Newcomers(self.config.detections or DetectionOptions(), self._options)
         self._everything: Everything | None = None
         if self.config.everything is not None:
             self._everything = Everything(self.config.everything, self._decoder, self.context.log)
@@ -135,16 +143,21 @@ class Propagate(Node[Embedded, Segmented]):
         with self._looking_on(message):
             self._check_model(message)
             height, width = message.frame.image_rgb.shape[:2]
-            state = self._state(stamp, (width, height))
-            seen = [self._asking.seen(view) for view in message.views]
+            state = self._newcomers.without_gone(self._state(stamp, (width, height)))
+            seen = [self._asking.seen(view) for view in message.views if view.detection is None]
             planned = tracking.seen_prompts(
                 tracking.due(state, self._pointers_of(stamp.stream), stamp.index, stamp.pts_s), seen
             )
             prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
             given = self._fit_given(stamp, seen, {pointer.id for pointer in planned}, state, (width, height))
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
-            unplanned = [prompt for _, prompt in given]
-            found = self._find_everything(message, state, seen, [*prompts, *unplanned])
+            new = self._newcomers.find(message, self._next_id(stamp.stream, state))
+            seen += [self._asking.seen(view) for view in views_of(message, new)]
+            unplanned = [*(prompt for _, prompt in given), *new.values()]
+            found = Found()
+            if self._everything is not None:
+                first_id = self._next_id(stamp.stream, state) + len(new)
+                found = self._everything.find(stamp, seen, state, [*prompts, *unplanned], first_id)
             unplanned += found.prompts
             questions = tracking.ask(state, prompts, seen, (height, width), self._options, unplanned)
             answers = self._asking.answer(questions.asks)
@@ -153,9 +166,12 @@ class Propagate(Node[Embedded, Segmented]):
             if self._options.passes > 1:
                 answers = self._asking.answer_again(answers, message.frame.image_rgb, self._options)
             followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
-            if found.looked:
-                looked = msgspec.structs.replace(followed.state, everything_done=True)
-                followed = Followed(looked, followed.masks)
+            after = msgspec.structs.replace(
+                followed.state,
+                everything_done=state.everything_done or found.looked,
+                detected=[*state.detected, *(prompt.id for prompt in new.values())],
+            )
+            followed = Followed(after, followed.masks)
             self._states[stamp.stream] = followed.state
             self._given_to(stamp.stream).applied([each for each, _ in given], stamp, state, followed.state)
         # Embed is at work again by now.
@@ -229,6 +245,7 @@ class Propagate(Node[Embedded, Segmented]):
         """
         frames = self._next_index.pop(stream, 0)
         state = self._states.pop(stream, TrackerState())
+        self._newcomers.finish(stream)
         last_s = self._last_s.pop(stream, None)
         if self._everything is not None:
             self._everything.check_done(state, stream, frames)
@@ -311,21 +328,12 @@ class Propagate(Node[Embedded, Segmented]):
         regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
         if self._everything is not None:
             regions += self._everything.where(state, stream, index)
-        self.context.feedback(Regions(stream, seq, regions))
+        due = [*tracking.due(state, self._pointers_of(stream), index, None), *given]
+        self.context.feedback(Regions(stream, seq, regions, self._newcomers.want(stream, state, due)))
 
-    def _find_everything(
-        self, message: Embedded, state: TrackerState, seen: list[Seen], prompts: list[Fitted]
-    ) -> Found:
-        """The objects that nobody pointed at, if this is the frame to look for them and the whole of it was encoded."""
-        stamp = message.stamp
-        view = next((view for view in seen if view.object_id is None), None)
-        if self._everything is None or view is None:
-            return Found()
-        if not self._everything.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
-            return Found()
-        taken = {*(pointer.id for pointer in self._all), *self._given_to(stamp.stream).ids}
-        highest = max(state.highest_id, *taken, 0)
-        return self._everything.find(stamp, view, state, prompts, highest + 1)
+    def _next_id(self, stream: str, state: TrackerState) -> int:
+        """A free id, and so are all above it: none of them was used before, or is planned for a prompt."""
+        return 1 + max(state.highest_id, *(pointer.id for pointer in self._all), *self._given_to(stream).ids, 0)
 
     def _check_model(self, message: Embedded) -> None:
         if message.model != self._decoder.info.name:

@@ -73,6 +73,9 @@ def add_to(commands: Any) -> None:
     what.add_argument(
         "--everything-frame", type=moment, metavar="N", help="the same in frame N, or at a time, say 2.5s"
     )
+    what.add_argument(
+        "--detect", metavar="NAME", help="what a detector finds, in every frame: motion, or package.module:Class"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="M", help="tiny (default), vit_b, vit_l or vit_h; see 'streamseg models'")
     how.add_argument("--checkpoint", metavar="FILE", help="the model's weights, if not the original ones")

@@ -25,7 +25,7 @@ from streamseg.vision.sources import SourceKind, classify, local_path
 _GRAPH_SUFFIXES = (".yaml", ".yml")
 _PROMPT_FLAGS = ("box", "point", "negative", "choice", "mask", "frame", "text")
 _ONLY_WITHOUT_GRAPH = (
-    *("prompts", *_PROMPT_FLAGS, "everything", "everything_frame"),
+    *("prompts", *_PROMPT_FLAGS, "everything", "everything_frame", "detect"),
     *("model", "checkpoint", "device", "engine", "live", "no_overlay"),
     *("publish", "publish_key", "publish_allow"),
 )
@@ -69,6 +69,7 @@ def from_source(args: argparse.Namespace) -> Graph:
             source=args.source,
             prompts=_prompts(args),
             everything=_everything(args),
+            detect=args.detect,
             model=args.model,
             checkpoint=args.checkpoint,
             device=args.device,
@@ -157,7 +158,8 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
     flags = [f"--{name}" for name in _PROMPT_FLAGS if getattr(args, name) is not None]
     if args.text is not None:
         raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
-    if args.prompts is None and _everything(args) is not None and not (args.box or args.point or args.mask):
+    finds_itself = args.detect is not None or _everything(args) is not None
+    if args.prompts is None and finds_itself and not (args.box or args.point or args.mask):
         return []
     if args.prompts is None and not flags and args.control is not None:
         return []  # they come later

@@ -126,6 +126,7 @@ def segment_video(
     negatives: Sequence[Sequence[float]] = (),
     prompts: Sequence[Prompt] | str | os.PathLike[str] | None = None,
     everything: bool | Mapping[str, Any] = False,
+    detect: str | None = None,
     model: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     device: str | None = None,
@@ -154,6 +155,7 @@ def segment_video(
             with a list of them. An empty list: none yet, they come by `Results.prompt`.
         everything: follow all objects of the first frame, found without being pointed at; or options for that, say
             ``{"frame": 10, "max_objects": 5}``.
+        detect: follow what a detector finds, in every frame: its name, say ``motion``, or ``package.module:Class``.
         model: see ``streamseg models``; None is the bundled one.
         checkpoint: the model's weights, if not the original ones.
         device: auto, cpu, cuda:N or mps.
@@ -169,11 +171,12 @@ def segment_video(
     """
     if prompts and (boxes or points or negatives):
         raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
-    found = everything is not False and not (boxes or points or negatives)
+    found = (everything is not False or detect is not None) and not (boxes or points or negatives)
     settings = Settings(
         source=str(source),
         prompts=_prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
         everything=None if everything is False else {} if everything is True else dict(everything),
+        detect=detect,
         model=model,
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         device=device,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from streamseg import config
+from streamseg import config, registry
 from streamseg.config import Graph
-from streamseg.errors import PromptError
+from streamseg.errors import GraphError, PromptError, nearest
+from streamseg.messages import Detected
+from streamseg.node import ports
 
 Focus = Literal["auto", "on", "off"]
 Tracker = Literal["default", "naive"]
@@ -26,6 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Or a file with them."""
     everything: dict[str, Any] | None = None
     """Options for finding all objects of one frame; None does not."""
+    detect: str | None = None
+    """A detector that finds objects: its name, or ``package.module:Class``; None has none."""
     model: str | None = None
     checkpoint: str | None = None
     device: str | None = None
@@ -57,12 +62,17 @@ def standard_graph(settings: Settings) -> Graph:
         "embed": weights | _given(focus=None if settings.focus == "auto" else settings.focus),
         "propagate": {
             **weights,
-            **({"prompts": settings.prompts} if settings.prompts or settings.everything is None else {}),
-            **_given(everything=settings.everything, tracker=tracker),
+            **_given(prompts=settings.prompts or None, everything=settings.everything, tracker=tracker),
+            **({} if settings.detect is None else {"detections": {}}),
         },
         "cleanup": {},
     }
     links = ["decode -> embed -> propagate -> cleanup"]
+    uses = {}
+    if settings.detect is not None:
+        _check_detector(settings.detect)
+        nodes["detect"], uses["detect"] = {}, settings.detect
+        links = ["decode -> detect -> embed -> propagate -> cleanup"]
     if settings.output is not None:
         nodes["record"] = {
             "output": settings.output,
@@ -76,11 +86,22 @@ def standard_graph(settings: Settings) -> Graph:
     return config.parse(
         {
             "version": 1,
-            "nodes": {name: {"options": options} for name, options in nodes.items()},
+            "nodes": {name: {"use": uses.get(name, ""), "options": options} for name, options in nodes.items()},
             "links": links,
             "feedback": [] if settings.focus == "off" else ["propagate -> embed"],
         }
     )
+
+
+def _check_detector(use: str) -> None:
+    if ports(registry.load(use)).gives is not Detected:
+        found = []
+        for name in registry.entry_points():
+            with contextlib.suppress(GraphError):
+                found += [name] if ports(registry.load(name)).gives is Detected else []
+        raise GraphError(
+            f"{use!r} is not a detector; {nearest(use, found)} (one of your own is 'package.module:Class')"
+        )
 
 
 def make_prompts(
@@ -111,7 +132,7 @@ def make_prompts(
         raise PromptError(
             f"expected to be told what to follow, got neither a box nor a point{extra}; "
             f"give --box X0,Y0,X1,Y1 (boxes=[(x0, y0, x1, y1)]), --point X,Y (points=[(x, y)]), --prompts FILE, or "
-            f"--everything (everything=True) to have all objects found"
+            f"--everything (everything=True) or --detect NAME to have objects found"
         )
     if (len(boxes) > 1 or masks) and (points or negatives):
         raise PromptError(

@@ -5,7 +5,7 @@ decoder from the state and the views, `follow` makes the new state and the masks
 (`TrackerState`) is one small serialisable value, so following can stop after any frame and go on from there.
 """
 
-from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask
+from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask, expected_box
 from streamseg.vision.tracking_choices import choices, full_mask
 from streamseg.vision.tracking_following import Followed, follow
 from streamseg.vision.tracking_looking import check_possible, due, is_seen, looks, seen_prompts
@@ -32,6 +32,7 @@ __all__ = [
     "check_possible",
     "choices",
     "due",
+    "expected_box",
     "follow",
     "from_bytes",
     "full_mask",

@@ -75,6 +75,7 @@ def follow(
     new = TrackerState(
         tracks=[track for track, _ in followed.values()],
         everything_done=state.everything_done,
+        detected=state.detected,
         highest_id=max(state.highest_id, *followed, 0),
         frames=state.frames + 1,
         prompts_done=state.prompts_done + questions.prompts_taken,

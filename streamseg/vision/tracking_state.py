@@ -95,6 +95,8 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """Whether all objects of a frame have been looked for, if that was asked for."""
     highest_id: int = 0
     """The largest id that any object had so far; new objects get larger ones."""
+    detected: list[int] = []
+    """Ids of those objects that a detector found."""
     scene: bytes = b""
     """The frame's colours, to notice a cut (`streamseg.vision.tracking_appearance.scene_of`)."""
 

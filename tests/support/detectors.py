@@ -1,0 +1,36 @@
+"""Detectors of a package that is not streamseg's: one that knows a colour by its name, one that is broken."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamseg.detector import Detector
+from streamseg.messages import Detection, Frame
+
+COLOURS = {"red": (220, 60, 40), "yellow": (240, 220, 60)}
+
+
+class Coloured(Detector):
+    """Finds things of the colours that it is asked for in words."""
+
+    replicable = True
+
+    class Config(Detector.Config, frozen=True, kw_only=True):
+        words: list[str]
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        found = []
+        for word in self.config.words:
+            near = (abs(frame.image_rgb.astype(int) - COLOURS[word]) < 20).all(axis=2)
+            ys, xs = np.nonzero(near)
+            if len(xs):
+                box = (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
+                found.append(Detection(box, word, 0.9))
+        return found
+
+
+class Broken(Detector):
+    """Gives x, y, width, height in every second frame."""
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        return [Detection((50.0, 40.0, 20.0, 30.0))] if frame.stamp.seq % 2 else [Detection((50.0, 40.0, 70.0, 70.0))]
