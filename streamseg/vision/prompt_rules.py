@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from streamseg.vision.prompts import ObjectPrompt
 
 NO_WORDS = (
-    "Segment Anything takes boxes, clicks and masks, no words; let a detector that knows words find the thing, "
-    "and give its box as the prompt (--box, or box: in a prompts file)"
+    "Segment Anything takes boxes, clicks and masks, no words; let a detector that knows words find the thing: "
+    "put it into the graph (--detect package.module:Class, samples/detect), or give its box as the prompt (--box)"
 )
 
 _SAME_PLACE_PX = 1.0

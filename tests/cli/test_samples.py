@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,16 @@ def test_live(tmp_path: Path) -> None:
     assert report["nodes"]["camera"]["live"]
     assert report["frames_in"] == report["frames_out"] + report["dropped"]
     assert len(decode_plainly(tmp_path / "results" / "overlay.mp4")) == report["frames_out"] > 0
+
+
+def test_detect(tmp_path: Path) -> None:
+    words = ("run", "samples/detect/graph.yaml", "-o", tmp_path / "results", "--max-frames", 3, "--inline")
+    paths = os.pathsep.join(["samples/detect", *sys.path])
+    done = streamseg(*words, cwd=ROOT, env={**os.environ, "PYTHONPATH": paths})
+    assert done.returncode == 0, done.stderr
+    found = {(line["id"], line["label"]) for line in tracks(tmp_path / "results")}
+    assert {label for _, label in found} == {"orange", "blue"}
+    assert {number for number, _ in found} == {1, 2}
 
 
 def test_demo(tmp_path: Path) -> None:
