@@ -76,7 +76,7 @@ def read(path: Path, images: Path | None = None) -> list[Annotated]:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MediaError(f"{path}: expected COCO's 'images' and 'annotations': {error}") from error
     by_image: dict[int | str, list[Segmentation]] = defaultdict(list)
     for annotation in file.annotations:

@@ -78,7 +78,7 @@ class CommandServer:
                 if len(frames) != 1:
                     raise WireError(f"expected a command in one frame, got {len(frames)}")
                 request = self._decoder.decode(frames[0])
-            except (WireError, msgspec.DecodeError, RecursionError) as error:
+            except (WireError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 self._respond(client, 0, Refused("WireError", f"not a valid command: {error}"))
                 continue
             yield request, partial(self._respond, client, request.number)

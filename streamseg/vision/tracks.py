@@ -47,5 +47,5 @@ def read_tracks(path: Path) -> Iterator[Track]:
         for number, line in enumerate(file, start=1):
             try:
                 yield decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise UsageError(f"{path}, line {number}: expected a track as record writes it, got: {error}") from None

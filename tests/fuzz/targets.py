@@ -17,14 +17,18 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import yaml
+import zmq
 from streamseg_nodes import published
+from streamseg_nodes.given_prompts import PromptCommand
 
 from streamseg import config, keys, redaction
+from streamseg.commands import Refused, Request
 from streamseg.errors import MediaError, PromptError, UsageError, WireError
 from streamseg.messages import Embedded, End, Frame, Gap, ObjectResult, Region, Regions, Segmented, Stamp, View
 from streamseg.runtime.plan import Plan
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
+from streamseg.transport.command_socket import CommandServer
 from streamseg.transport.slots import SlotBuffer, make_shared_file
 from streamseg.transport.wire import MessageDecoder, MessageEncoder
 from streamseg.vision import prompt_files, prompts, rle
@@ -232,6 +236,42 @@ def _recipe_seeds() -> list[bytes]:
     return [yaml.safe_dump(whole).encode(), b"data: {photos: [{path: a}]}\n"]
 
 
+@functools.cache
+def _command_door() -> tuple[CommandServer, zmq.Socket[bytes]]:
+    server = CommandServer(_folder() / "c")
+    client = zmq.Context.instance().socket(zmq.DEALER)
+    client.connect(f"ipc://{_folder() / 'c'}")
+    atexit.register(server.close)
+    atexit.register(client.close, 0)
+    return server, client
+
+
+def command(data: bytes) -> None:
+    """What another process of the same user tells a run, through its real socket; then the prompt that is in it."""
+    server, client = _command_door()
+    client.send_multipart(data.split(SEPARATOR))
+    assert server.socket.poll(5000)
+    for request, reply in server.requests():
+        reply(Refused("PromptError", "not today"))
+        try:
+            asked = msgspec.msgpack.decode(request.body, type=PromptCommand)
+            pointer = prompts.point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
+            prompts.fit(pointer, 640, 480)
+        except (PromptError, msgspec.DecodeError, UnicodeDecodeError):
+            continue  # `Stage.command` answers with any of them
+    assert client.poll(5000)
+    while client.poll(0):
+        client.recv_multipart()
+
+
+def _command_seeds() -> list[bytes]:
+    pack = msgspec.msgpack.encode
+    asked = [PromptCommand(prompt=prompts.ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
+    asked.append(PromptCommand(prompt=prompts.ObjectPrompt(id=1, remove=True)))
+    bodies = [*map(pack, asked), b"\xc0"]
+    return [pack(Request(3, "propagate", msgspec.Raw(body))) for body in bodies]
+
+
 def run_lengths(data: bytes) -> None:
     """COCO's compressed masks: what is read is written again as the same mask."""
     height, width = (data[0], data[1]) if len(data) > 1 else (1, 1)
@@ -325,6 +365,7 @@ TARGETS = {
     "graph": Target(graph_file, _graph_seeds, 2048),
     "prompts": Target(prompts_file, _prompts_seeds, 1024),
     "recipe": Target(recipe_file, _recipe_seeds, 1024),
+    "command": Target(command, _command_seeds, 1024),
     "rle": Target(run_lengths, _rle_seeds, 2048),
     "keys": Target(key_file, _key_seeds, 1024),
     "source": Target(source_name, _source_seeds, 512),

@@ -11,7 +11,9 @@ from fuzz.targets import SEPARATOR, TARGETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamseg.errors import GraphError
+from streamseg.errors import GraphError, MediaError, UsageError
+from streamseg.training import coco
+from streamseg.vision.tracks import read_tracks
 from streamseg.yaml_files import parse_yaml, read_yaml
 
 _HEADER = msgspec.msgpack.encode({"v": 1, "kind": "gap", "stream": "abc", "frame": 1, "reason": "x"})
@@ -22,6 +24,7 @@ FOUND = {
         "published",
         b"abc/gap" + SEPARATOR + _NOT_TEXT,
     ),
+    "text that is not UTF-8 in a command": ("command", b"\x93\x01\xa2\xff\xfe\xc0"),
     "a value of another type than it says": ("graph", b"{nodes: {a: !!bool 7}}"),
     "a date that there is not": ("recipe", b"data: 2001-99-99"),
     "a number that is none": ("prompts", b"- !!int ''"),
@@ -72,3 +75,13 @@ def test_a_yaml_file_of_any_size_is_not_read(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(GraphError, match="at most 16 MiB"):
         read_yaml(path, GraphError)
+
+
+def test_text_that_is_not_utf8_is_one_sentence_in_other_files_too(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b'{"images": [{"id": 1, "file_name": "\x9b", "width": 1, "height": 1}], "annotations": []}')
+    with pytest.raises(MediaError, match="expected COCO's"):
+        coco.read(path)
+    path.write_bytes(b'{"frame": 1, "label": "\x9b"}')
+    with pytest.raises(UsageError, match="line 1: expected a track"):
+        list(read_tracks(path))
