@@ -73,7 +73,7 @@ def read(folder: Path) -> Contents | None:
     while (record := _record(data, at)) is not None:
         try:
             entry = decoder.decode(record)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise OutputError(
                 f"expected records of this version of streamseg in {path}, got: {error}; "
                 f"resume with the version that wrote it"

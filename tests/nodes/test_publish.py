@@ -248,6 +248,7 @@ def test_a_port_in_use_is_named() -> None:
 def test_an_ipc_path_is_served_and_never_taken_from_others(tmp_path: Path) -> None:
     path = tmp_path / "out.sock"
     node = publisher(bind=f"ipc://{path}")
+    assert path.stat().st_mode & 0o077 == 0
     with Listener(node) as listener:
         node.finish("s")
         assert listener.hear() is not None

@@ -260,6 +260,53 @@ def _closed(each: socket.socket) -> bool:
     return True
 
 
+_FEW_FILES = """
+import resource, sys, time
+import numpy as np
+from streamseg.node import NodeContext
+from streamseg_nodes.publish import Publish
+from support.bright_nodes import drawn
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+node = Publish(Publish.Config(bind="tcp://*:*", key=sys.argv[1], allow=sys.argv[2]), NodeContext("publish"))
+node.setup()
+print(node.describe()["endpoint"].rpartition(":")[2], flush=True)
+while True:
+    node.process(drawn(0, np.ones((20, 30), np.uint16), (1,)))
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.slow
+def test_a_flood_that_uses_up_every_open_file_ends_with_the_flood(pairs: Keys) -> None:
+    words = [sys.executable, "-c", _FEW_FILES, str(pairs.server.secret), str(pairs.list)]
+    with (
+        subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process,
+        context_of_its_own() as context,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        endpoint = f"tcp://127.0.0.1:{process.stdout.readline().strip()}"
+
+        def friend() -> zmq.Socket[bytes]:
+            return listening.listen(context, endpoint, own_key=pairs.friend.secret, server_key=pairs.server.public)
+
+        early = friend()
+        assert early.poll(10_000)
+        for _ in range(150):
+            crowd = stack.enter_context(socket.socket())
+            crowd.setblocking(False)
+            crowd.connect_ex(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+        assert eventually(lambda: len(list(Path(f"/proc/{process.pid}/fd").iterdir())) >= 60)
+        while early.poll(0):
+            early.recv_multipart()
+        assert early.poll(10_000)  # who was there before goes on to hear
+        late = friend()
+        assert late.poll(60_000)  # who comes late gets in when the crowd has been sent away
+        assert process.poll() is None
+
+
 def test_a_listener_may_not_say_much(node: Publish, pairs: Keys) -> None:
     with listener(node, pairs.friend, pairs.server) as heard, listener(node, pairs.friend, pairs.server) as chatty:
         assert let_in(node, chatty) and let_in(node, heard)
