@@ -64,7 +64,7 @@ def evaluate_sequence(
         raise MediaError(f"{sequence.name}: no object in {sequence.mask_files[0].name}, where each has to be given")
     with tempfile.TemporaryDirectory() as folder:
         prompts = [_prompt(first == i, i, init, Path(folder)) for i in ids]
-        scores = _Scores(sequence, ids)
+        scores = Scores(sequence, ids)
         graph = _graph(sequence.source, embed, {**propagate, "prompts": prompts})
         InlineRun(Plan(graph, results_from="cleanup"), scores.take).run()
     return scores.measured()
@@ -75,7 +75,7 @@ def mean(measured: Sequence[Measured], name: str = "mean") -> Measured:
     return Measured(name, _mean_of([m.j for m in measured]), _mean_of([m.f for m in measured]))
 
 
-class _Scores:
+class Scores:
     """Compares frames with the truth as they come."""
 
     def __init__(self, sequence: VideoSequence, ids: Sequence[int]) -> None:
@@ -85,6 +85,7 @@ class _Scores:
         self._frames = 0
 
     def take(self, message: Message) -> None:
+        """The next frame: its masks, or a `Gap` in its place."""
         self._frames += 1
         index = message.stamp.index
         last = len(self._sequence.mask_files) - 1
@@ -103,6 +104,11 @@ class _Scores:
             self._f[i].append(boundary_accuracy(truth == i, mask))
 
     def measured(self) -> list[Measured]:
+        """J and F of each object.
+
+        Raises:
+            MediaError: not as many frames as masks, or too few.
+        """
         name, masks = self._sequence.name, len(self._sequence.mask_files)
         if self._frames != masks:
             raise MediaError(f"{name}: {self._frames} frames but {masks} mask files; expected one for each frame")

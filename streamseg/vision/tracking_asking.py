@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from streamseg.vision.boxes import Box, center_size, clip, expand, from_center_size
@@ -14,7 +15,7 @@ from streamseg.vision.tracking_appearance import Appearance, likely_places
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, Track, TrackerState
 from streamseg.vision.tracking_templates import Template
-from streamseg.vision.views import resample_logits, to_view
+from streamseg.vision.views import resample_logits, to_frame, to_view
 
 
 @dataclass(frozen=True)
@@ -197,17 +198,32 @@ def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: T
     box = expected_box(track, options)
     widened = [clip(expand(box, margin), frame_size[1], frame_size[0]) for margin in options.margins]
     mask = _memory_in(track, view, options) if options.mask_input else None
+    point = _inner_point(track, options) if options.point_input else None
+    with_box = options.box_input or (mask is None and point is None)
     return [
         Ask(
             object_id=track.id,
             seen=view,
-            box_xyxy=_to_box(view, inside),
+            box_xyxy=_to_box(view, inside) if with_box else None,
+            points_xy=None if point is None else _to_picture(view, point),
+            point_labels=None if point is None else np.ones(1, np.int32),
             mask_logits=mask,
             templates=_templates(track, view, options),
         )
-        for inside in widened
+        for inside in (widened if with_box else widened[:1])
         if inside is not None
     ]
+
+
+def _inner_point(track: Track, options: TrackingOptions) -> np.ndarray | None:
+    """(1, 2) frame pixels: the point furthest inside the last mask, where it is expected now."""
+    if track.memory is None:
+        return None
+    inside = np.pad((track.memory.logits > 0).astype(np.uint8), 1)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    moved = _moved(track.memory.region, expected_box(track, options), track.box)
+    return to_frame(np.array([[x + 0.5, y + 0.5]]), moved, track.memory.side)
 
 
 def _memory_in(track: Track, view: Seen, options: TrackingOptions) -> np.ndarray | None:

@@ -23,8 +23,12 @@ from streamseg.vision.views import resample_logits
 
 _SETTLE = 0.3
 """How much of a new area goes into the one that is kept."""
+_GROW = 0.1
+"""How much of a new area goes into the usual one."""
 _RENEW = 0.05
 """How much of a new appearance goes into the one that is kept."""
+_CLOSE = 2.2
+"""Side of a view, in longer sides of what it shows, from which on a closer look is worth it."""
 _GIVEN_SIDE = 256
 """Side of the logits that are made of a mask prompt."""
 
@@ -114,7 +118,7 @@ def _start(
         area_px=best.area_px,
         motion=standing(best.box),
         memory=Memory.of(best.logits, best.seen.square),
-        first=best.appearance,
+        first_appearance=best.appearance,
         appearance=best.appearance,
         first_view=_template(best.seen, best.logits),
     ), _cut_out(best)
@@ -147,9 +151,10 @@ def _correct(
         score=best.score,
         box=best.box,
         area_px=best.area_px,
+        usual_px=best.area_px,
         motion=standing(best.box),
         memory=Memory.of(best.logits, best.seen.square),
-        first=best.appearance,
+        first_appearance=best.appearance,
         appearance=best.appearance,
         first_view=_template(best.seen, best.logits),
         last_view=None,
@@ -218,10 +223,13 @@ def _continue(track: Track, judged: Judged, image_rgb: np.ndarray) -> tuple[Trac
 def _keep(track: Track, found: Candidate, judged: Judged) -> Track:
     """A mask that is trusted."""
     appearance = found.appearance if track.appearance is None else track.appearance.towards(found.appearance, _RENEW)
+    usual_px = track.area_px if track.usual_px is None else track.usual_px
+    settle = 1.0 if judged.state == "REACQUIRED" else _SETTLE
     return msgspec.structs.replace(
         _doubt(track, found, judged),
-        area_px=track.area_px + _SETTLE * (found.area_px - track.area_px),
-        first=track.first or found.appearance,
+        area_px=track.area_px + settle * (found.area_px - track.area_px),
+        usual_px=usual_px + _GROW * (found.area_px - usual_px),
+        first_appearance=track.first_appearance or found.appearance,
         appearance=appearance,
         first_view=_template(found.seen, found.logits) if track.first_view is None else track.first_view,
         last_view=None if track.first_view is None else _template(found.seen, found.logits),
@@ -254,10 +262,10 @@ def _doubt(track: Track, found: Candidate, judged: Judged) -> Track:
 
 
 def _lose(track: Track, judged: Judged, frame_size: tuple[int, int]) -> Track:
-    """No mask. What was found in a view of the whole frame may still be worth a closer look."""
+    """No mask. What was found in a view that shows much else may still be worth a closer look."""
     found = judged.found
     hint = None
-    if judged.near_miss and found is not None and found.seen.object_id is None and track.hint is None:
+    if judged.near_miss and found is not None and _seen_small(found) and track.hint is None:
         hint = found.box
     return msgspec.structs.replace(
         track,
@@ -269,3 +277,9 @@ def _lose(track: Track, judged: Judged, frame_size: tuple[int, int]) -> Track:
         displaced=track.displaced or judged.cut,
         hint=hint,
     )
+
+
+def _seen_small(found: Candidate) -> bool:
+    """Whether a closer look would show more of what was found."""
+    x0, y0, x1, y1 = found.box
+    return found.seen.square[2] - found.seen.square[0] > _CLOSE * max(x1 - x0, y1 - y0)

@@ -47,6 +47,8 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
         return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
     if similarity < options.uncertain_similarity:
         return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
+    if colour < options.uncertain_colour:
+        return "UNCERTAIN", f"colours {colour:.2f} below {options.uncertain_colour:g}"
     return "TRACKED", f"score {found.score:.2f}"
 
 
@@ -59,13 +61,12 @@ def judge_lost(track: Track, found: Candidate, frame_size: tuple[int, int], opti
         frame_size: (H, W).
         options: of the tracker.
     """
-    growth = _growth(track, found)
     if _is_whole_frame(track, found, frame_size, options):
         return "LOST", "the mask is the whole frame"
+    if not of_its_size(track, found, options):
+        return "LOST", f"area x{_growth_since(track, found):.2f}"
     if found.score < options.found_score:
         return "LOST", f"score {found.score:.2f} below {options.found_score:g}"
-    if max(growth, 1 / growth) > options.found_area:
-        return "LOST", f"area x{growth:.2f}"
     similarity, colour = alike(track, found)
     if similarity < options.found_similarity:
         return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
@@ -74,12 +75,18 @@ def judge_lost(track: Track, found: Candidate, frame_size: tuple[int, int], opti
     return "REACQUIRED", f"score {found.score:.2f}, similarity {similarity:.2f}, colours {colour:.2f}"
 
 
+def of_its_size(track: Track, found: Candidate, options: TrackingOptions) -> bool:
+    """Whether a mask has about the area that a lost object had."""
+    growth = _growth_since(track, found)
+    return max(growth, 1 / growth) <= options.found_area
+
+
 def alike(track: Track, found: Candidate) -> tuple[float, float]:
     """How like the object a mask is, now or as it was first: cosine of the features, agreement of the colours.
 
     Both are 1 for an object whose looks are not known yet.
     """
-    known = [looks for looks in (track.first, track.appearance) if looks is not None]
+    known = [looks for looks in (track.first_appearance, track.appearance) if looks is not None]
     similarity = max((looks.similarity(found.appearance) for looks in known), default=1.0)
     return similarity, max((looks.colour_similarity(found.appearance) for looks in known), default=1.0)
 
@@ -92,6 +99,11 @@ def likeness(track: Track, found: Candidate) -> float:
 
 def _growth(track: Track, found: Candidate) -> float:
     return max(found.area_px, 1.0) / max(track.area_px, 1.0)
+
+
+def _growth_since(track: Track, found: Candidate) -> float:
+    """Against the area of a lost object while it was followed."""
+    return max(found.area_px, 1.0) / max(track.usual_px or track.area_px, 1.0)
 
 
 def _is_whole_frame(track: Track, found: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> bool:

@@ -48,11 +48,13 @@ def looks(
 
 def _looks_for_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Look]:
     found = {track.id: _look(track, options) for track in state.tracks}
-    searched = [identity for identity, look in found.items() if look.scales]
+    searched = [track for track in state.tracks if found[track.id].scales]
     # A view of the whole frame is dear: while other objects are followed, it is taken now and then, for all at once.
     if len(searched) < len(found) and state.frames % options.search_every:
-        for identity in searched:
-            del found[identity]
+        found |= {track.id: _look_near(track, options) for track in searched}
+        for track in searched:
+            if track.displaced:
+                del found[track.id]
     return found
 
 
@@ -127,4 +129,10 @@ def _look(track: Track, options: TrackingOptions) -> Look:
         return Look(track.hint, track.id)
     if track.displaced or track.unseen > options.search_everywhere_after:
         return Look(box, track.id, (1.0,))
-    return Look(expand(box, options.search_growth * track.unseen), track.id)
+    return _look_near(track, options)
+
+
+def _look_near(track: Track, options: TrackingOptions) -> Look:
+    """Where it was lost, or should be by now, and ever further round."""
+    growth = options.search_growth * min(track.unseen, options.search_everywhere_after)
+    return Look(expand(expected_box(track, options), growth), track.id)

@@ -76,14 +76,23 @@ def measure(
 
 def overlap(first: Candidate, second: Candidate) -> float:
     """Intersection over union of two masks."""
+    shared = _shared_px(first, second)
+    return shared / max(1.0, first.area_px + second.area_px - shared)
+
+
+def covered(first: Candidate, second: Candidate) -> float:
+    """How much of the first mask lies on the second, 0 to 1."""
+    return _shared_px(first, second) / max(1.0, first.area_px)
+
+
+def _shared_px(first: Candidate, second: Candidate) -> int:
     (mine, (x0, y0, x1, y1)), (its, (u0, v0, u1, v1)) = first.pasted, second.pasted
     left, top, right, bottom = max(x0, u0), max(y0, v0), min(x1, u1), min(y1, v1)
     if left >= right or top >= bottom:
-        return 0.0
+        return 0
     here = mine[top - y0 : bottom - y0, left - x0 : right - x0] > 0
     there = its[top - v0 : bottom - v0, left - u0 : right - u0] > 0
-    shared = np.count_nonzero(here & there)
-    return shared / max(1.0, first.area_px + second.area_px - shared)
+    return int(np.count_nonzero(here & there))
 
 
 def without_specks(logits: np.ndarray, last: np.ndarray | None, fraction: float) -> np.ndarray:

@@ -13,6 +13,10 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     margins: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)] = (0.05,)
     """Widen the last mask's box, by this fraction on every side, before it becomes the next prompt. Of several, each
     is a prompt of its own, and the answers' logits are averaged: slower, but one bad answer does less harm."""
+    box_input: bool = True
+    """Whether that box is a prompt; if not, there must be another."""
+    point_input: bool = False
+    """Whether the point furthest inside the last mask is a prompt."""
     mask_input: bool = True
     """Whether the last mask is a prompt, beside its box."""
     templates: bool = True
@@ -36,7 +40,9 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     lost_jump: float = 1.5
     """LOST if the box's middle is off the expected one by this many box sizes."""
     uncertain_similarity: float = 0.9
-    """UNCERTAIN if the cosine of the features under the mask with those the object had is below this."""
+    """UNCERTAIN if the cosine of the features under the mask with those the object had is below this,"""
+    uncertain_colour: float = 0.6
+    """or if the colours have less in common than this (1 for the same shares of each, 0 for none)."""
     lost_similarity: float = 0.75
     """LOST below this cosine,"""
     lost_colour: float = 0.4
@@ -55,18 +61,20 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """and this cosine of its features with those it had,"""
     found_colour: float = 0.6
     """and this agreement of its colours,"""
+    found_on_another: float = 0.9
+    """and, if the place is on another object, above this mean of both,"""
     found_area: float = 3.0
     """and within this factor of its area."""
     hint_contrast: float = 0.15
     """A place that is more like a lost object than its surroundings by this cosine is asked about;"""
     search_places: Annotated[int, msgspec.Meta(ge=1)] = 3
     """so many of them in a frame, the best ones."""
-    search_growth: float = 0.15
-    """How much the searched region grows on every side, in box sizes a frame, while an object is lost."""
+    search_growth: float = 0.1
+    """How much the searched region grows on every side, in box sizes a frame, while an object is lost,"""
     search_everywhere_after: int = 8
-    """Frames after which a lost object is searched in the whole frame,"""
+    """for so many frames. After that the object is searched in the whole frame too:"""
     search_every: Annotated[int, msgspec.Meta(ge=1)] = 3
-    """in every so manieth frame as long as others are followed, since a view of the whole frame is dear."""
+    """while others are followed in every so manieth frame, since a view of the whole frame is dear, else in every."""
 
 
 NAIVE = TrackingOptions(margins=(0.0,), mask_input=False, templates=False, passes=1, motion=0.0, gates=False, speck=0.0)

@@ -54,12 +54,15 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     box: Box
     """Tight round the last mask that was trusted, frame pixels."""
     area_px: float
-    """Of the masks that were trusted, slowly following them."""
+    """Of the masks, following them: what the next one is compared with."""
+    usual_px: float | None = None
+    """Area of the masks that were trusted, slowly following them, so that one that is half hidden when it is lost is
+    still known by its full size; None until there was one."""
     motion: Motion | None = None
     """How it moves."""
     memory: Memory | None = None
     """Of the last mask that was trusted."""
-    first: Appearance | None = None
+    first_appearance: Appearance | None = None
     """How it looked when it was pointed at."""
     appearance: Appearance | None = None
     """How it looks, slowly following it."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from streamseg.vision.boxes import iou
 from streamseg.vision.tracking_asking import Answer, expected_box
-from streamseg.vision.tracking_judging import judge, judge_lost, likeness
-from streamseg.vision.tracking_measuring import Candidate, measure, overlap
+from streamseg.vision.tracking_judging import judge, judge_lost, likeness, of_its_size
+from streamseg.vision.tracking_measuring import Candidate, covered, measure, overlap
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, State, Track
 
@@ -85,17 +85,25 @@ def _judge_lost(
         found = measure(answer, 0, track, image_rgb, options)
         if found is None:
             continue
-        owner = next((i for i, other in taken.items() if overlap(found, other) > options.same_mask), None)
+        owner = next((i for i, other in taken.items() if _is_of(track, found, other, options)), None)
         if owner is not None:
             if best.found is None:
                 best = replace(best, reason=f"{prefix}what looks like it is object {owner}")
             continue
         state, reason = judge_lost(track, found, image_rgb.shape[:2], options)
-        how_like = likeness(track, found) + (1.0 if state == "REACQUIRED" else 0.0)
+        fits = of_its_size(track, found, options)
+        how_like = likeness(track, found) + fits + (state == "REACQUIRED")
         if how_like > best_likeness:
             best_likeness = how_like
-            best = Judged(state, prefix + reason if state == "LOST" else reason, found, near_miss=True, cut=cut)
+            best = Judged(state, prefix + reason if state == "LOST" else reason, found, near_miss=fits, cut=cut)
     return best
+
+
+def _is_of(track: Track, found: Candidate, other: Candidate, options: TrackingOptions) -> bool:
+    """Whether a mask is another object's, or only a part of that one, which does not look like the lost object."""
+    if covered(found, other) <= options.same_mask:
+        return False
+    return overlap(found, other) > options.same_mask or likeness(track, found) < options.found_on_another
 
 
 def _settle_claims(tracks: Sequence[Track], verdicts: dict[int, Judged], options: TrackingOptions) -> None:

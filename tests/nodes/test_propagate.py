@@ -229,13 +229,13 @@ def test_a_prompt_for_an_unknown_stream_is_an_error() -> None:
         make([{"stream": "camera", "box": [0, 0, 9, 9]}], ("camera1", "camera2"))
 
 
-def test_the_state_goes_on_where_it_was_written_down() -> None:
+def test_a_run_goes_on_the_same_from_the_state_after_any_frame() -> None:
     prompts = [{"box": box_of(0, 0)}, {"box": box_of(0, 1)}]
     whole = run(prompts)
     said: list[Regions] = []
     embed, node = pair(prompts, said)
-    node.restore("disks", tracking.from_bytes(bytes(whole[2].tracker)), next_index=3)
-    for index in range(3, 6):
+    for index in range(1, 6):
+        node.restore("disks", tracking.from_bytes(bytes(whole[index - 1].tracker)), next_index=index)
         segmented = node.process(embed.process(Frame(stamp(index, "disks"), picture(index))))
         np.testing.assert_array_equal(segmented.labels, whole[index].labels)
         assert segmented.objects == whole[index].objects

@@ -45,7 +45,7 @@ def test_a_state_survives_being_written_down() -> None:
         box=(1 / 3, 2, 3, 4),
         area_px=7.7,
         motion=seen(standing((1 / 3, 2, 3, 4)), (0.1, -1 / 7, 4, 4)),
-        first=Appearance.of(np.ones(4) / 2, np.zeros(216)),
+        first_appearance=Appearance.of(np.ones(4) / 2, np.zeros(216)),
         memory=Memory.of(square(16, (2, 2, 9, 9)), (0, 0, 5, 5)),
         appearance=Appearance.of(np.ones(4) / 2, np.ones(216) / 216**0.5),
         unseen=3,
