@@ -133,8 +133,8 @@ def run(args: argparse.Namespace) -> int:
     run_graph.fetch_checkpoints(plan)
     if args.control is not None and args.inline:
         raise UsageError("--control needs processes: leave out --inline")
-    desk = None if args.control is None else Desk(plan, Path(args.control))
     job = resuming.begin(plan, resume=args.resume is not None)
+    desk = None if args.control is None else Desk(plan, Path(args.control))
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
     say(f"{redact(args.source or args.resume)}{arrow}")

@@ -10,6 +10,10 @@ import os
 import shutil
 import signal
 import sys
+import time
+
+_ROUNDS = 10
+_ROUND_S = 0.1
 
 
 def main() -> None:
@@ -31,8 +35,12 @@ def main() -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    if run_dir is not None:
+    # A worker that nobody had named yet may put a socket there while it notices that it is alone.
+    for _ in range(_ROUNDS):
+        if run_dir is None:
+            break
         shutil.rmtree(run_dir, ignore_errors=True)
+        time.sleep(_ROUND_S)
 
 
 if __name__ == "__main__":

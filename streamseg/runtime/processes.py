@@ -125,8 +125,8 @@ class Child:
 class Janitor:
     """The process that cleans up should this one be killed; see `streamseg.runtime.janitor`."""
 
-    def __init__(self, run_dir: Path) -> None:
-        self._run_dir = run_dir
+    def __init__(self) -> None:
+        self._run_dir: Path | None = None
         self._pids: list[int] = []
         self._process = self._start()
 
@@ -138,7 +138,8 @@ class Janitor:
             start_new_session=True,
             text=True,
         )
-        self._tell(f"dir {self._run_dir}")
+        if self._run_dir is not None:
+            self._tell(f"dir {self._run_dir}")
         for pid in self._pids:
             self._tell(f"pid {pid}")
         return self._process
@@ -154,6 +155,11 @@ class Janitor:
             logging.getLogger(__name__).warning("the janitor process was gone; another one is started")
             self._end()
             self._process = self._start()
+
+    def clean(self, run_dir: Path) -> None:
+        """Remove this directory, should it come to that; it need not be there yet."""
+        self._run_dir = run_dir
+        self._tell(f"dir {run_dir}")
 
     def watch(self, pid: int) -> None:
         """Kill this process too, should it come to that."""

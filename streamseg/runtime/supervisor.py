@@ -116,10 +116,10 @@ class Supervisor:
 
     def __enter__(self) -> Supervisor:
         with contextlib.ExitStack() as stack:
-            run_dir = make_run_dir()
-            stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
-            self._janitor = janitor = Janitor(run_dir)
+            self._janitor = janitor = Janitor()
             stack.callback(janitor.dismiss)
+            run_dir = make_run_dir(janitor.clean)
+            stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
             workers = self.plan.workers()
             self._heart_fd = make_heartbeats(len(workers))
             stack.callback(os.close, self._heart_fd)

@@ -6,8 +6,9 @@ All of them are Unix sockets in the run's own directory, which only its owner ma
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,8 +24,11 @@ lie in slots, so a part is a header or an array of a few kilobytes."""
 _LONGEST_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 
-def make_run_dir() -> Path:
+def make_run_dir(announce: Callable[[Path], None] | None = None) -> Path:
     """A new directory with mode 0700 whose path is short enough for Unix sockets.
+
+    Args:
+        announce: told the path before there is anything, so that whoever cleans up knows of it in any case.
 
     Raises:
         RunError: there is no place for it.
@@ -32,7 +36,11 @@ def make_run_dir() -> Path:
     places = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
     for place in places:
         if place and len(place) + 40 < _LONGEST_PATH and os.access(place, os.W_OK | os.X_OK):
-            return Path(tempfile.mkdtemp(prefix="streamseg-", dir=place))
+            path = Path(place) / f"streamseg-{secrets.token_hex(6)}"
+            if announce is not None:
+                announce(path)
+            path.mkdir(mode=0o700)
+            return path
     raise RunError(f"no writable directory with a short path for sockets; tried {', '.join(p for p in places if p)}")
 
 
