@@ -102,9 +102,9 @@ class Running:
         """Send a signal to the command itself, not to its workers."""
         self.process.send_signal(number)
 
-    def wait(self) -> tuple[int, str, str]:
+    def wait(self, seconds: float = 60.0) -> tuple[int, str, str]:
         """Exit code, standard output, standard error."""
-        output, errors = self.process.communicate(timeout=60)
+        output, errors = self.process.communicate(timeout=seconds)
         return self.process.returncode, output, errors
 
 

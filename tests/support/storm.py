@@ -66,6 +66,8 @@ _AMID_FRAMES = 0.85
 """Share of the faults that wait until frames are being written again."""
 _LONGEST_WAIT_S = 60.0
 _LONGEST_PAUSE_S = 1.5
+_CALM_WITHIN_S = 900.0
+"""What is left of a run after its last fault takes no longer, on a slow machine with a model."""
 
 
 class Storm:
@@ -91,7 +93,7 @@ class Storm:
         while True:
             with running(*words) as run:
                 supervisor_died = self._disturb(run, most_faults)
-                code, _, errors = run.wait()
+                code, _, errors = run.wait(_CALM_WITHIN_S)
                 assert eventually(lambda run=run: not run.pids(), 20), f"left: {run.pids()}\n{errors}"
                 assert not list(run.run_dirs.iterdir())
             if not supervisor_died:
