@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,23 @@ class Asking:
         return Seen(view.region, view.image_size, view.features, view.object_id, keys)
 
     def answer(self, asks: list[Ask]) -> list[Answer]:
-        """One decoder call for all asks of one picture size and kind."""
+        """One decoder call for all asks of one picture size and kind.
+
+        Who points at something points at something that is there: where the single mask of a prompt is empty, the three
+        that a click would get are asked for.
+        """
+        answers = self._answer(asks)
+        empty = [
+            position
+            for position, ask in enumerate(asks)
+            if ask.prompted and not ask.multimask and not (answers[position].logits > 0).any()
+        ]
+        wider = self._answer([replace(asks[position], multimask=True) for position in empty])
+        for position, answer in zip(empty, wider, strict=True):
+            answers[position] = answer
+        return answers
+
+    def _answer(self, asks: list[Ask]) -> list[Answer]:
         from streamseg.sam.prompts import Prompt
 
         groups: dict[tuple[tuple[int, int], bool, bool], list[int]] = defaultdict(list)

@@ -57,12 +57,15 @@ def standard_graph(settings: Settings) -> Graph:
         model=settings.model, checkpoint=settings.checkpoint, device=settings.device, engine=settings.engine
     )
     tracker = None if settings.tracker == "default" else settings.tracker
+    # None at all is fine where others find objects; an empty list waits for some to be given on the way.
+    found_by_others = settings.everything is not None or settings.detect is not None
+    prompts = settings.prompts or (None if found_by_others else [])
     nodes: dict[str, dict[str, Any]] = {
         "decode": _given(source=settings.source, live=settings.live, max_frames=settings.max_frames),
         "embed": weights | _given(focus=None if settings.focus == "auto" else settings.focus),
         "propagate": {
             **weights,
-            **_given(prompts=settings.prompts or None, everything=settings.everything, tracker=tracker),
+            **_given(prompts=prompts, everything=settings.everything, tracker=tracker),
             **({} if settings.detect is None else {"detections": {}}),
         },
         "cleanup": {},

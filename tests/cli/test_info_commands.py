@@ -24,7 +24,10 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/graph.yaml")), ids=lambda path: path.parent.name)
-def test_check_shows_nodes_ports_and_links(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_nodes_ports_and_links(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(path.parent)
     assert main(["check", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "embed -> propagate  (Embedded)" in shown
