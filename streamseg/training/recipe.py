@@ -94,8 +94,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: Above0 = 0.00035
     """Of the prompt encoder and the mask decoder."""
     encoder_learning_rate: Weight = 0.00012
-    """Of the image encoder. While the statistics of its batch normalisation are kept, nothing holds it in place: more
-    than 0.0001 or so makes it forget."""
+    """Of the image encoder's trunk. While the statistics of its batch normalisation are kept, nothing holds it in
+    place: much more than this makes it forget."""
     encoder_share: Share = 0.3
     """Steps that train the image encoder too, whose gradients are half of the work."""
     warmup_steps: Whole = 60
