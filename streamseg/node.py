@@ -99,8 +99,8 @@ class _Configured:
         """Refuse options that are well formed but cannot be meant. Asked before any process starts."""
 
     @classmethod
-    def threads_wanted(cls, config: Any) -> Literal["one", "all"]:
-        """Whether more threads than one make a node with these options quicker. Asked before anything is set up."""
+    def threads_wanted(cls, config: Any) -> Literal["one", "two", "all"]:
+        """How many threads make a node with these options quicker. Asked before anything is set up."""
         return "one"
 
     @classmethod

@@ -172,9 +172,9 @@ class Plan:
     def _threads(self, name: str, spec: NodeSpec) -> int:
         if spec.threads is not None:
             return spec.threads
-        if name == CALLER or self.kinds[name].threads_wanted(self.options[name]) == "one":
-            return 1
-        return max(1, cores() // spec.replicas)
+        wanted = "one" if name == CALLER else self.kinds[name].threads_wanted(self.options[name])
+        limit = {"one": 1, "two": 2, "all": cores()}[wanted]
+        return max(1, min(limit, cores() // spec.replicas))
 
     def _source(self, name: str) -> SourceSpec:
         first = self.sources.index(name) * self.graph.tickets

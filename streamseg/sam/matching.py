@@ -58,10 +58,14 @@ class Matching:
             raise UsageError(f"expected a memory ({k}, {len(covered)}) of at least one cell, got {memory.shape}")
         flat = keys.reshape(k, -1)
         root = np.float32(k**0.5)
-        closeness = (2 * (flat.T @ memory) - np.square(memory).sum(0)) / root
+        # In place: two megabytes that are made anew cost more than what is computed in them.
+        closeness = (flat * (2 / root)).T @ memory
+        closeness -= np.square(memory).sum(0) / root
         nearest = closeness.max(axis=1, keepdims=True)
+        closeness -= nearest
+        np.exp(closeness, out=closeness)
         shares = np.stack([covered, 1 - covered], axis=1).clip(LEAST_COVERED).astype(np.float32)
-        sums = np.log(np.exp(closeness - nearest) @ shares) + nearest
+        sums = np.log(closeness @ shares) + nearest
         own = np.square(flat).sum(0) / root
         inside, outside = sums[:, 0], sums[:, 1]
         found = np.stack([np.tanh((inside - outside) / 2), (inside - own) / 8, (outside - own) / 8])

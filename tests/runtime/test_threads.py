@@ -14,7 +14,12 @@ def eight_cores(monkeypatch):
 
 def threads(**change):
     settings = Settings(
-        source="clip.mp4", prompts=[{"id": 1, "box": [0, 0, 9, 9]}], output="out", model=change.get("model")
+        source="clip.mp4",
+        prompts=[{"id": 1, "box": [0, 0, 9, 9]}],
+        output="out",
+        model=change.get("model"),
+        engine=change.get("engine"),
+        focus=change.get("focus", "auto"),
     )
     plain = config.to_plain(standard_graph(settings))
     plain["nodes"]["embed"] |= {key: change[key] for key in ("replicas", "threads") if key in change}
@@ -22,8 +27,11 @@ def threads(**change):
     return {name: made.worker(name, 0).threads for name in made.order}
 
 
-def test_the_bundled_model_is_quickest_with_one_thread():
-    assert set(threads().values()) == {1}
+def test_the_bundled_model_is_quickest_with_few_threads():
+    assert threads() == {"decode": 1, "embed": 2, "propagate": 1, "cleanup": 1, "record": 1}
+    assert threads(replicas=5)["embed"] == 1
+    assert set(threads(focus="off").values()) == {1}
+    assert set(threads(engine="torch").values()) == {1}
 
 
 def test_a_large_model_gets_all_cores_and_its_replicas_share_them():
