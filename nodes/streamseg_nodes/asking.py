@@ -30,8 +30,9 @@ class Asking:
 
     def seen(self, view: View) -> Seen:
         """A view as the tracker has it, with what it is compared by if it was made for an object."""
-        compared = self._matching is not None and view.object_id is not None
-        keys = self._matching.keys(view.features) if self._matching is not None and compared else None
+        keys = None
+        if self._matching is not None and view.object_id is not None:
+            keys = self._matching.keys(view.features)
         return Seen(view.region, view.image_size, view.features, view.object_id, keys)
 
     def answer(self, asks: list[Ask]) -> list[Answer]:
