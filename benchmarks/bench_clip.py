@@ -13,7 +13,7 @@ FPS = 30
 Box = tuple[int, int, int, int]
 
 
-def make_clip(path: Path, width: int, height: int, frames: int) -> Box:
+def make_clip(path: Path, width: int, height: int, frames: int, fps: int = FPS) -> Box:
     """Write an H.264 file. Returns the box (x0, y0, x1, y1) round the thing in the first frame."""
     draw = np.random.default_rng(7)
     background = _texture(draw, height + 64, width + 64, (60, 90, 70))
@@ -23,7 +23,7 @@ def make_clip(path: Path, width: int, height: int, frames: int) -> Box:
         np.zeros((side, side), np.uint8), (side // 2,) * 2, (side // 2 - 2, side // 3), 0, 0, 360, 1, -1
     )
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "23"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(frames):
             x, y = _place(number / frames, width - side, height - side)

@@ -1,8 +1,8 @@
 """`make soak`: an hour live and an hour lossless, and whether anything grows, lags or goes missing.
 
-    python benchmarks/soak.py [--minutes 60] [--only live,lossless] [--toy]
+    python benchmarks/soak.py [--minutes 60] [--only live,lossless] [--fps 30] [--toy]
 
-The source is a clip that is looped; live, it comes at its own pace of 30 frames/s and the freshest frame is taken. The
+The source is a clip that is looped; live, it comes at its own pace, ``--fps``, and the freshest frame is taken. The
 graph is the standard one with the bundled model, recorded with commits and heartbeats, without masks (an hour of them
 would be a hundred thousand files); ``--toy`` puts a colour threshold in the model's place. At the end frames in have to
 be frames out and counted drops, exactly, or the exit code is 1. A slope is within noise if what it adds up to after the
@@ -60,14 +60,14 @@ def main() -> int:
         print(f"plot: {picture}")
         facts[way] = {"frames_in": found.frames_in, "frames_out": found.frames_out, "dropped": found.dropped}
         facts[way] |= {"latency_ms": found.latency_ms, "samples": samples}
-    report.save("soak", facts)
+    report.save("-".join(["soak", *args.only]), facts)
     return 0 if exact else 1
 
 
 def _graph(args: argparse.Namespace, way: str, folder: Path) -> config.Graph:
     clip, looped = folder / "clip.mp4", folder / "looped.mp4"
-    box = make_clip(clip, 320, 180, CLIP_FRAMES)
-    frames = args.minutes * 60 * (FPS if way == "live" else FASTEST_FPS)
+    box = make_clip(clip, 320, 180, CLIP_FRAMES, args.fps)
+    frames = args.minutes * 60 * (args.fps if way == "live" else FASTEST_FPS)
     loop_clip(clip, looped, int(frames // CLIP_FRAMES) + 2)
     settings = Settings(
         source=str(looped), prompts=make_prompts([box]), live=way == "live", output=str(folder / "out"), focus="auto"
@@ -141,6 +141,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--only", type=lambda text: text.split(","), default=["live", "lossless"])
+    parser.add_argument("--fps", type=int, default=FPS, help="of the live source")
     parser.add_argument("--toy", action="store_true", help="a colour threshold instead of a model")
     return parser.parse_args()
 
