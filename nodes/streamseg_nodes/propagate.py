@@ -159,7 +159,7 @@ class Propagate(Node[Embedded, Segmented]):
                 first_id = self._next_id(stamp.stream, state) + len(new)
                 found = self._everything.find(stamp, seen, state, [*prompts, *unplanned], first_id)
             unplanned += found.prompts
-            questions = tracking.ask(state, prompts, seen, (height, width), self._options, unplanned)
+            questions = tracking.ask(state, prompts, seen, message.frame.image_rgb, self._options, unplanned)
             answers = self._asking.answer(questions.asks)
             if self._everything is not None:
                 answers = self._everything.pick(found, answers)
@@ -186,7 +186,7 @@ class Propagate(Node[Embedded, Segmented]):
         height, width = message.frame.image_rgb.shape[:2]
         seen = [self._asking.seen(view) for view in message.views]
         prompt = fit(self._all[0], width, height)
-        questions = tracking.ask(TrackerState(), [prompt], seen, (height, width), self._options)
+        questions = tracking.ask(TrackerState(), [prompt], seen, message.frame.image_rgb, self._options)
         answers = self._asking.answer(questions.asks)
         return tracking.choices(answers, message.frame.image_rgb, self._options)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +10,9 @@ import numpy as np
 
 from streamseg.vision.boxes import Box, center_size, clip, expand, from_center_size
 from streamseg.vision.prompts import Fitted
-from streamseg.vision.tracking_appearance import Appearance, likely_places
+from streamseg.vision.tracking_colours import FrameColours
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_searching import boxes_in_view, meets_any
 from streamseg.vision.tracking_state import LOGIT_LIMIT, Track, TrackerState
 from streamseg.vision.tracking_templates import Template
 from streamseg.vision.views import resample_logits, to_frame, to_view
@@ -106,10 +106,15 @@ def expected_box(track: Track, options: TrackingOptions) -> Box:
     if track.motion is None:
         return track.box
     if track.unseen:
-        return from_center_size(*track.motion.middle, *center_size(track.box)[2:])
+        return from_center_size(*track.motion.middle, *usual_size(track))
     x0, y0, x1, y1 = track.box
     dx, dy = (speed * options.motion for speed in track.motion.velocity)
     return (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
+
+
+def usual_size(track: Track) -> tuple[float, float]:
+    """(width, height) in pixels of the object as it mostly is: it may have been half hidden when it was lost."""
+    return track.usual_size or center_size(track.box)[2:]
 
 
 def around_clicks(track: Track, clicks: Sequence[Sequence[float]] | np.ndarray, options: TrackingOptions) -> Box:
@@ -123,7 +128,7 @@ def ask(
     state: TrackerState,
     prompts: Sequence[Fitted],
     seen: Sequence[Seen],
-    frame_size: tuple[int, int],
+    image_rgb: np.ndarray,
     options: TrackingOptions,
     unplanned: Sequence[Fitted] = (),
 ) -> Questions:
@@ -133,13 +138,15 @@ def ask(
         state: after the frame before.
         prompts: those that come into force now.
         seen: the views of this frame.
-        frame_size: (H, W).
+        image_rgb: (H, W, 3) uint8, the frame.
         options: of the tracker.
         unplanned: more of them, that were not planned: given while the stream was running, or objects that nobody
             pointed at, as if somebody had.
     """
     questions = Questions(prompts={prompt.id: prompt for prompt in (*prompts, *unplanned)}, prompts_taken=len(prompts))
     known = {track.id: track for track in state.tracks}
+    frame_size = (image_rgb.shape[0], image_rgb.shape[1])
+    colours: FrameColours | None = None
     for prompt in questions.prompts.values():
         track = known.get(prompt.id)
         if prompt.only_clicks and track is not None and track.has_mask:
@@ -151,7 +158,12 @@ def ask(
             questions.views.update((prompt.id, view) for view in _last_view_of(prompt, seen))
     for track in state.tracks:
         view = _view_of(track.id, seen)
-        if view is not None:
+        if view is None:
+            continue
+        if track.state == "LOST" and options.gates:
+            colours = colours or FrameColours.of(image_rgb)
+            questions.asks.extend(_ask_lost(track, view, frame_size, colours, options))
+        else:
             questions.asks.extend(_ask_track(track, view, frame_size, options))
     return questions
 
@@ -193,8 +205,6 @@ def _ask_correction(
 
 
 def _ask_track(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
-    if track.state == "LOST" and options.gates:
-        return _ask_lost(track, view, frame_size, options)
     box = expected_box(track, options)
     widened = [clip(expand(box, margin), frame_size[1], frame_size[0]) for margin in options.margins]
     mask = _memory_in(track, view, options) if options.mask_input else None
@@ -234,12 +244,16 @@ def _memory_in(track: Track, view: Seen, options: TrackingOptions) -> np.ndarray
     return resample_logits(track.memory.logits, moved, view.square, view.mask_side)
 
 
-def _ask_lost(track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions) -> list[Ask]:
-    """Ask of the place in the view that looks most like the object."""
-    if track.hint is not None:
-        boxes = [track.hint]
-    else:
-        boxes = [] if track.appearance is None else _likely_boxes(track, track.appearance, view, options)
+def _ask_lost(
+    track: Track, view: Seen, frame_size: tuple[int, int], colours: FrameColours, options: TrackingOptions
+) -> list[Ask]:
+    """Ask of the places in the view that look most like the object."""
+    boxes = [] if track.hint is None else [track.hint]
+    if track.appearance is not None:
+        likely = boxes_in_view(
+            view.features, view.square, view.region, track.appearance, usual_size(track), colours, options
+        )
+        boxes += [box for box in likely if not meets_any(box, boxes)]
     asked = (clip(expand(box, options.margins[0]), frame_size[1], frame_size[0]) for box in boxes)
     templates = _templates(track, view, options)
     return [
@@ -254,25 +268,6 @@ def _templates(track: Track, view: Seen, options: TrackingOptions) -> tuple[Temp
     if not options.templates or view.keys is None or view.object_id != track.id:
         return ()
     return tuple(template for template in (track.first_view, track.last_view) if template is not None)
-
-
-def _likely_boxes(track: Track, appearance: Appearance, view: Seen, options: TrackingOptions) -> list[Box]:
-    cells = view.features.shape[1]
-    x0, y0, x1, y1 = view.square
-    size = (x1 - x0) / cells, (y1 - y0) / cells
-    width, height = track.box[2] - track.box[0], track.box[3] - track.box[1]
-    picture = (
-        min(cells, math.ceil((view.region[2] - x0) / size[0])),
-        min(cells, math.ceil((view.region[3] - y0) / size[1])),
-    )
-    places = likely_places(
-        view.features, appearance, (width / size[0], height / size[1]), picture, count=options.search_places
-    )
-    return [
-        (x0 + left * size[0], y0 + top * size[1], x0 + right * size[0], y0 + bottom * size[1])
-        for (left, top, right, bottom), contrast in places
-        if contrast >= options.hint_contrast
-    ]
 
 
 def again(answer: Answer, best: int, box: Box) -> Ask:

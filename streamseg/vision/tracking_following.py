@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from streamseg.vision.boxes import area, box_of_mask
+from streamseg.vision.boxes import area, box_of_mask, center_size
 from streamseg.vision.prompts import Fitted
-from streamseg.vision.tracking_appearance import scene_of, scene_similarity
-from streamseg.vision.tracking_asking import Answer, Questions, Seen, mask_as_logits
+from streamseg.vision.tracking_asking import Answer, Questions, Seen, mask_as_logits, usual_size
 from streamseg.vision.tracking_choices import choices
+from streamseg.vision.tracking_colours import FrameColours, scene_of, scene_similarity
+from streamseg.vision.tracking_judging import reachable
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
 from streamseg.vision.tracking_motion import seen, standing, unseen
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_searching import glance
 from streamseg.vision.tracking_state import Memory, Track, TrackerState
 from streamseg.vision.tracking_templates import Template
 from streamseg.vision.tracking_verdicts import Judged, judge_all
@@ -23,7 +25,7 @@ from streamseg.vision.views import resample_logits
 
 _SETTLE = 0.3
 """How much of a new area goes into the one that is kept."""
-_GROW = 0.1
+_GROW = 0.04
 """How much of a new area goes into the usual one."""
 _RENEW = 0.05
 """How much of a new appearance goes into the one that is kept."""
@@ -76,6 +78,8 @@ def follow(
             followed[identity] = _correct(prompt, followed[identity], given, image_rgb, options)
         else:
             followed[identity] = _start(prompt, known, questions.views.get(identity), given, image_rgb, options)
+    if options.gates:
+        _glance_for_lost(followed, image_rgb, options)
     new = TrackerState(
         tracks=[track for track, _ in followed.values()],
         everything_done=state.everything_done,
@@ -152,6 +156,7 @@ def _correct(
         box=best.box,
         area_px=best.area_px,
         usual_px=best.area_px,
+        usual_size=center_size(best.box)[2:],
         motion=standing(best.box),
         memory=Memory.of(best.logits, best.seen.square),
         first_appearance=best.appearance,
@@ -161,6 +166,7 @@ def _correct(
         unseen=0,
         displaced=False,
         hint=None,
+        hidden_by=None,
     )
     return corrected, best.pasted
 
@@ -229,11 +235,16 @@ def _keep(track: Track, found: Candidate, judged: Judged) -> Track:
         _doubt(track, found, judged),
         area_px=track.area_px + settle * (found.area_px - track.area_px),
         usual_px=usual_px + _GROW * (found.area_px - usual_px),
+        usual_size=_towards(usual_size(track), center_size(found.box)[2:], _GROW),
         first_appearance=track.first_appearance or found.appearance,
         appearance=appearance,
         first_view=_template(found.seen, found.logits) if track.first_view is None else track.first_view,
         last_view=None if track.first_view is None else _template(found.seen, found.logits),
     )
+
+
+def _towards(first: tuple[float, float], second: tuple[float, float], step: float) -> tuple[float, float]:
+    return (first[0] + step * (second[0] - first[0]), first[1] + step * (second[1] - first[1]))
 
 
 def _template(view: Seen, logits: np.ndarray) -> Template | None:
@@ -258,6 +269,7 @@ def _doubt(track: Track, found: Candidate, judged: Judged) -> Track:
         unseen=0,
         displaced=False,
         hint=None,
+        hidden_by=None,
     )
 
 
@@ -276,7 +288,25 @@ def _lose(track: Track, judged: Judged, frame_size: tuple[int, int]) -> Track:
         unseen=track.unseen + 1,
         displaced=track.displaced or judged.cut,
         hint=hint,
+        hidden_by=track.hidden_by if judged.hider is None else judged.hider,
     )
+
+
+def _glance_for_lost(
+    followed: dict[int, tuple[Track, Pasted]], image_rgb: np.ndarray, options: TrackingOptions
+) -> None:
+    """Where the colours are those of a lost object, it is looked for in the next frame: every other frame, so that
+    something else of its colours does not keep it from being found elsewhere."""
+    masks = [mask for track, mask in followed.values() if track.state != "LOST"]
+    colours: FrameColours | None = None
+    for identity, (track, mask) in followed.items():
+        if track.state != "LOST" or track.hint is not None or track.appearance is None or not track.unseen % 2:
+            continue
+        colours = colours or FrameColours.of(image_rgb)
+        hider = followed.get(track.hidden_by or 0)
+        within = reachable(track, None if hider is None or hider[0].state == "LOST" else hider[0].box, options)
+        hint = glance(track.appearance, usual_size(track), colours, within, masks, options)
+        followed[identity] = msgspec.structs.replace(track, hint=hint), mask
 
 
 def _seen_small(found: Candidate) -> bool:

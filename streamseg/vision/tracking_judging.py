@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamseg.vision.boxes import center_size
-from streamseg.vision.tracking_asking import expected_box
+from streamseg.vision.boxes import Box, center_size, from_center_size
+from streamseg.vision.tracking_asking import expected_box, usual_size
 from streamseg.vision.tracking_measuring import Candidate
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import State, Track
+
+_NEAR = 0.5
+"""In box sizes: how far from its last place an object may be that was lost a moment ago."""
+_HIDDEN = 0.25
+"""How fast, compared with others, an object may get away from the one that hides it."""
 
 Verdict = tuple[State, str]
 """The new state and the reason for it."""
@@ -52,13 +57,16 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
     return "TRACKED", f"score {found.score:.2f}"
 
 
-def judge_lost(track: Track, found: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> Verdict:
+def judge_lost(
+    track: Track, found: Candidate, frame_size: tuple[int, int], within: Box | None, options: TrackingOptions
+) -> Verdict:
     """Whether a mask is the object that was lost: everything has to agree.
 
     Args:
         track: the object as it was when it was last seen.
         found: the mask.
         frame_size: (H, W).
+        within: where its middle can be; anywhere if None.
         options: of the tracker.
     """
     if _is_whole_frame(track, found, frame_size, options):
@@ -70,8 +78,12 @@ def judge_lost(track: Track, found: Candidate, frame_size: tuple[int, int], opti
     similarity, colour = alike(track, found)
     if similarity < options.found_similarity:
         return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
-    if colour < options.found_colour:
-        return "LOST", f"colours {colour:.2f} below {options.found_colour:g}"
+    least_colour = options.found_colour_after_cut if track.displaced else options.found_colour
+    if colour < least_colour:
+        return "LOST", f"colours {colour:.2f} below {least_colour:g}"
+    x, y, _, _ = center_size(found.box)
+    if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
+        return "LOST", f"too far off for {track.unseen} frames"
     return "REACQUIRED", f"score {found.score:.2f}, similarity {similarity:.2f}, colours {colour:.2f}"
 
 
@@ -79,6 +91,23 @@ def of_its_size(track: Track, found: Candidate, options: TrackingOptions) -> boo
     """Whether a mask has about the area that a lost object had."""
     growth = _growth_since(track, found)
     return max(growth, 1 / growth) <= options.found_area
+
+
+def reachable(track: Track, hider: Box | None, options: TrackingOptions) -> Box | None:
+    """Where the middle of a lost object can be by now; None if anywhere, since a scene cut has come.
+
+    Args:
+        track: the object.
+        hider: the box of the object that it was hidden by when it was lost, if that is still there: it stays with it.
+        options: of the tracker.
+    """
+    if track.displaced:
+        return None
+    x, y, _, _ = center_size(expected_box(track, options))
+    box = hider or from_center_size(x, y, *center_size(track.box)[2:])
+    rate = options.found_reach * (_HIDDEN if hider else 1)
+    far = (_NEAR + rate * track.unseen) * sum(usual_size(track)) / 2
+    return (box[0] - far, box[1] - far, box[2] + far, box[3] + far)
 
 
 def alike(track: Track, found: Candidate) -> tuple[float, float]:

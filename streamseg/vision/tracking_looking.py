@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 
 from streamseg.errors import PromptError
-from streamseg.vision.boxes import expand
+from streamseg.vision.boxes import center_size, expand, from_center_size
 from streamseg.vision.prompt_rules import check_sequel
 from streamseg.vision.prompts import Pointer
-from streamseg.vision.tracking_asking import Look, Seen, around_clicks, expected_box
+from streamseg.vision.tracking_asking import Look, Seen, around_clicks, expected_box, usual_size
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import Track, TrackerState
 
@@ -126,7 +126,10 @@ def _look(track: Track, options: TrackingOptions) -> Look:
     if track.state != "LOST" or not options.gates:
         return Look(box, track.id)
     if track.hint is not None:
-        return Look(track.hint, track.id)
+        x, y, width, height = center_size(track.hint)
+        usual_width, usual_height = usual_size(track)
+        # It may be seen in part only; all of it is to be in the picture.
+        return Look(from_center_size(x, y, max(width, usual_width), max(height, usual_height)), track.id)
     if track.displaced or track.unseen > options.search_everywhere_after:
         return Look(box, track.id, (1.0,))
     return _look_near(track, options)

@@ -59,16 +59,25 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """A lost object is found again above this estimated IoU,"""
     found_similarity: float = 0.75
     """and this cosine of its features with those it had,"""
-    found_colour: float = 0.6
+    found_colour: float = 0.75
     """and this agreement of its colours,"""
+    found_colour_after_cut: float = 0.9
+    """which has to be above this once a scene cut has come,"""
+    found_reach: float = 0.2
+    """and, unless one has, no further from where it should be than one box size and this much for each frame it was
+    lost,"""
     found_on_another: float = 0.9
-    """and, if the place is on another object, above this mean of both,"""
+    """and, if the place is on another object that has not grown by it, above this mean of both,"""
     found_area: float = 3.0
     """and within this factor of its area."""
-    hint_contrast: float = 0.15
-    """A place that is more like a lost object than its surroundings by this cosine is asked about;"""
+    place_contrast: float = 0.1
+    """A place that is more like a lost object than its surroundings (cosine of the features times likeness of the
+    colours, 0 to 1 each) by this is asked about;"""
     search_places: Annotated[int, msgspec.Meta(ge=1)] = 3
     """so many of them in a frame, the best ones."""
+    glance_contrast: float = 0.25
+    """A place anywhere in the frame whose colours are more like those of a lost object than its surroundings' by this
+    is looked at closely in the next frame."""
     search_growth: float = 0.1
     """How much the searched region grows on every side, in box sizes a frame, while an object is lost,"""
     search_everywhere_after: int = 8

@@ -58,6 +58,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     usual_px: float | None = None
     """Area of the masks that were trusted, slowly following them, so that one that is half hidden when it is lost is
     still known by its full size; None until there was one."""
+    usual_size: tuple[float, float] | None = None
+    """(width, height) of their boxes, likewise."""
     motion: Motion | None = None
     """How it moves."""
     memory: Memory | None = None
@@ -72,6 +74,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """The last view in which it was surely seen."""
     hint: Box | None = None
     """While it is lost: where it may be, still to be looked at closely."""
+    hidden_by: int | None = None
+    """While it is lost: the object whose mask was its own when that happened."""
     unseen: int = 0
     """Frames since the object was last seen."""
     displaced: bool = False

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from streamseg.vision.boxes import iou
 from streamseg.vision.tracking_asking import Answer, expected_box
-from streamseg.vision.tracking_judging import judge, judge_lost, likeness, of_its_size
+from streamseg.vision.tracking_judging import judge, judge_lost, likeness, of_its_size, reachable
 from streamseg.vision.tracking_measuring import Candidate, covered, measure, overlap
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, State, Track
@@ -27,6 +29,8 @@ class Judged:
     """Whether what was found may be the lost object, seen too coarsely to tell."""
     cut: bool = False
     """Whether another scene has begun."""
+    hider: int | None = None
+    """The object that it is hidden by."""
 
 
 def judge_all(
@@ -54,7 +58,11 @@ def judge_all(
     if options.gates:
         _settle_claims(tracks, verdicts, options)
     for track in searched:
-        taken = {identity: each.found for identity, each in verdicts.items() if each.found and each.state != "LOST"}
+        taken = [
+            (other, verdict.found)
+            for other in tracks
+            if (verdict := verdicts.get(other.id)) and verdict.found and verdict.state != "LOST"
+        ]
         verdicts[track.id] = _judge_lost(track, answers.get(track.id, ()), image_rgb, taken, options, cut=cut)
     return [(track, verdicts[track.id]) for track in tracks]
 
@@ -72,7 +80,7 @@ def _judge_lost(
     track: Track,
     answers: Sequence[Answer],
     image_rgb: np.ndarray,
-    taken: Mapping[int, Candidate],
+    taken: Sequence[tuple[Track, Candidate]],
     options: TrackingOptions,
     *,
     cut: bool,
@@ -80,17 +88,21 @@ def _judge_lost(
     """The most likely of the places that were asked about."""
     prefix = "scene cut: " if cut else "searching: "
     best = Judged("LOST", prefix + "nothing looks like it", cut=cut)
+    if cut:
+        track = msgspec.structs.replace(track, displaced=True)
+    hider = next((its.box for other, its in taken if other.id == track.hidden_by), None)
+    within = reachable(track, hider, options)
     best_likeness = -1.0
     for answer in answers:
         found = measure(answer, 0, track, image_rgb, options)
         if found is None:
             continue
-        owner = next((i for i, other in taken.items() if _is_of(track, found, other, options)), None)
+        owner = next((other.id for other, its in taken if _is_of(track, found, other, its, options)), None)
         if owner is not None:
             if best.found is None:
                 best = replace(best, reason=f"{prefix}what looks like it is object {owner}")
             continue
-        state, reason = judge_lost(track, found, image_rgb.shape[:2], options)
+        state, reason = judge_lost(track, found, image_rgb.shape[:2], within, options)
         fits = of_its_size(track, found, options)
         how_like = likeness(track, found) + fits + (state == "REACQUIRED")
         if how_like > best_likeness:
@@ -99,11 +111,20 @@ def _judge_lost(
     return best
 
 
-def _is_of(track: Track, found: Candidate, other: Candidate, options: TrackingOptions) -> bool:
-    """Whether a mask is another object's, or only a part of that one, which does not look like the lost object."""
-    if covered(found, other) <= options.same_mask:
+def _is_of(track: Track, found: Candidate, owner: Track, its: Candidate, options: TrackingOptions) -> bool:
+    """Whether a mask is another object's, or a part of that one rather than the lost object."""
+    if covered(found, its) <= options.same_mask:
         return False
-    return overlap(found, other) > options.same_mask or likeness(track, found) < options.found_on_another
+    if overlap(found, its) > options.same_mask:
+        return True
+    return likeness(track, found) < options.found_on_another and not _swallowed(found, owner, its)
+
+
+def _swallowed(found: Candidate, owner: Track, its: Candidate) -> bool:
+    """Whether another object's mask has grown by what was found: without it, it has more nearly its usual area."""
+    usual_px = owner.usual_px or owner.area_px
+    left_px = its.area_px - covered(found, its) * found.area_px
+    return abs(math.log(max(left_px, 1.0) / usual_px)) < abs(math.log(its.area_px / usual_px))
 
 
 def _settle_claims(tracks: Sequence[Track], verdicts: dict[int, Judged], options: TrackingOptions) -> None:
@@ -115,7 +136,7 @@ def _settle_claims(tracks: Sequence[Track], verdicts: dict[int, Judged], options
         if "LOST" in (verdicts[i].state, verdicts[j].state) or overlap(mine, its) <= options.same_mask:
             continue
         loser, owner = (i, j) if _fit(known[i], mine, options) < _fit(known[j], its, options) else (j, i)
-        verdicts[loser] = Judged("LOST", f"its mask is that of object {owner}")
+        verdicts[loser] = Judged("LOST", f"its mask is that of object {owner}", hider=owner)
 
 
 def _meeting(claims: Sequence[tuple[int, Candidate]]) -> list[tuple[int, int]]:

@@ -1,0 +1,178 @@
+"""Lost objects: where in a view, or in a frame that is only glanced at, they may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from streamseg.vision.boxes import Box, center_size
+from streamseg.vision.tracking_appearance import Appearance
+from streamseg.vision.tracking_colours import FrameColours
+from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.views import Window
+
+_SIZES = (0.7, 1.0, 1.4)
+"""An object is searched in these multiples of its usual size."""
+_INNER = 0.5
+"""What likeness itself counts for, beside its contrast to what is around."""
+
+
+def boxes_in_view(
+    features: np.ndarray,
+    square: Box,
+    region: Box,
+    appearance: Appearance,
+    size: tuple[float, float],
+    colours: FrameColours,
+    options: TrackingOptions,
+) -> list[Box]:
+    """The places in a view that look most like an object, frame pixels.
+
+    Args:
+        features: (C, n, n) over `square`.
+        square: what the features cover, frame pixels.
+        region: the part of it that is picture, not padding.
+        appearance: of the object.
+        size: its usual (width, height), pixels.
+        colours: of the frame.
+        options: of the tracker.
+    """
+    cells = features.shape[1]
+    x0, y0, x1, y1 = square
+    wide, high = (x1 - x0) / cells, (y1 - y0) / cells
+    columns = min(cells, math.ceil((region[2] - x0) / wide))
+    rows = min(cells, math.ceil((region[3] - y0) / high))
+    like = likeness_map(features[:, :rows, :columns], appearance)
+    like *= colours.in_cells(colours.where(appearance.colour_vector), square, cells)[:rows, :columns]
+    places = likely_places(like, (size[0] / wide, size[1] / high), count=options.search_places)
+    return [
+        (x0 + left * wide, y0 + top * high, x0 + right * wide, y0 + bottom * high)
+        for (left, top, right, bottom), contrast in places
+        if contrast >= options.place_contrast
+    ]
+
+
+def glance(
+    appearance: Appearance,
+    size: tuple[float, float],
+    colours: FrameColours,
+    within: Box | None,
+    others: Iterable[tuple[np.ndarray, Window]],
+    options: TrackingOptions,
+) -> Box | None:
+    """Where in the whole frame the colours are most like an object's; None if nowhere clearly.
+
+    Args:
+        appearance: of the object.
+        size: its usual (width, height), pixels.
+        colours: of the frame.
+        within: where its middle can be; anywhere if None.
+        others: logits and windows of the objects that were found in it.
+        options: of the tracker.
+    """
+    where, step = colours.where(appearance.colour_vector), colours.step
+    if within is not None:
+        half_wide, half_high = size[0] / 2, size[1] / 2
+        reach = (within[0] - half_wide, within[1] - half_high, within[2] + half_wide, within[3] + half_high)
+        x0, y0, x1, y1 = (max(0, round(edge / step)) for edge in reach)
+        where[:y0], where[y1:], where[:, :x0], where[:, x1:] = 0, 0, 0, 0
+    for logits, (left_px, top_px, _, _) in others:
+        above, before = -top_px % step, -left_px % step
+        inside = logits[above::step, before::step] > 0
+        part = where[(top_px + above) // step :, (left_px + before) // step :][: inside.shape[0], : inside.shape[1]]
+        part[inside[: part.shape[0], : part.shape[1]]] = 0
+    places = likely_places(where, (size[0] / step, size[1] / step))
+    if not places or places[0][1] < options.glance_contrast:
+        return None
+    left, top, right, bottom = (edge * step for edge in _tight(where, places[0][0]))
+    return (left, top, right, bottom)
+
+
+def _tight(where: np.ndarray, window: Box) -> Box:
+    """The box of what is like the object in a window and around it, if that is one thing of about that size."""
+    x0, y0, x1, y1 = (int(edge) for edge in window)
+    wide, high = x1 - x0, y1 - y0
+    left, top = max(0, x0 - wide // 2), max(0, y0 - high // 2)
+    around = where[top : y1 + high // 2, left : x1 + wide // 2]
+    like = around > where[y0:y1, x0:x1].mean() / 2
+    _, _, stats, _ = cv2.connectedComponentsWithStats(like.view(np.uint8), connectivity=8)
+    x, y, columns, rows, _ = max(stats[1:].tolist(), key=lambda part: part[cv2.CC_STAT_AREA])
+    if not (wide / 2 <= columns <= 1.9 * wide and high / 2 <= rows <= 1.9 * high):
+        return window
+    return (float(left + x), float(top + y), float(left + x + columns), float(top + y + rows))
+
+
+def likeness_map(features: np.ndarray, appearance: Appearance) -> np.ndarray:
+    """(h, w) float32, 0 to 1: the cosine of each cell of features (C, h, w) with an object's, where it is positive."""
+    seen = features.astype(np.float32, copy=False)
+    lengths = np.linalg.norm(seen, axis=0)
+    cosines = np.tensordot(appearance.feature_vector, seen, 1) / np.maximum(lengths, 1e-6)
+    return np.asarray(np.maximum(cosines, 0))
+
+
+def likely_places(like: np.ndarray, size: tuple[float, float], *, count: int = 1) -> list[tuple[Box, float]]:
+    """Where an object of a size most likely is.
+
+    Args:
+        like: (h, w) float32, how like the object each cell is.
+        size: its usual (width, height) in cells.
+        count: how many places.
+
+    Returns:
+        The best boxes in cells, the middle of none in another, and how much more like the object each is than its
+        surroundings (difference of means); none if no box of a plausible size fits in.
+    """
+    sizes = [(round(size[0] * scale), round(size[1] * scale)) for scale in _SIZES]
+    found = [place for wide, high in sizes for place in _best_windows(like, wide, high, count)]
+    chosen: list[tuple[Box, float]] = []
+    for _, box, contrast in sorted(found, key=lambda place: -place[0]):
+        if len(chosen) < count and not any(_meet(box, other) for other, _ in chosen):
+            chosen.append((box, contrast))
+    return chosen
+
+
+def meets_any(box: Box, others: Sequence[Box]) -> bool:
+    """Whether a box has the middle of one of the others in it, or the other way round."""
+    return any(_meet(box, other) for other in others)
+
+
+def _meet(first: Box, second: Box) -> bool:
+    """Whether the middle of one lies in the other."""
+    (x, y, _, _), (u, v, _, _) = center_size(first), center_size(second)
+    return (first[0] < u < first[2] and first[1] < v < first[3]) or (
+        second[0] < x < second[2] and second[1] < y < second[3]
+    )
+
+
+def _best_windows(like: np.ndarray, width: int, height: int, count: int) -> list[tuple[float, Box, float]]:
+    """Windows of that size: value, box, and contrast of their mean with that of a ring as wide as half the window."""
+    rows, columns = like.shape
+    width, height = max(1, width), max(1, height)
+    if width > columns or height > rows:
+        return []
+    inner = _window_means(like, width, height)
+    dx, dy = max(1, width // 2), max(1, height // 2)
+    outer = _window_means(
+        cv2.copyMakeBorder(like, dy, dy, dx, dx, cv2.BORDER_REFLECT_101), width + 2 * dx, height + 2 * dy
+    )
+    inner_share = width * height / ((width + 2 * dx) * (height + 2 * dy))
+    contrast = inner - (outer - inner_share * inner) / (1 - inner_share)
+    value = contrast + _INNER * inner
+    found = []
+    for _ in range(count):
+        y, x = (int(k) for k in np.unravel_index(int(value.argmax()), value.shape))
+        if not np.isfinite(value[y, x]):
+            break
+        box = (float(x), float(y), float(x + width), float(y + height))
+        found.append((float(value[y, x]), box, float(contrast[y, x])))
+        value[max(0, y - height // 2) : y + height // 2 + 1, max(0, x - width // 2) : x + width // 2 + 1] = -np.inf
+    return found
+
+
+def _window_means(values: np.ndarray, width: int, height: int) -> np.ndarray:
+    sums = cv2.integral(values.astype(np.float32))
+    total = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    return np.asarray(total / (width * height))
