@@ -47,6 +47,8 @@ _LEAST_VIEW_PX = 16.0
 _TEMPLATES_SHARE = 0.85
 """Of the moments after the first in which the model is shown earlier views."""
 _FIRST_ONLY_SHARE = 0.25
+_SEARCH_SHARE = 0.15
+"""Of the moments after the first, those in which the object has been lost: all there is, is what it looked like."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,7 @@ class Episode:
         picture = self._scene.picture(self.state.moment, region, (VIEW_PX, VIEW_PX), rng)
         truth = self._truth(region) > 127
         scale = 2 * MASK_PX / (region[2] - region[0])
-        area_px = max(np.count_nonzero(small) * scale**2, float(np.count_nonzero(truth)))
+        area_px = max(np.count_nonzero(small) * scale**2, float(np.count_nonzero(truth))) if truth.any() else 0.0
         return Task(picture, region, question, truth, area_px)
 
     def learn(self, task: Task, logits: np.ndarray, iou: float, features: np.ndarray) -> None:
@@ -133,7 +135,7 @@ class Episode:
         """
         state = self.state
         belief = state.belief
-        if not self._gone:
+        if not self._gone and task.truth.any():
             belief = _believe(task, logits, features, state.belief) if iou >= _LOST_IOU else None
         moment, gone_from = state.moment + 1, state.gone_from
         if moment >= self._length or belief is None:
@@ -183,6 +185,8 @@ class Episode:
 
     def _ask_again(self, belief: Belief, rng: np.random.Generator) -> tuple[Box, Question]:
         """The model's own box and mask of the moment before."""
+        if belief.templates and rng.random() < _SEARCH_SHARE:
+            return self._ask_lost(belief, rng)
         box, region = self._view(belief.box, rng.uniform(0, 0.1), rng)
         mode = _mode(rng, box_only=0.28)
         logits = None
@@ -195,6 +199,20 @@ class Episode:
             templates = templates[:1]
         question = _composed(mode, box_to_view(box, region), point, logits)
         return region, replace(question, templates=templates)
+
+    def _ask_lost(self, belief: Belief, rng: np.random.Generator) -> tuple[Box, Question]:
+        """A box of its old size where the object may be: about there, or anywhere."""
+        center_x, center_y, _, _ = center_size(_doubled(self._scene.small_outline(self.state.moment)))
+        _, _, width, height = center_size(belief.box)
+        width, height = (float(side * scale) for side, scale in zip((width, height), _scales(rng), strict=True))
+        if rng.random() < 0.55:
+            off_x, off_y = (float(off) for off in rng.normal(0, 0.25, 2))
+            center_x, center_y = center_x + off_x * width, center_y + off_y * height
+        else:
+            center_x, center_y = (float(rng.uniform(0, side)) for side in self._scene.size[::-1])
+        box, region = self._view(from_center_size(center_x, center_y, width, height), rng.uniform(0, 0.2), rng)
+        templates = belief.templates[:1] if rng.random() < _FIRST_ONLY_SHARE else belief.templates
+        return region, replace(asking(box_to_view(box, region)), templates=templates)
 
     def _view(self, box: Box, margin: float, rng: np.random.Generator) -> tuple[Box, Box]:
         """A box as the prompt has it, and the square round it that is looked at."""
@@ -245,6 +263,11 @@ def _believe(task: Task, logits: np.ndarray, features: np.ndarray, before: Belie
     first = before.templates[:1] if before is not None else ()
     templates = (*first, Template(features, covered))
     return Belief(world_box, (float(point[0]), float(point[1])), logits, task.region, templates)
+
+
+def _scales(rng: np.random.Generator) -> np.ndarray:
+    """How wrong a remembered width and height are."""
+    return np.asarray(np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.1, 2)))
 
 
 def _mode(rng: np.random.Generator, box_only: float) -> Literal["box", "mask", "both"]:

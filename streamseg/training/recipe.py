@@ -112,6 +112,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     """Photos of such a step."""
     again_share: Share = 0.3
     """Steps that ask twice, the second time with the first answer as prompt."""
+    correction_share: Share = 0.5
+    """Of the second questions, those that say with clicks where the first answer is wrong."""
     batch_norm: Literal["kept", "learned"] = "kept"
     """Statistics of the batch normalisation: as they are, or taken from the batches (from scratch, large batches)."""
     precision: Literal["auto", "bf16", "float32"] = "auto"

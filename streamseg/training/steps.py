@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from streamseg.training.corrections import correction
 from streamseg.training.losses import judge
 from streamseg.training.network import Learner
 from streamseg.training.tasks import MASK_PX, VIEW_PX, Question, Task, Template, asking
@@ -20,6 +21,8 @@ from streamseg.vision.tracking_state import LOGIT_LIMIT
 
 _ASK_AGAIN_IOU = 0.3
 """A worse answer is not asked about again."""
+_CORRECT_IOU = 0.1
+"""A worse answer is not corrected."""
 _SPECK = 0.1
 
 
@@ -48,13 +51,16 @@ class Result:
     """For the curves, by name."""
 
 
-def look_at_views(learner: Learner, tasks: Sequence[Task], again: np.random.Generator | None) -> Result:
+def look_at_views(
+    learner: Learner, tasks: Sequence[Task], again: np.random.Generator | None, correction_share: float
+) -> Result:
     """A batch of views, one question each.
 
     Args:
         learner: the network.
         tasks: at least one.
-        again: if there is one, good answers are asked about a second time, with the answer as prompt.
+        again: if there is one, answers are asked about a second time, with the answer as prompt.
+        correction_share: how many of those second questions have clicks on what the answer had wrong.
     """
     features = learner.encode_views([task.picture_rgb for task in tasks])
     questions = [task.question for task in tasks]
@@ -63,15 +69,26 @@ def look_at_views(learner: Learner, tasks: Sequence[Task], again: np.random.Gene
     for task, reply in zip(tasks, replies, strict=True):
         _note(figures, task.question.is_click, task.object_px == 0, reply)
     if again is not None:
-        members = [i for i, reply in enumerate(replies) if reply.iou > _ASK_AGAIN_IOU]
-        second = [_second(replies[i], questions[i].templates, again) for i in members]
-        asked = [(i, question) for i, question in zip(members, second, strict=True) if question is not None]
+        asked: list[tuple[int, Question]] = []
+        corrected: set[int] = set()
+        for i, reply in enumerate(replies):
+            corrects = again.random() < correction_share and reply.iou > _CORRECT_IOU
+            question = correction(tasks[i], questions[i], reply.logits, again) if corrects else None
+            if question is not None:
+                corrected.add(i)
+            elif reply.iou > _ASK_AGAIN_IOU:
+                question = _second(reply, questions[i].templates, again)
+            if question is not None:
+                asked.append((i, question))
         if asked:
             members = [i for i, _ in asked]
             more, answers = _ask(learner, features, tasks, [question for _, question in asked], members)
             losses = [*losses, *more]
             for i, answer in zip(members, answers, strict=True):
-                figures["iou_second"].append(answer.iou)
+                if i in corrected:
+                    figures["gain_corrected"].append(answer.iou - replies[i].iou)
+                else:
+                    figures["iou_second"].append(answer.iou)
                 if again.random() < 0.5:
                     replies[i] = answer
     loss = torch.stack(losses).mean()

@@ -153,7 +153,7 @@ class Trainer:
         if len(self._slots) > 1:
             self._prepare_next()
         rng = generator(self.recipe.seed, For.AGAIN, self.step) if again else None
-        result = look_at_views(self.learner, tasks, rng)
+        result = look_at_views(self.learner, tasks, rng, self.recipe.training.correction_share)
         slots.learn(tasks, [(reply.logits, reply.iou) for reply in result.replies], result.pooled)
         self._prepare_next()
         return result

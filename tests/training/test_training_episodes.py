@@ -163,3 +163,28 @@ def test_slots_go_on_from_their_states(world):
             np.testing.assert_array_equal(one.question.points_xy, two.question.points_xy)
         slots.learn(tasks, [right(task) for task in tasks], np.stack([features()] * len(tasks)))
         other.learn(same, [right(task) for task in same], np.stack([features()] * len(same)))
+
+
+def test_a_lost_object_is_asked_for_by_its_earlier_views_alone(world):
+    seen = absent = 0
+    for episode in usable(world, 80):
+        while not episode.done:
+            task = episode.look()
+            own_box = episode.state.belief and task.question.mask_logits is None and task.question.templates
+            off_px = 0.0
+            if own_box and not task.truth.any():
+                # The object is elsewhere: nothing is the right answer, and the episode goes on with what it knew.
+                absent += 1
+                before = episode.state.belief
+                assert task.object_px == 0
+                episode.learn(task, *right(task), features())
+                assert episode.done or episode.state.belief is before
+                continue
+            if own_box:
+                given = task.question.points_xy[-2:].mean(0) * MASK_PX / VIEW_PX
+                x0, y0, x1, y1 = box_of_mask(task.truth)
+                off_px = max(abs(given[0] - (x0 + x1) / 2) / (x1 - x0), abs(given[1] - (y0 + y1) / 2) / (y1 - y0))
+                seen += off_px > 0.25
+            episode.learn(task, *right(task), features())
+    assert seen >= 3
+    assert absent >= 1
