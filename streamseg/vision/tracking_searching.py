@@ -16,6 +16,7 @@ from streamseg.vision.views import Window
 
 _SIZES = (0.7, 1.0, 1.4)
 """An object is searched in these multiples of its usual size."""
+_LEAST_RING = 1e-3
 _INNER = 0.5
 """What likeness itself counts for, beside its contrast to what is around."""
 
@@ -74,17 +75,15 @@ def glance(
         options: of the tracker.
     """
     where, step = colours.where(appearance.colour_vector), colours.step
-    if within is not None:
-        half_wide, half_high = size[0] / 2, size[1] / 2
-        reach = (within[0] - half_wide, within[1] - half_high, within[2] + half_wide, within[3] + half_high)
-        x0, y0, x1, y1 = (max(0, round(edge / step)) for edge in reach)
-        where[:y0], where[y1:], where[:, :x0], where[:, x1:] = 0, 0, 0, 0
-    for logits, (left_px, top_px, _, _) in others:
-        above, before = -top_px % step, -left_px % step
+    free = np.ones_like(where)
+    for logits, (x0, y0, _, _) in others:
+        above, before = -y0 % step, -x0 % step
         inside = logits[above::step, before::step] > 0
-        part = where[(top_px + above) // step :, (left_px + before) // step :][: inside.shape[0], : inside.shape[1]]
+        part = free[(y0 + above) // step :, (x0 + before) // step :][: inside.shape[0], : inside.shape[1]]
         part[inside[: part.shape[0], : part.shape[1]]] = 0
-    places = likely_places(where, (size[0] / step, size[1] / step))
+    where *= free
+    middles = None if within is None else (within[0] / step, within[1] / step, within[2] / step, within[3] / step)
+    places = likely_places(where, (size[0] / step, size[1] / step), free=free, middles=middles)
     if not places or places[0][1] < options.glance_contrast:
         return None
     left, top, right, bottom = (edge * step for edge in _tight(where, places[0][0]))
@@ -98,6 +97,8 @@ def _tight(where: np.ndarray, window: Box) -> Box:
     left, top = max(0, x0 - wide // 2), max(0, y0 - high // 2)
     around = where[top : y1 + high // 2, left : x1 + wide // 2]
     like = around > where[y0:y1, x0:x1].mean() / 2
+    if not like.any():
+        return window
     _, _, stats, _ = cv2.connectedComponentsWithStats(like.view(np.uint8), connectivity=8)
     x, y, columns, rows, _ = max(stats[1:].tolist(), key=lambda part: part[cv2.CC_STAT_AREA])
     if not (wide / 2 <= columns <= 1.9 * wide and high / 2 <= rows <= 1.9 * high):
@@ -113,20 +114,29 @@ def likeness_map(features: np.ndarray, appearance: Appearance) -> np.ndarray:
     return np.asarray(np.maximum(cosines, 0))
 
 
-def likely_places(like: np.ndarray, size: tuple[float, float], *, count: int = 1) -> list[tuple[Box, float]]:
+def likely_places(
+    like: np.ndarray,
+    size: tuple[float, float],
+    *,
+    count: int = 1,
+    free: np.ndarray | None = None,
+    middles: Box | None = None,
+) -> list[tuple[Box, float]]:
     """Where an object of a size most likely is.
 
     Args:
         like: (h, w) float32, how like the object each cell is.
         size: its usual (width, height) in cells.
         count: how many places.
+        free: (h, w) float32, 0 for cells that are known to be something else, of which `like` is 0, else 1.
+        middles: where the middle of a place may be, in cells; anywhere if None.
 
     Returns:
         The best boxes in cells, the middle of none in another, and how much more like the object each is than its
         surroundings (difference of means); none if no box of a plausible size fits in.
     """
     sizes = [(round(size[0] * scale), round(size[1] * scale)) for scale in _SIZES]
-    found = [place for wide, high in sizes for place in _best_windows(like, wide, high, count)]
+    found = [place for wide, high in sizes for place in _best_windows(like, wide, high, count, free, middles)]
     chosen: list[tuple[Box, float]] = []
     for _, box, contrast in sorted(found, key=lambda place: -place[0]):
         if len(chosen) < count and not any(_meet(box, other) for other, _ in chosen):
@@ -147,7 +157,9 @@ def _meet(first: Box, second: Box) -> bool:
     )
 
 
-def _best_windows(like: np.ndarray, width: int, height: int, count: int) -> list[tuple[float, Box, float]]:
+def _best_windows(
+    like: np.ndarray, width: int, height: int, count: int, free: np.ndarray | None, middles: Box | None
+) -> list[tuple[float, Box, float]]:
     """Windows of that size: value, box, and contrast of their mean with that of a ring as wide as half the window."""
     rows, columns = like.shape
     width, height = max(1, width), max(1, height)
@@ -155,21 +167,36 @@ def _best_windows(like: np.ndarray, width: int, height: int, count: int) -> list
         return []
     inner = _window_means(like, width, height)
     dx, dy = max(1, width // 2), max(1, height // 2)
-    outer = _window_means(
-        cv2.copyMakeBorder(like, dy, dy, dx, dx, cv2.BORDER_REFLECT_101), width + 2 * dx, height + 2 * dy
-    )
     inner_share = width * height / ((width + 2 * dx) * (height + 2 * dy))
-    contrast = inner - (outer - inner_share * inner) / (1 - inner_share)
+    ring = _around(like, width, height, dx, dy) - inner_share * inner
+    if free is None:
+        contrast = inner - ring / (1 - inner_share)
+    else:
+        seen = _around(free, width, height, dx, dy) - inner_share * _window_means(free, width, height)
+        contrast = inner - ring / np.maximum(seen, _LEAST_RING)
     value = contrast + _INNER * inner
+    if middles is not None:
+        x, y = np.arange(value.shape[1]) + width / 2, np.arange(value.shape[0]) + height / 2
+        value[(y < middles[1]) | (y > middles[3])] = -np.inf
+        value[:, (x < middles[0]) | (x > middles[2])] = -np.inf
     found = []
     for _ in range(count):
-        y, x = (int(k) for k in np.unravel_index(int(value.argmax()), value.shape))
-        if not np.isfinite(value[y, x]):
+        top, left = (int(k) for k in np.unravel_index(int(value.argmax()), value.shape))
+        if not np.isfinite(value[top, left]):
             break
-        box = (float(x), float(y), float(x + width), float(y + height))
-        found.append((float(value[y, x]), box, float(contrast[y, x])))
-        value[max(0, y - height // 2) : y + height // 2 + 1, max(0, x - width // 2) : x + width // 2 + 1] = -np.inf
+        box = (float(left), float(top), float(left + width), float(top + height))
+        found.append((float(value[top, left]), box, float(contrast[top, left])))
+        rows_near, columns_near = (
+            slice(max(0, k - half), k + half + 1) for k, half in ((top, height // 2), (left, width // 2))
+        )
+        value[rows_near, columns_near] = -np.inf
     return found
+
+
+def _around(values: np.ndarray, width: int, height: int, dx: int, dy: int) -> np.ndarray:
+    """Means of windows with what is around them, the borders mirrored."""
+    wider = cv2.copyMakeBorder(values, dy, dy, dx, dx, cv2.BORDER_REFLECT_101)
+    return _window_means(wider, width + 2 * dx, height + 2 * dy)
 
 
 def _window_means(values: np.ndarray, width: int, height: int) -> np.ndarray:

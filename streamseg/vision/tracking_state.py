@@ -105,7 +105,7 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     detected: list[int] = []
     """Ids of those objects that a detector found."""
     scene: bytes = b""
-    """The frame's colours, to notice a cut (`streamseg.vision.tracking_appearance.scene_of`)."""
+    """The frame's colours, to notice a cut (`streamseg.vision.tracking_colours.scene_of`)."""
 
 
 def to_bytes(state: TrackerState) -> bytes:

@@ -113,6 +113,9 @@ def _judge_lost(
 
 def _is_of(track: Track, found: Candidate, owner: Track, its: Candidate, options: TrackingOptions) -> bool:
     """Whether a mask is another object's, or a part of that one rather than the lost object."""
+    if owner.state == "LOST" and covered(its, found) > options.same_mask:
+        # That one was found again in this frame, and seen in part.
+        return True
     if covered(found, its) <= options.same_mask:
         return False
     if overlap(found, its) > options.same_mask:

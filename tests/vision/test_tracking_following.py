@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from streamseg.vision.boxes import center_size
 from streamseg.vision.prompts import Fitted, ObjectPrompt, fit, prepare
 from streamseg.vision.tracking import (
     Answer,
@@ -98,7 +99,7 @@ class Run:
         seen = [self.world.see(look) for look in self.looked]
         due = [p for p in self.pointers[self.state.prompts_done :] if p.prompt.frame <= self.index]
         prompts: list[Fitted] = [fit(p, WIDTH, HEIGHT) for p in seen_prompts(due, seen)]
-        questions = ask(self.state, prompts, seen, (HEIGHT, WIDTH), self.options)
+        questions = ask(self.state, prompts, seen, self.world.image, self.options)
         answers = [self.world.answer(question) for question in questions.asks]
         followed = follow(self.state, questions, answers, self.world.image, self.options)
         self.state = followed.state
@@ -200,6 +201,24 @@ def test_an_object_that_comes_back_elsewhere_is_found_in_the_whole_frame() -> No
     np.testing.assert_allclose(run.state.tracks[0].box, run.world.box, atol=5)
 
 
+def test_colours_seen_at_a_glance_are_looked_at_closely_in_the_next_frame() -> None:
+    run = Run(World())
+    run.step()
+    run.world.visible = False
+    run.steps(2)
+    assert run.state.tracks[0].hint is None
+    run.world.visible, run.world.box = True, (194, 80, 254, 140)
+    track = run.step().state.tracks[0]
+    assert track.state == "LOST"
+    assert track.hint is not None
+    np.testing.assert_allclose(track.hint, run.world.box, atol=4)
+    track = run.step().state.tracks[0]
+    np.testing.assert_allclose(center_size(run.looked[0].box)[:2], (224, 110), atol=4)
+    assert track.state == "REACQUIRED"
+    assert track.hint is None
+    np.testing.assert_allclose(track.box, run.world.box, atol=2)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"colour": (20, 30, 220)}, {"feature": np.array([0, 0, 1.0], np.float32)}, {"score": 0.4}],
@@ -244,7 +263,7 @@ def test_several_margins_are_several_asks_and_one_answer() -> None:
     run = Run(World(), msgspec.structs.replace(OPTIONS, margins=(0.0, 0.1, 0.2)))
     run.step()
     seen = [run.world.see(look) for look in looks(run.state, [], 1, run.options)]
-    boxes = [question.box_xyxy for question in ask(run.state, [], seen, (HEIGHT, WIDTH), run.options).asks]
+    boxes = [question.box_xyxy for question in ask(run.state, [], seen, run.world.image, run.options).asks]
     assert len(boxes) == 3
     sides = [box[2] - box[0] for box in boxes if box is not None]
     np.testing.assert_allclose(np.array(sides) / sides[0], [1, 1.2, 1.4], atol=0.01)
@@ -256,7 +275,7 @@ def test_the_mask_of_the_frame_before_is_asked_with_where_it_was() -> None:
     run = Run(World(), msgspec.structs.replace(OPTIONS, mask_input=True))
     run.step()
     seen = [run.world.see(look) for look in looks(run.state, [], 1, run.options)]
-    (question,) = ask(run.state, [], seen, (HEIGHT, WIDTH), run.options).asks
+    (question,) = ask(run.state, [], seen, run.world.image, run.options).asks
     assert question.mask_logits is not None
     wanted = run.world.answer(question).logits[0] > 0
     together = wanted & (question.mask_logits > 0)

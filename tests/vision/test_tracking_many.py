@@ -53,7 +53,7 @@ class Things:
         seen = [self._see(look) for look in looked]
         due = self._pointers if self.index == 0 else []
         prompts = [fit(pointer, WIDTH, HEIGHT) for pointer in due]
-        questions = ask(self.state, prompts, seen, (HEIGHT, WIDTH), OPTIONS)
+        questions = ask(self.state, prompts, seen, self._image(), OPTIONS)
         answers = [self._answer(each) for each in questions.asks]
         followed = follow(self.state, questions, answers, self._image(), OPTIONS)
         self.state = from_bytes(to_bytes(followed.state)) if self._written else followed.state

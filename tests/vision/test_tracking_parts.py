@@ -1,18 +1,12 @@
-"""Parts of the tracker: memory, appearance, search, scene cuts, specks."""
+"""Parts of the tracker: memory, appearance, scene cuts, specks."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from streamseg.vision.tracking_appearance import (
-    Appearance,
-    appearance_under,
-    likely_places,
-    mean_feature,
-    scene_of,
-    scene_similarity,
-)
+from streamseg.vision.tracking_appearance import Appearance, appearance_under, mean_feature
+from streamseg.vision.tracking_colours import scene_of, scene_similarity
 from streamseg.vision.tracking_measuring import without_specks
 from streamseg.vision.tracking_motion import seen, standing
 from streamseg.vision.tracking_state import LOGIT_LIMIT, Memory, Track, TrackerState, from_bytes, to_bytes
@@ -44,6 +38,8 @@ def test_a_state_survives_being_written_down() -> None:
         score=0.1,
         box=(1 / 3, 2, 3, 4),
         area_px=7.7,
+        usual_px=8.1,
+        usual_size=(1 / 3, 4.5),
         motion=seen(standing((1 / 3, 2, 3, 4)), (0.1, -1 / 7, 4, 4)),
         first_appearance=Appearance.of(np.ones(4) / 2, np.zeros(216)),
         memory=Memory.of(square(16, (2, 2, 9, 9)), (0, 0, 5, 5)),
@@ -85,29 +81,6 @@ def test_appearance_tells_colours_apart() -> None:
     halfway = red.towards(blue, 0.5)
     assert halfway.colour_similarity(red) == pytest.approx(halfway.colour_similarity(blue), abs=1e-3)
     assert np.linalg.norm(halfway.colour_vector) == pytest.approx(1, abs=1e-3)
-
-
-def test_the_likely_place_is_where_the_features_are() -> None:
-    like, unlike = np.array([1.0, 0, 0], np.float32), np.array([0, 1.0, 0], np.float32)
-    features = np.repeat(np.repeat(unlike[:, None, None], 20, 1), 30, 2)
-    features[:, 6:12, 17:25] = like[:, None, None]
-    appearance = Appearance.of(like, np.zeros(216))
-    ((box, contrast),) = likely_places(features, appearance, (8, 6), (30, 20))
-    assert box == (17, 6, 25, 12)
-    assert contrast == pytest.approx(1, abs=1e-3)
-    ((_, nowhere),) = likely_places(features[:, :, :15], appearance, (8, 6), (15, 20))
-    assert nowhere == pytest.approx(0, abs=1e-3)
-    ((_, in_padding),) = likely_places(features, appearance, (8, 6), (15, 20))
-    assert in_padding == pytest.approx(0, abs=1e-3)
-    assert likely_places(features, appearance, (90, 6), (30, 20)) == []
-
-
-def test_of_several_likely_places_none_lies_in_another() -> None:
-    like, unlike = np.array([1.0, 0, 0], np.float32), np.array([0, 1.0, 0], np.float32)
-    features = np.repeat(np.repeat(unlike[:, None, None], 20, 1), 30, 2)
-    features[:, 2:8, 2:8] = features[:, 10:16, 20:26] = like[:, None, None]
-    places = likely_places(features, Appearance.of(like, np.zeros(216)), (6, 6), (30, 20), count=3)
-    assert {box for box, contrast in places if contrast > 0.9} == {(2, 2, 8, 8), (20, 10, 26, 16)}
 
 
 def test_scenes_are_told_apart_by_their_colours_not_by_their_motion() -> None:
