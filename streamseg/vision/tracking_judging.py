@@ -40,7 +40,8 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
     if jump > options.lost_jump:
         return "LOST", f"jumped by {jump:.1f} box sizes"
     similarity, colour = alike(track, found)
-    if similarity < options.lost_similarity:
+    usual = _growth_since(track, found)
+    if similarity < options.lost_similarity and (colour < options.lost_both or usual > options.uncertain_area):
         return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
     if colour < options.lost_colour:
         return "LOST", f"colours {colour:.2f} below {options.lost_colour:g}"
