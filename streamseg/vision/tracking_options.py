@@ -46,7 +46,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     lost_similarity: float = 0.75
     """LOST below this cosine,"""
     lost_both: float = 0.8
-    """if the colours too have less in common than this, or the area has grown by `uncertain_area` against its usual one,"""
+    """if the colours too have less in common than this, or the area has grown by `uncertain_area`,"""
     lost_colour: float = 0.4
     """or if the colours have less in common than this."""
     same_mask: float = 0.6
