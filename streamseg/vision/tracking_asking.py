@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -75,6 +76,8 @@ class Ask:
     there were no prompt: rounding depends on what is decoded together."""
     templates: tuple[Template, ...] = ()
     """Earlier views of the object that this one is to be compared with."""
+    part: Literal["missing", "too much"] | None = None
+    """Not the object is asked for, but what a click on it says is missing from its mask, or too much in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,22 +188,35 @@ def _ask_correction(
     prompt: Fitted, track: Track, view: Seen, frame_size: tuple[int, int], options: TrackingOptions
 ) -> list[Ask]:
     """Clicks on a mask. SAM's way is the mask's logits and the clicks; to a model that was not taught corrections a
-    box says more. So it is asked in three ways, and the best score counts."""
+    box says more, or what lies under each click. So all of that is asked."""
     logits = _memory_in(track, view, options)
     around = clip(expand(around_clicks(track, prompt.points_on, options), options.margins[0]), *frame_size[::-1])
     box = None if around is None else _to_box(view, around)
     ways = [(None, logits), (box, logits), (box, None)] if box is not None else [(None, logits)]
-    return [
+    clicks = _to_picture(view, prompt.points_xy)
+    asks = [
         Ask(
             object_id=prompt.id,
             seen=view,
             box_xyxy=box_xyxy,
-            points_xy=_to_picture(view, prompt.points_xy),
+            points_xy=clicks,
             point_labels=prompt.point_labels,
             mask_logits=mask_logits,
             prompted=True,
         )
         for box_xyxy, mask_logits in ways
+    ]
+    return asks + [
+        Ask(
+            object_id=prompt.id,
+            seen=view,
+            points_xy=click[None],
+            point_labels=np.ones(1, np.int32),
+            multimask=True,
+            prompted=True,
+            part="missing" if label else "too much",
+        )
+        for click, label in zip(clicks, prompt.point_labels, strict=True)
     ]
 
 

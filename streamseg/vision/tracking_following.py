@@ -13,6 +13,7 @@ from streamseg.vision.prompts import Fitted
 from streamseg.vision.tracking_asking import Answer, Questions, Seen, mask_as_logits, usual_size
 from streamseg.vision.tracking_choices import choices
 from streamseg.vision.tracking_colours import FrameColours, scene_of, scene_similarity
+from streamseg.vision.tracking_correcting import best_correction, how_corrected
 from streamseg.vision.tracking_judging import reachable
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
 from streamseg.vision.tracking_motion import seen, standing, unseen
@@ -145,13 +146,13 @@ def _correct(
     """The mask after clicks; as it would be without them if they leave nothing."""
     track, pasted = followed
     track = msgspec.structs.replace(track, label=track.label or prompt.label)
-    best = _choose(answers, image_rgb, options)
+    best = best_correction(prompt, track, answers, image_rgb, options)
     if best is None:
         return msgspec.structs.replace(track, reason=f"the correction left no mask; {track.reason}"), pasted
     corrected = msgspec.structs.replace(
         track,
         state="TRACKED",
-        reason=_how_corrected(prompt, best.pasted),
+        reason=how_corrected(prompt, best.pasted),
         score=best.score,
         box=best.box,
         area_px=best.area_px,
@@ -169,16 +170,6 @@ def _correct(
         hidden_by=None,
     )
     return corrected, best.pasted
-
-
-def _how_corrected(prompt: Fitted, pasted: Pasted) -> str:
-    """Whether the mask does what the clicks say: a model may know better."""
-    logits, (x0, y0, _, _) = pasted
-    held = 0
-    for (x, y), wanted in zip(prompt.points_xy.astype(int) - (x0, y0), prompt.point_labels, strict=True):
-        inside = 0 <= x < logits.shape[1] and 0 <= y < logits.shape[0] and logits[y, x] > 0
-        held += inside == bool(wanted)
-    return "corrected" if held == len(prompt.points_xy) else f"corrected; {held} of {len(prompt.points_xy)} clicks hold"
 
 
 def _choose(
