@@ -17,6 +17,7 @@ from av.packet import Packet
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from streamseg.errors import MediaError
 from streamseg.vision.deinterlacing import Deinterlacer
 from streamseg.vision.opening import strerror
 from streamseg.vision.orientation import Orientation
@@ -150,7 +151,17 @@ class Converter:
         self._reformatter = VideoReformatter()
 
     def write(self, frame: av.VideoFrame, orientation: Orientation, out: np.ndarray) -> None:
-        """Convert into `out`, (height, width, 3) uint8; one copy after swscale. A frame of another size is scaled."""
+        """Convert into `out`, (height, width, 3) uint8; one copy after swscale. A frame of another size is scaled.
+
+        Raises:
+            MediaError: FFmpeg cannot convert pixels of that format.
+        """
         width, height = orientation.size(self.width, self.height)
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=self._threads)
+        try:
+            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=self._threads)
+        except av.error.FFmpegError as error:
+            raise MediaError(
+                f"pictures of {frame.width}x{frame.height} in pixel format {frame.format.name} cannot be converted to "
+                f"RGB: {strerror(error)}; convert the video, say with ffmpeg -pix_fmt yuv420p"
+            ) from error
         orientation.write(rgb.to_ndarray(), out)

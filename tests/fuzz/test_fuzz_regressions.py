@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import random
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,16 @@ from streamseg.yaml_files import parse_yaml, read_yaml
 _HEADER = msgspec.msgpack.encode({"v": 1, "kind": "gap", "stream": "abc", "frame": 1, "reason": "x"})
 _NOT_TEXT = _HEADER.replace(b"abc", b"a\x9bc")
 
+# A transport stream with frames that swscale cannot convert, packed.
+_ODD_PIXELS = zlib.decompress(
+    base64.b85decode(
+        "c-mufcMue45b+RVWOH-NEl5r03{EX7`;P=z|NqA(i~`gcK%j{MA>zQ`L_fg5$iTq={|5sD<5vCt|DPQjfGkGgU$L6r5XXFcx"
+        "I(_^z0d#jW7U69-0kkjV89*#a(f*RGd^HoXgI)S$iOJ0C<rtYXe#4oCI$uJ|NkF=q_>K6fy98U9Sj@{4h%@v0&OK$9g^#y?g"
+        "BaM6H@_u`nnelM;LFu-o;?ZP*(M>fyY61-tM<R11>y`4`N7SSTIQtWGIvHBL=WC1$CgZw-3OI^LQLU9x6rn4QT5B{~+%I0RF"
+        "<wKm"
+    )
+)
+
 FOUND = {
     "text that is not UTF-8 in a published header": (
         "published",
@@ -31,6 +43,7 @@ FOUND = {
     "nested too deeply": ("graph", b"[" * 1000),
     "a list that is in itself": ("graph", b"nodes: &a {b: *a}"),
     "more characters than a key has bytes": ("keys", b'public-key = "' + b"#" * 40 + b'"'),
+    "pixels that cannot be converted": ("container", _ODD_PIXELS),
 }
 
 
