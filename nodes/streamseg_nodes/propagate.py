@@ -13,7 +13,7 @@ import numpy as np
 from streamseg.commands import Reply
 from streamseg.errors import GraphError, PromptError, nearest
 from streamseg.jobs import NO_TRACKER, Position
-from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented, Stamp
+from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
@@ -24,10 +24,11 @@ from streamseg.vision.detections import DetectionOptions
 from streamseg.vision.prompt_files import given_prompts
 from streamseg.vision.prompts import Fitted, ObjectPrompt, Pointer, fit, prepare
 from streamseg.vision.sources import file_facts
-from streamseg.vision.tracking import NAIVE, Candidate, Followed, Seen, TrackerState, TrackingOptions
+from streamseg.vision.tracking import NAIVE, Candidate, Followed, TrackerState, TrackingOptions
 from streamseg_nodes.asking import Asking
 from streamseg_nodes.everything import Everything, Found
-from streamseg_nodes.given_prompts import Given, GivenPrompts, Moment, PromptCommand
+from streamseg_nodes.followed_stream import FollowedStream
+from streamseg_nodes.given_prompts import PromptCommand
 from streamseg_nodes.newcomers import Newcomers, views_of
 
 
@@ -90,18 +91,8 @@ class Propagate(Node[Embedded, Segmented]):
         from streamseg.sam.matching import load_matching
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
-        prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
-        self._pointers: dict[str, list[Pointer]] = {
-            stream: [p for p in prompts if p.prompt.stream in (None, stream)] for stream in self.context.streams
-        }
-        self._all = prompts
-        self._states: dict[str, TrackerState] = {}
-        self._next_index: dict[str, int] = {}
-        self._last_s: dict[str, float | None] = {}
-        self._frame_sizes: dict[str, tuple[int, int]] = {}
-        self._given: dict[str, GivenPrompts] = {}
-        self._over: set[str] = set()
-        self._last_seq: dict[str, int] = {}
+        self._prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
+        self._streams: dict[str, FollowedStream] = {}
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(
             self.config.model,
@@ -121,7 +112,7 @@ class Propagate(Node[Embedded, Segmented]):
             if (position := positions.get(stream)) is not None:
                 self._resume(stream, position)
             else:
-                self._look(stream, -1)
+                self._look(self._stream(stream))
 
     def describe(self) -> dict[str, Any]:
         """The model, its checksum, where and in what it runs, and how objects are followed."""
@@ -138,25 +129,26 @@ class Propagate(Node[Embedded, Segmented]):
     def process(self, message: Embedded) -> Segmented:
         """Find every object of the frame before, and those newly pointed at, in this frame."""
         stamp = message.stamp
-        self._next_index[stamp.stream] = stamp.index + 1
-        self._last_s[stamp.stream] = stamp.pts_s
-        with self._looking_on(message):
+        stream = self._stream(stamp.stream)
+        stream.come(stamp)
+        with self._looking_on(stream):
             self._check_model(message)
             height, width = message.frame.image_rgb.shape[:2]
-            state = self._newcomers.without_gone(self._state(stamp, (width, height)))
+            stream.check_fit((width, height))
+            state = self._newcomers.without_gone(stream.state)
             seen = [self._asking.seen(view) for view in message.views if view.detection is None]
-            planned = tracking.seen_prompts(
-                tracking.due(state, self._pointers_of(stamp.stream), stamp.index, stamp.pts_s), seen
-            )
+            planned = tracking.seen_prompts(stream.due(stamp.index, stamp.pts_s), seen)
             prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
-            given = self._fit_given(stamp, seen, {pointer.id for pointer in planned}, state, (width, height))
+            busy = {pointer.id for pointer in planned}
+            given_due = stream.given.due(stamp, seen, busy, has_feedback=self.context.has_feedback)
+            given = stream.given.fit(given_due, state, (width, height))
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
-            new = self._newcomers.find(message, self._next_id(stamp.stream, state))
+            new = self._newcomers.find(message, stream.free_id)
             seen += [self._asking.seen(view) for view in views_of(message, new)]
             unplanned = [*(prompt for _, prompt in given), *new.values()]
             found = Found()
             if self._everything is not None:
-                first_id = self._next_id(stamp.stream, state) + len(new)
+                first_id = stream.free_id + len(new)
                 found = self._everything.find(stamp, seen, state, [*prompts, *unplanned], first_id)
             unplanned += found.prompts
             questions = tracking.ask(state, prompts, seen, message.frame.image_rgb, self._options, unplanned)
@@ -172,8 +164,8 @@ class Propagate(Node[Embedded, Segmented]):
                 detected=[*state.detected, *(prompt.id for prompt in new.values())],
             )
             followed = Followed(after, followed.masks)
-            self._states[stamp.stream] = followed.state
-            self._given_to(stamp.stream).applied([each for each, _ in given], stamp, state, followed.state)
+            stream.reach(followed.state)
+            stream.given.applied([each for each, _ in given], stamp, state, followed.state)
         # Embed is at work again by now.
         return self._segmented(message, followed)
 
@@ -185,7 +177,7 @@ class Propagate(Node[Embedded, Segmented]):
         """
         height, width = message.frame.image_rgb.shape[:2]
         seen = [self._asking.seen(view) for view in message.views]
-        prompt = fit(self._all[0], width, height)
+        prompt = fit(self._prompts[0], width, height)
         questions = tracking.ask(TrackerState(), [prompt], seen, message.frame.image_rgb, self._options)
         answers = self._asking.answer(questions.asks)
         return tracking.choices(answers, message.frame.image_rgb, self._options)
@@ -199,9 +191,9 @@ class Propagate(Node[Embedded, Segmented]):
             next_index: position in the stream of the first frame to come.
             next_seq: its number among the frames that enter the graph.
         """
-        self._states[stream] = state
-        self._next_index[stream] = next_index
-        self._look(stream, next_seq - 1)
+        followed = self._stream(stream)
+        followed.resume(state, next_index, next_seq)
+        self._look(followed)
 
     def _resume(self, stream: str, position: Position) -> None:
         state = TrackerState() if position.tracker == NO_TRACKER else tracking.from_bytes(position.tracker)
@@ -213,29 +205,17 @@ class Propagate(Node[Embedded, Segmented]):
         Raises:
             PromptError: that is not possible.
         """
-        stream = self._stream_of(command.prompt)
-        state = self._states.get(stream, TrackerState())
-        next_index = self._next_index.get(stream, 0)
-        now = Moment(
-            state=state,
-            planned=self._pointers_of(stream)[state.prompts_done :],
-            # Where to look in the next frame embed has been told already.
-            first_possible=next_index + self.context.has_feedback,
-            last_s=self._last_s.get(stream),
-            frame_size=self._frame_sizes.get(stream),
-        )
-        self._given_to(stream).take(command, reply, now)
+        self._stream_of(command.prompt).take(command, reply, has_feedback=self.context.has_feedback)
 
     def gap(self, gap: Gap) -> None:
         """A frame that does not come must not keep embed waiting."""
-        self._next_index[gap.stamp.stream] = gap.stamp.index + 1
-        self._look(gap.stamp.stream, gap.stamp.seq)
+        stream = self._stream(gap.stamp.stream)
+        stream.miss(gap.stamp)
+        self._look(stream)
 
     def repeated(self, gap: Gap) -> None:
         """Embed may have been replaced and not know where to look."""
-        stream = gap.stamp.stream
-        if stream in self._last_seq:
-            self._look(stream, self._last_seq[stream])
+        self._look(self._stream(gap.stamp.stream))
 
     def finish(self, stream: str) -> None:
         """Complain of prompts for frames that never came.
@@ -243,31 +223,17 @@ class Propagate(Node[Embedded, Segmented]):
         Raises:
             PromptError: there is one.
         """
-        frames = self._next_index.pop(stream, 0)
-        state = self._states.pop(stream, TrackerState())
+        followed = self._stream(stream)
         self._newcomers.finish(stream)
-        last_s = self._last_s.pop(stream, None)
         if self._everything is not None:
-            self._everything.check_done(state, stream, frames)
-        self._over.add(stream)
-        self._given_to(stream).end(frames)
-        missed = self._pointers_of(stream)[state.prompts_done :]
-        if missed and not missed[0].due(frames - 1, last_s):
-            span = f"has {frames} frames, 0 to {frames - 1}"
-            until = "" if last_s is None else f", the last one at {last_s:g} s"
-            raise PromptError(f"{missed[0].prompt.name}: there is no such frame; stream {stream!r} {span}{until}")
+            self._everything.check_done(followed.state, stream, followed.next_index)
+        followed.end()
 
-    def _state(self, stamp: Stamp, frame_size: tuple[int, int]) -> TrackerState:
-        """The state before a frame. With the first one all prompts are checked against (width, height) of the frames.
-
-        Raises:
-            PromptError: one does not fit; better now than after hours.
-        """
-        self._frame_sizes[stamp.stream] = frame_size
-        if stamp.stream not in self._states:
-            for pointer in self._pointers_of(stamp.stream):
-                fit(pointer, *frame_size)
-        return self._states.get(stamp.stream, TrackerState())
+    def _stream(self, name: str) -> FollowedStream:
+        # Made when it is asked for: outside a graph nobody says beforehand which streams there will be.
+        if name not in self._streams:
+            self._streams[name] = FollowedStream(name, self._prompts)
+        return self._streams[name]
 
     def _fit(self, pointer: Pointer, state: TrackerState, frame_size: tuple[int, int]) -> list[Fitted]:
         """The prompt in this frame, if what has become of its object allows it."""
@@ -278,18 +244,7 @@ class Propagate(Node[Embedded, Segmented]):
             return []
         return [fit(pointer, *frame_size)]
 
-    def _fit_given(
-        self, stamp: Stamp, seen: list[Seen], busy: set[int], state: TrackerState, frame_size: tuple[int, int]
-    ) -> list[tuple[Given, Fitted]]:
-        """The prompts given while running that come into force at this frame."""
-        given = self._given_to(stamp.stream)
-        due = given.due(stamp, seen, busy, has_feedback=self.context.has_feedback)
-        return given.fit(due, state, frame_size)
-
-    def _given_to(self, stream: str) -> GivenPrompts:
-        return self._given.setdefault(stream, GivenPrompts(stream))
-
-    def _stream_of(self, prompt: ObjectPrompt) -> str:
+    def _stream_of(self, prompt: ObjectPrompt) -> FollowedStream:
         """The stream that a command is about.
 
         Raises:
@@ -301,39 +256,28 @@ class Propagate(Node[Embedded, Segmented]):
             raise PromptError(f"{prompt.name}: there are several streams; say which: {', '.join(streams)}")
         if stream not in streams:
             raise PromptError(f"{prompt.name}: there is no such stream; {nearest(stream, streams)}")
-        if stream in self._over:
+        followed = self._stream(stream)
+        if followed.over:
             raise PromptError(f"{prompt.name}: stream {stream!r} is over; nothing can be followed in it any more")
-        return stream
-
-    def _pointers_of(self, stream: str) -> list[Pointer]:
-        if stream not in self._pointers:
-            # Outside a graph nobody says beforehand which streams there will be.
-            self._pointers[stream] = [p for p in self._all if p.prompt.stream in (None, stream)]
-        return self._pointers[stream]
+        return followed
 
     @contextlib.contextmanager
-    def _looking_on(self, message: Embedded) -> Iterator[None]:
+    def _looking_on(self, stream: FollowedStream) -> Iterator[None]:
         """Whatever happens to this frame, embed is told where to look in the next."""
         try:
             yield
         finally:
-            self._look(message.stamp.stream, message.stamp.seq)
+            self._look(stream)
 
-    def _look(self, stream: str, seq: int) -> None:
-        self._last_seq[stream] = seq
-        state = self._states.get(stream, TrackerState())
-        index = self._next_index.get(stream, 0)
-        given = self._given_to(stream).to_look_for(seq, index)
-        looks = tracking.looks(state, self._pointers_of(stream), index, self._options, given)
+    def _look(self, stream: FollowedStream) -> None:
+        state, index, seq = stream.state, stream.next_index, stream.last_seq
+        given = stream.given.to_look_for(seq, index)
+        looks = tracking.looks(state, stream.planned, index, self._options, given)
         regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
         if self._everything is not None:
-            regions += self._everything.where(state, stream, index)
-        due = [*tracking.due(state, self._pointers_of(stream), index, None), *given]
-        self.context.feedback(Regions(stream, seq, regions, self._newcomers.want(stream, state, due)))
-
-    def _next_id(self, stream: str, state: TrackerState) -> int:
-        """A free id, and so are all above it: none of them was used before, or is planned for a prompt."""
-        return 1 + max(state.highest_id, *(pointer.id for pointer in self._all), *self._given_to(stream).ids, 0)
+            regions += self._everything.where(state, stream.name, index)
+        wanted = self._newcomers.want(stream.name, state, [*stream.due(index, None), *given])
+        self.context.feedback(Regions(stream.name, seq, regions, wanted))
 
     def _check_model(self, message: Embedded) -> None:
         if message.model != self._decoder.info.name:
