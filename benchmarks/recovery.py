@@ -11,6 +11,7 @@ processor time of all processes, which other programs disturb less.
 from __future__ import annotations
 
 import argparse
+import logging
 import resource
 import statistics
 import tempfile
@@ -23,6 +24,7 @@ from bench_nodes import let_workers_import
 
 from streamseg import config
 from streamseg.jobs import Job
+from streamseg.runtime.crew import Crew
 from streamseg.runtime.plan import Plan, WorkerSpec
 from streamseg.runtime.processes import Child
 from streamseg.runtime.report import make_report
@@ -32,13 +34,13 @@ from streamseg.runtime.supervisor import Supervisor
 GOAL = 0.97
 
 
-class Unwatched(Supervisor):
+class Unwatched(Crew):
     """Without heartbeats, and nobody to miss them."""
 
-    def _start(self, spec: WorkerSpec, run_dir: str, number: int, job: Job | None) -> None:
+    def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
         self._vigil.end_hung = lambda children, seasoned: None
-        child = Child(self.assignment(spec, run_dir))
-        self._children[spec.identity] = child
+        child = Child(self.assignment(spec))
+        self.children[spec.identity] = child
         self._janitor.watch(child.pid)
 
 
@@ -78,8 +80,10 @@ def main() -> None:
 def measure(graph: config.Graph, *, recover: bool) -> tuple[float, float]:
     """Frames/s of one run, and the processor time of its worker processes in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    kind, job = (Supervisor, Job(facts={"benchmark": "recovery"})) if recover else (Unwatched, None)
-    with kind(Plan(graph), job=job) as supervisor:
+    supervisor = Supervisor(Plan(graph), job=Job(facts={"benchmark": "recovery"}) if recover else None)
+    if not recover:
+        supervisor.crew = Unwatched(supervisor.plan, logging.WARNING, None)
+    with supervisor:
         supervisor.run()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     work_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -20,13 +20,14 @@ class Caller:
     def __init__(self, supervisor: Supervisor) -> None:
         plan = supervisor.plan
         self._supervisor = supervisor
-        self._link = Link(supervisor.assignment(plan.worker(CALLER, 0), supervisor.run_dir), supervisor.sockets)
+        crew = supervisor.crew
+        self._link = Link(crew.assignment(plan.worker(CALLER, 0)), crew.sockets)
         gives = plan.ports[plan.results_from or ""].gives or Message
         self._decoder = MessageDecoder([gives, Gap, End], self._link.buffers)
         self._streams = set(self._link.spec.streams)
         self._reorder = {stream: ReorderBuffer[Message]() for stream in self._streams}
         self._poller = zmq.Poller()
-        self._poller.register(supervisor.control, zmq.POLLIN)
+        self._poller.register(crew.control, zmq.POLLIN)
         if self._link.inbox is not None:
             self._poller.register(self._link.inbox, zmq.POLLIN)
 

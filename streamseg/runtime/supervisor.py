@@ -1,4 +1,4 @@
-"""Starts the worker processes of a graph, looks after them, and ends them in order.
+"""The run of a graph from its start to its end: what its worker processes say and are told, and what it takes to end.
 
 starting ──all ready──▶ running ──every sink done──▶ finished
     │                      │ stop(): sources end, what is in flight is finished
@@ -13,25 +13,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal
 
-import msgspec
 import zmq
 
-from streamseg.errors import RunError, StreamsegError, WireError, rebuild
+from streamseg.errors import RunError, StreamsegError, rebuild
 from streamseg.jobs import Job, Position
+from streamseg.runtime.crew import Crew
 from streamseg.runtime.desk import Desk
-from streamseg.runtime.link import Assignment
-from streamseg.runtime.plan import CALLER, Plan, WorkerSpec
-from streamseg.runtime.processes import Child, Janitor, end_all
+from streamseg.runtime.plan import CALLER, Plan
+from streamseg.runtime.processes import Child, end_all
 from streamseg.runtime.replacing import Replacing
-from streamseg.runtime.vigil import Vigil
 from streamseg.transport.control import (
     Answered,
     Beat,
@@ -47,14 +43,9 @@ from streamseg.transport.control import (
     Start,
     Stats,
     Stop,
-    ToWorker,
     Trouble,
     WhatIsInFlight,
-    heard,
 )
-from streamseg.transport.heartbeats import make_heartbeats
-from streamseg.transport.slots import make_shared_file
-from streamseg.transport.sockets import Sockets, make_run_dir
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +56,7 @@ State = Literal["starting", "running", "stopping", "finished"]
 
 
 class Supervisor:
-    """One run of a graph. Use as a context manager: leaving it ends every process and removes every trace.
+    """One run of a graph. Use as a context manager: entering it starts every process, leaving it ends them.
 
     Args:
         plan: the checked graph.
@@ -85,8 +76,9 @@ class Supervisor:
         expendable: bool = False,
     ) -> None:
         self.plan = plan
+        self.crew = Crew(plan, log_level, job)
+        """Its processes."""
         self._desk = desk
-        self.job = job
         self._replacing = Replacing(plan, job)
         self._live: dict[str, bool] = {}
         self.lost = False
@@ -102,35 +94,18 @@ class Supervisor:
         self.troubles: deque[tuple[str, Trouble]] = deque(maxlen=100)
         """The last exceptions of node code, with the process they came from."""
         self._error: StreamsegError | None = None
-        self._log_level = log_level
         self._stack = contextlib.ExitStack()
-        self._children: dict[str, Child] = {}
         self._ready: set[str] = set()
         self._done: set[str] = set()
         self._said_bye: set[str] = set()
         self._exiting = False
         self._give_up_s: float | None = None
-        self._encoder = msgspec.msgpack.Encoder()
-        self._control: zmq.Socket[bytes]
-        self.sockets: Sockets
 
     def __enter__(self) -> Supervisor:
         with contextlib.ExitStack() as stack:
-            self._janitor = janitor = Janitor()
-            stack.callback(janitor.dismiss)
-            run_dir = make_run_dir(janitor.clean)
-            stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
-            workers = self.plan.workers()
-            self._heart_fd = make_heartbeats(len(workers))
-            stack.callback(os.close, self._heart_fd)
-            self._vigil = Vigil(self._heart_fd, [spec.identity for spec in workers], self.plan.graph.recovery.hang_s)
-            self.file_descriptors = {b.number: self._shared(stack, b.slots * b.slot_bytes) for b in self._buffers()}
-            self.sockets = stack.enter_context(Sockets(run_dir))
-            self._control = self.sockets.supervisor()
-            stack.callback(self._end_children, janitor)
-            for number, spec in enumerate(workers):
-                self._start(spec, str(run_dir), number, self.job)
-            self.run_dir = str(run_dir)
+            stack.enter_context(self.crew)
+            stack.callback(self._await_exits)
+            self.crew.start()
             self._stack = stack.pop_all()
         return self
 
@@ -157,32 +132,10 @@ class Supervisor:
             {name: stats.dropped for name, stats in figures.items()},
         )
 
-    def _start(self, spec: WorkerSpec, run_dir: str, number: int, job: Job | None) -> None:
-        assignment = self.assignment(spec, run_dir)
-        child = Child(msgspec.structs.replace(assignment, job=job, heart=(self._heart_fd, number)))
-        self._children[spec.identity] = child
-        self._janitor.watch(child.pid)
-
-    def assignment(self, spec: WorkerSpec, run_dir: str) -> Assignment:
-        """What a process is told at its start."""
-        needed = [*spec.buffers, *([spec.own_buffer] if spec.own_buffer else [])]
-        fds = {buffer.number: self.file_descriptors[buffer.number] for buffer in needed}
-        return Assignment(spec, run_dir, fds, self._log_level, self.job)
-
-    @property
-    def control(self) -> zmq.Socket[bytes]:
-        """Readable when `pump` has something to do."""
-        return self._control
-
     @property
     def complete(self) -> bool:
         """Whether every process has said its last words, so that `stats` are exact."""
-        return self._said_bye.issuperset(self._children)
-
-    @property
-    def pids(self) -> dict[str, int]:
-        """Number of every worker process, by its identity."""
-        return {identity: child.pid for identity, child in self._children.items()}
+        return self._said_bye.issuperset(self.crew.children)
 
     def run(self) -> None:
         """Work until the run is over.
@@ -198,8 +151,7 @@ class Supervisor:
         """Take what workers say, for at most that long if they say nothing, and see whether all of them live."""
         self._wait(timeout_ms)
         self._pass_commands()
-        while self._control.poll(0):
-            self._receive()
+        self._listen()
         self._look_after_children()
         if self.state == "stopping" and self._give_up_s is not None and time.monotonic() > self._give_up_s:
             log.warning("not every sink finished within %.0f s; they are ended now", FLUSH_WITHIN_S)
@@ -210,7 +162,7 @@ class Supervisor:
         self.stopped_early = True
         if self.state == "running":
             for source in self.plan.sources:
-                self._tell(source, Stop())
+                self.crew.tell(source, Stop())
         elif self.state == "starting":
             self.state = "finished"
 
@@ -223,22 +175,17 @@ class Supervisor:
         if self._error is not None:
             raise self._error
 
-    def _receive(self) -> None:
-        try:
-            who, message = heard(self._control.recv_multipart())
-        except WireError as error:
-            log.warning("a message on the control channel was thrown away: %s", error)
-            return
-        if who in self._children:
+    def _listen(self) -> None:
+        for who, message in self.crew.hear():
             self._hear(who, message)
 
     def _wait(self, timeout_ms: int) -> None:
         commands = None if self._desk is None else self._desk.socket
         if commands is None:
-            self._control.poll(timeout_ms)
+            self.crew.control.poll(timeout_ms)
             return
         poller = zmq.Poller()
-        poller.register(self._control, zmq.POLLIN)
+        poller.register(self.crew.control, zmq.POLLIN)
         poller.register(commands, zmq.POLLIN)
         poller.poll(timeout_ms)
 
@@ -247,7 +194,7 @@ class Supervisor:
         if self._desk is None or self.state != "running":
             return
         for node, number, body in self._desk.take():
-            self._tell(node, Command(number, body))
+            self.crew.tell(node, Command(number, body))
 
     def _hear(self, who: str, message: FromWorker) -> None:
         if isinstance(message, Ready):
@@ -258,11 +205,11 @@ class Supervisor:
                 self._desk.again(who)
             if self._replacing.done(self._ready):
                 for source in self.plan.sources:
-                    self._tell(source, GiveUp())
-            if self.state == "starting" and self._ready.issuperset(self._children):
+                    self.crew.tell(source, GiveUp())
+            if self.state == "starting" and self._ready.issuperset(self.crew.children):
                 self.state = "running"
                 for source in self.plan.sources:
-                    self._tell(source, Start())
+                    self.crew.tell(source, Start())
         elif isinstance(message, Beat):
             self.stats[who] = message.stats
             self._replacing.trackers |= message.trackers
@@ -297,26 +244,25 @@ class Supervisor:
             self.state = "finished"  # there is nothing to flush yet
             return
         for source in self.plan.sources:
-            self._tell(source, Stop())
+            self.crew.tell(source, Stop())
         self.state = "stopping"
         self._give_up_s = time.monotonic() + FLUSH_WITHIN_S
 
     def _sink_done(self, who: str) -> None:
         self._done.add(who)
-        living = {sink for sink in self.plan.sinks if sink == CALLER or self._children[sink].alive}
+        living = {sink for sink in self.plan.sinks if sink == CALLER or self.crew.children[sink].alive}
         if self._done.issuperset(living):
             self._finish()
 
     def _look_after_children(self) -> None:
         if self.state == "finished":
             return
-        self._janitor.look_after()
-        self._vigil.end_hung(self._children, {who for who, stats in self.stats.items() if stats.frames})
+        self.crew.look_after({who for who, stats in self.stats.items() if stats.frames})
         job = self._replacing.due()
         if job is not None:
-            self._start_anew(job)
+            self.crew.start_anew(self._replacing.away, job)
         gone = set() if self._error is not None else self._replacing.away - self._ready
-        dead = [child for who, child in self._children.items() if not child.alive and who not in gone]
+        dead = [child for who, child in self.crew.children.items() if not child.alive and who not in gone]
         if not dead:
             return
         if self.state == "running" and self.live and self._replacing.possible([child.identity for child in dead]):
@@ -329,10 +275,11 @@ class Supervisor:
             if self._expendable:
                 self.state = "finished"
                 return
-        for sink in self.plan.sinks:
-            if sink != CALLER and sink not in self._done and self._children[sink].alive:
-                self._tell(sink, Finalize())
-        if all(sink == CALLER or not self._children[sink].alive for sink in self.plan.sinks if sink not in self._done):
+        sinks = [sink for sink in self.plan.sinks if sink != CALLER and sink not in self._done]
+        left = [sink for sink in sinks if self.crew.children[sink].alive]
+        for sink in left:
+            self.crew.tell(sink, Finalize())
+        if not left:
             self._finish()
 
     def _replace(self, dead: Sequence[Child]) -> None:
@@ -340,56 +287,27 @@ class Supervisor:
         for child in dead:
             log.warning("node %r %s; it is replaced", child.name, child.exit_text)
         for who in self._replacing.begin([child.identity for child in dead]):
-            child = self._children[who]
+            child = self.crew.children[who]
             if child.alive:
                 child.kill()
             self._ready.discard(who)
             self.stats.pop(who, None)
         for source in self.plan.sources:
-            self._tell(source, WhatIsInFlight())
-
-    def _start_anew(self, job: Job) -> None:
-        for spec in self.plan.workers():
-            if spec.identity in self._replacing.away:
-                old = self._children[spec.identity]
-                self._janitor.forget(old.pid)
-                old.close()
-                self._start(spec, self.run_dir, self._vigil.begin_anew(spec.identity), job)
+            self.crew.tell(source, WhatIsInFlight())
 
     def _finish(self) -> None:
         """Everything is flushed: tell every process to exit and hear its last words."""
         self.state = "finished"
         self._exiting = True
-        for identity in self._children:
-            self._tell(identity, Exit())
+        for identity in self.crew.children:
+            self.crew.tell(identity, Exit())
         deadline_s = time.monotonic() + EXIT_WITHIN_S
         while time.monotonic() < deadline_s and any(
-            identity not in self._said_bye and not child.failed for identity, child in self._children.items()
+            identity not in self._said_bye and not child.failed for identity, child in self.crew.children.items()
         ):
-            if self._control.poll(50):
-                self._receive()
+            self.crew.control.poll(50)
+            self._listen()
 
-    def _tell(self, identity: str, message: ToWorker) -> None:
-        try:
-            self._control.send_multipart([identity.encode(), self._encoder.encode(message)])
-        except zmq.ZMQError as error:
-            # It is dead, which the next look at the children will show.
-            log.debug("%s could not be told %s: %s", identity, type(message).__name__, error)
-
-    def _end_children(self, janitor: Janitor) -> None:
+    def _await_exits(self) -> None:
         if self._exiting:
-            end_all(self._children.values(), EXIT_WITHIN_S)
-        for child in self._children.values():
-            if child.alive:
-                child.kill()
-            janitor.forget(child.pid)
-            child.close()
-
-    def _buffers(self) -> list[Any]:
-        return list(self.plan.buffers.values())
-
-    @staticmethod
-    def _shared(stack: contextlib.ExitStack, size_bytes: int) -> int:
-        fd = make_shared_file(size_bytes)
-        stack.callback(os.close, fd)
-        return fd
+            end_all(self.crew.children.values(), EXIT_WITHIN_S)

@@ -214,7 +214,7 @@ def test_leaving_early_ends_every_process(tmp_path):
     graph = toy_graph(tmp_path / "out", count={"frames": 100000})
     with pytest.raises(KeyboardInterrupt), Supervisor(Plan(graph)) as supervisor:
         start(supervisor)
-        run_dir = Path(supervisor.run_dir)
+        run_dir = Path(supervisor.crew.run_dir)
         assert run_dir.stat().st_mode & 0o777 == 0o700
         assert len(own_children()) == 4
         raise KeyboardInterrupt
@@ -230,7 +230,7 @@ from streamseg.runtime.supervisor import Supervisor
 graph = toy_graph(sys.argv[1], count={"frames": 10**9, "pause_s": 0.001})
 with Supervisor(Plan(graph)) as supervisor:
     start(supervisor)
-    print(supervisor.run_dir, flush=True)
+    print(supervisor.crew.run_dir, flush=True)
     supervisor.run()
 """
 
