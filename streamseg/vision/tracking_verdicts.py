@@ -16,6 +16,9 @@ from streamseg.vision.tracking_measuring import Candidate, covered, measure, ove
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, State, Track
 
+_GROWN = 0.5
+"""What growth of a mask counts, when two objects claim it, beside its place and its looks."""
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:
@@ -152,8 +155,9 @@ def _meeting(claims: Sequence[tuple[int, Candidate]]) -> list[tuple[int, int]]:
 
 
 def _fit(track: Track, found: Candidate, options: TrackingOptions) -> float:
-    """How well a mask agrees with where the object should be and how it looked."""
-    return iou(expected_box(track, options), found.box) + likeness(track, found)
+    """How well a mask agrees with where the object should be, how it looked, and how large it is."""
+    growth = math.log(max(found.area_px, 1.0) / (track.usual_px or track.area_px))
+    return iou(expected_box(track, options), found.box) + likeness(track, found) - _GROWN * abs(growth)
 
 
 def _averaged(answers: Sequence[Answer]) -> Answer:
