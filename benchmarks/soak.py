@@ -128,7 +128,7 @@ def _growth(settled: list[Sample], values: list[float]) -> list[str]:
     growth = float(slope * (at[-1] - at[0]))
     scatter = float(np.std(np.array(values) - (slope * at + start)))
     percent = 100 * growth / values[0]
-    quiet = abs(percent) < GOAL_PERCENT or abs(growth) < 3 * scatter
+    quiet = percent < GOAL_PERCENT or growth < 3 * scatter
     return [f"{growth:+.2f}", f"{percent:+.1f}", "yes" if quiet else "NO"]
 
 

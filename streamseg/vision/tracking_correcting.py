@@ -27,7 +27,7 @@ def best_correction(
     Beside the model's own answers that is the mask as it was, changed round each click.
     """
     whole = [answer for answer in answers if answer.ask.part is None]
-    possible = [measure(answer, 0, None, image_rgb, options) for answer in whole]
+    possible = [(measure(answer, 0, None, image_rgb, options), 0.0) for answer in whole]
     if whole and track.memory is not None:
         view = whole[0].ask.seen
         logits = resample_logits(track.memory.logits, track.memory.region, view.square, view.mask_side)
@@ -35,13 +35,10 @@ def best_correction(
         clicks = to_view(prompt.points_xy, view.square, view.mask_side)
         for part, click_xy in zip(parts, clicks, strict=True):
             logits = _mended(logits, part, click_xy)
-        mended = Answer(whole[0].ask, logits[None], np.array([track.score + _RATHER_MENDED], np.float32))
-        possible.append(measure(mended, 0, None, image_rgb, options))
-    return max(
-        (mask for mask in possible if mask is not None),
-        key=lambda mask: (_clicks_held(prompt, mask.pasted), mask.score),
-        default=None,
-    )
+        mended = Answer(whole[0].ask, logits[None], np.array([track.score], np.float32))
+        possible.append((measure(mended, 0, None, image_rgb, options), _RATHER_MENDED))
+    ranked = [(_clicks_held(prompt, mask.pasted), mask.score + more, mask) for mask, more in possible if mask]
+    return max(ranked, key=lambda each: each[:2], default=(0, 0.0, None))[2]
 
 
 def _mended(logits: np.ndarray, part: Answer, click_xy: np.ndarray) -> np.ndarray:
