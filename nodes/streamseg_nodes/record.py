@@ -22,7 +22,8 @@ from streamseg.jobs import Left
 from streamseg.messages import Gap, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg_nodes import output_folder
-from streamseg_nodes.recording import Recording, left
+from streamseg_nodes.recorded_commits import left
+from streamseg_nodes.recording import Recording
 
 
 class Record(Node[Segmented, None]):

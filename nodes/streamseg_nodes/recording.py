@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from streamseg import commits
-from streamseg.commits import Began, CommitLog, Committed
+from streamseg.commits import Committed
 from streamseg.errors import OutputError
 from streamseg.jobs import Job, Position
 from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
@@ -23,15 +20,13 @@ from streamseg.vision.tracks import Track
 from streamseg.vision.writing import write_labels_png
 from streamseg_nodes import output_folder
 from streamseg_nodes.output_folder import MASKS, OVERLAY, TRACKS, mask_name
+from streamseg_nodes.recorded_commits import Commits
 from streamseg_nodes.recorded_files import OverlayFile, OverlayMark, TracksFile
 
 _log = logging.getLogger("streamseg.nodes.record")
 
 _MOST_EARLY = 10_000
 """Gaps that wait for the first good frame; should there be more, the oldest are let go: memory stays bounded."""
-_PIECE_S = 2.0
-_MOST_IN_PIECE = 250
-"""Frames after which a commit waits for the one before rather than grow the next one further."""
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +64,6 @@ class Recording:
         job: Job | None = None,
     ) -> None:
         self.folder = folder
-        self._job = job
         self._masks = folder / MASKS if masks else None
         try:
             (self._masks or folder).mkdir(parents=True, exist_ok=True)
@@ -78,7 +72,12 @@ class Recording:
                 f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
             ) from error
         self._lock_fd = None if job is None else output_folder.lock(folder)
-        mark, self._position = self._open_log(job)
+        self._commits = Commits(folder, job)
+        last = self._commits.last
+        self._position = Position(seq=0, next_index=0) if last is None else last.position
+        if job is not None and job.begun:
+            output_folder.cut_off(folder, self._position.next_index, keep_files=last is not None)
+        mark = None if last is None else msgspec.convert(last.marks, Mark)
         self._first_seq = self._position.seq
         self.frames = 0 if mark is None else mark.frames
         """Frames that are whole in every file."""
@@ -91,17 +90,12 @@ class Recording:
         self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark) if overlay else None
         self._early: deque[Gap] = deque(maxlen=_MOST_EARLY)
         self._new_masks: list[Path] = []
-        self._since = 0  # frames that no commit has begun to cover
-        self._commit_s = _PIECE_S if job is None else job.commit_s
-        self._last_commit_s = time.monotonic()
-        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._committing: Future[None] | None = None
         self._closed = False
 
     @property
     def saved(self) -> str:
         """What is there, for the end of an error."""
-        again = "" if self._log is None else f"; streamseg run --resume {self.folder} goes on from there"
+        again = f"; streamseg run --resume {self.folder} goes on from there" if self._commits.logged else ""
         return f"{self.frames} frames are whole in {self.folder}{again}"
 
     def add(self, message: Segmented) -> None:
@@ -157,36 +151,18 @@ class Recording:
             _log.warning("%s: none of %d frames could be used, nothing is recorded", self.folder, len(self._early))
             self._early.clear()
         try:
-            self._wait()
-            if self._since:
-                self._commit()
-                self._wait()
+            self._commits.wait()
+            if self._commits.behind:
+                self._commits.begin(self._piece())
+                self._commits.wait()
         finally:
-            self._committer.shutdown()
+            self._commits.close()
             if self._tracks is not None:
                 self._tracks.close()
             if self._overlay is not None:
                 self._overlay.close()
-            if self._log is not None:
-                self._log.close()
             if self._lock_fd is not None:
                 os.close(self._lock_fd)
-
-    def _open_log(self, job: Job | None) -> tuple[Mark | None, Position]:
-        """Begin the commit log or go on with it, and remove what no commit covers."""
-        self._log: CommitLog | None = None
-        start = Position(seq=0, next_index=0)
-        if job is None:
-            return None, start
-        before = commits.read(self.folder) if job.begun else None
-        if before is not None and before.began.facts != job.facts:
-            before = None
-        last = None if before is None else before.last
-        position = start if last is None else last.position
-        self._log = CommitLog(self.folder, Began(job.facts, job.restarts), before)
-        if job.begun:
-            output_folder.cut_off(self.folder, position.next_index, keep_files=last is not None)
-        return (None if last is None else msgspec.convert(last.marks, Mark)), position
 
     def _begin(self, image_rgb: np.ndarray) -> None:
         self._size = image_rgb.shape[:2]
@@ -200,13 +176,13 @@ class Recording:
         if self._masks is not None:
             path = self._masks / mask_name(stamp.index)
             write_labels_png(path, labels, ids)
-            if self._log is not None:
+            if self._commits.logged:
                 self._new_masks.append(path)
 
     def _count(self, stamp: Stamp, tracker: bytes | None, *, dropped: bool = False, failed: bool = False) -> None:
         """A frame is whole in every file."""
         self.frames += 1
-        self._since += 1
+        self._commits.count()
         self._tracks_bytes = 0 if self._tracks is None else self._tracks.whole_bytes
         before = self._position
         # In a live graph the frames that were in flight when this node was replaced are missing.
@@ -220,32 +196,24 @@ class Recording:
         )
 
     def _commit_if_due(self) -> None:
-        busy = self._committing is not None and not self._committing.done()
-        due = time.monotonic() - self._last_commit_s >= self._commit_s
-        if self._since >= _MOST_IN_PIECE or (due and not busy):
-            self._wait()
-            self._commit()
+        if self._commits.due:
+            self._commits.wait()
+            self._commits.begin(self._piece())
 
-    def _commit(self) -> None:
-        """Let the thread make durable what there is by now."""
-        self._committing = self._committer.submit(self._make_commit())
-        self._since = 0
-        self._last_commit_s = time.monotonic()
-
-    def _make_commit(self) -> Callable[[], None]:
+    def _piece(self) -> Callable[[], Committed]:
+        """What finishes the files up to here, for the thread that commits."""
         piece = None if self._overlay is None else self._overlay.cut()
         masks, self._new_masks = self._new_masks, []
         position, frames, gaps, size = self._position, self.frames, self.gaps, self._size or (0, 0)
         tracks_bytes = self._tracks_bytes
 
-        def work() -> None:
+        def work() -> Committed:
             if self._overlay is not None and piece is not None:
-                self._overlay_mark = self._overlay.append(piece, sync=self._log is not None)
-            if self._log is None:
-                return
-            self._sync(masks)
+                self._overlay_mark = self._overlay.append(piece, sync=self._commits.logged)
+            if self._commits.logged:
+                self._sync(masks)
             mark = Mark(frames=frames, gaps=gaps, size=size, tracks_bytes=tracks_bytes, overlay=self._overlay_mark)
-            self._log.append(Committed(position, msgspec.to_builtins(mark)))
+            return Committed(position, msgspec.to_builtins(mark))
 
         return work
 
@@ -263,12 +231,6 @@ class Recording:
                 f"expected to make the files in {self.folder} durable, got: {error.strerror}; check the disk"
             ) from error
 
-    def _wait(self) -> None:
-        """Wait for the commit in progress."""
-        committing, self._committing = self._committing, None
-        if committing is not None:
-            committing.result()
-
 
 _NIL = msgspec.Raw(b"\xc0")
 
@@ -279,19 +241,6 @@ def _sync_file(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def left(folder: Path) -> tuple[dict[str, Any], int, Position] | None:
-    """What an earlier run has left in a folder: facts of its job, how often it was started again, how far it came.
-
-    Raises:
-        OutputError: its commit log cannot be read.
-    """
-    contents = commits.read(folder)
-    if contents is None:
-        return None
-    position = Position(seq=0, next_index=0) if contents.last is None else contents.last.position
-    return contents.began.facts, contents.began.restarts, position
 
 
 def _track(stamp: Stamp, found: ObjectResult) -> Track:
