@@ -40,7 +40,7 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
     if jump > options.lost_jump:
         return "LOST", f"jumped by {jump:.1f} box sizes"
     similarity, colour = alike(track, found)
-    usual = _growth_since(track, found)
+    usual = growth_since(track, found.area_px)
     if similarity < options.lost_similarity and (colour < options.lost_both or usual > options.uncertain_area):
         return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
     if colour < options.lost_colour:
@@ -73,7 +73,7 @@ def judge_lost(
     if _is_whole_frame(track, found, frame_size, options):
         return "LOST", "the mask is the whole frame"
     if not of_its_size(track, found, options):
-        return "LOST", f"area x{_growth_since(track, found):.2f}"
+        return "LOST", f"area x{growth_since(track, found.area_px):.2f}"
     if found.score < options.found_score:
         return "LOST", f"score {found.score:.2f} below {options.found_score:g}"
     similarity, colour = alike(track, found)
@@ -90,7 +90,7 @@ def judge_lost(
 
 def of_its_size(track: Track, found: Candidate, options: TrackingOptions) -> bool:
     """Whether a mask has about the area that a lost object had."""
-    growth = _growth_since(track, found)
+    growth = growth_since(track, found.area_px)
     return max(growth, 1 / growth) <= options.found_area
 
 
@@ -131,9 +131,9 @@ def _growth(track: Track, found: Candidate) -> float:
     return max(found.area_px, 1.0) / max(track.area_px, 1.0)
 
 
-def _growth_since(track: Track, found: Candidate) -> float:
-    """Against the area of a lost object while it was followed."""
-    return max(found.area_px, 1.0) / max(track.usual_px or track.area_px, 1.0)
+def growth_since(track: Track, area_px: float) -> float:
+    """An area against the one that the object mostly has."""
+    return max(area_px, 1.0) / max(track.usual_px or track.area_px, 1.0)
 
 
 def _is_whole_frame(track: Track, found: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> bool:

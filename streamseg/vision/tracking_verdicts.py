@@ -11,7 +11,7 @@ import numpy as np
 
 from streamseg.vision.boxes import iou
 from streamseg.vision.tracking_asking import Answer, expected_box
-from streamseg.vision.tracking_judging import judge, judge_lost, likeness, of_its_size, reachable
+from streamseg.vision.tracking_judging import growth_since, judge, judge_lost, likeness, of_its_size, reachable
 from streamseg.vision.tracking_measuring import Candidate, covered, measure, overlap
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import LOGIT_LIMIT, State, Track
@@ -128,9 +128,8 @@ def _is_of(track: Track, found: Candidate, owner: Track, its: Candidate, options
 
 def _swallowed(found: Candidate, owner: Track, its: Candidate) -> bool:
     """Whether another object's mask has grown by what was found: without it, it has more nearly its usual area."""
-    usual_px = owner.usual_px or owner.area_px
     left_px = its.area_px - covered(found, its) * found.area_px
-    return abs(math.log(max(left_px, 1.0) / usual_px)) < abs(math.log(its.area_px / usual_px))
+    return abs(math.log(growth_since(owner, left_px))) < abs(math.log(growth_since(owner, its.area_px)))
 
 
 def _settle_claims(tracks: Sequence[Track], verdicts: dict[int, Judged], options: TrackingOptions) -> None:
@@ -156,8 +155,8 @@ def _meeting(claims: Sequence[tuple[int, Candidate]]) -> list[tuple[int, int]]:
 
 def _fit(track: Track, found: Candidate, options: TrackingOptions) -> float:
     """How well a mask agrees with where the object should be, how it looked, and how large it is."""
-    growth = math.log(max(found.area_px, 1.0) / (track.usual_px or track.area_px))
-    return iou(expected_box(track, options), found.box) + likeness(track, found) - _GROWN * abs(growth)
+    grown = abs(math.log(growth_since(track, found.area_px)))
+    return iou(expected_box(track, options), found.box) + likeness(track, found) - _GROWN * grown
 
 
 def _averaged(answers: Sequence[Answer]) -> Answer:
