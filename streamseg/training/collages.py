@@ -78,6 +78,18 @@ class Collage(Scene):
             cover_px = side_px * math.exp(rng.normal(-0.3, 0.35))
             self._layers.append(_layer(cover, moments, rng, cover_px, _near(rng, spot, 0.8 * side_px)))
 
+    def rivals(self, moment: int) -> list[np.ndarray]:
+        """The things beside the object and in front of it, as far as they are to be seen."""
+        half = (max(1, self.size[0] // 2), max(1, self.size[1] // 2))
+        view = onto(self.whole, half)
+        outlines: list[np.ndarray] = []
+        for layer in self._layers:
+            cover = (_alpha(layer.cutout.mask, view @ layer.places[moment], half) > 127).view(np.uint8)
+            outlines = [np.minimum(outline, 1 - cover) for outline in outlines]
+            if not layer.is_object:
+                outlines.append(cover)
+        return outlines
+
     def _camera_path(self, moments: int, rng: np.random.Generator, reference_px: float) -> list[np.ndarray]:
         """Where the photo lies in the world at each moment, moving by fractions of `reference_px`."""
         height, width = self.size

@@ -7,6 +7,7 @@ what it has come to is an `EpisodeState`, which is all that a checkpoint keeps o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -36,7 +37,7 @@ from streamseg.vision.views import resample_logits, to_frame
 
 Start = Literal["box", "click", "state"]
 
-_LENGTHS, _LENGTH_SHARES = (2, 3, 4, 6), (0.2, 0.3, 0.3, 0.2)
+_LENGTHS, _LENGTH_SHARES = (2, 3, 4, 6, 10), (0.15, 0.25, 0.25, 0.2, 0.15)
 _LEAST_TO_START_PX, _LEAST_TO_GO_ON_PX = 30, 20
 """Area of the object in the world at half its size."""
 _LOST_IOU = 0.15
@@ -49,6 +50,9 @@ _TEMPLATES_SHARE = 0.85
 _FIRST_ONLY_SHARE = 0.25
 _SEARCH_SHARE = 0.15
 """Of the moments after the first, those in which the object has been lost: all there is, is what it looked like."""
+
+_OTHERS_SHARE = 0.6
+"""Of the moments after the first, those in which the prompt has points on other objects, if there are any."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +201,20 @@ class Episode:
         templates = belief.templates if rng.random() < _TEMPLATES_SHARE else ()
         if rng.random() < _FIRST_ONLY_SHARE:
             templates = templates[:1]
-        question = _composed(mode, box_to_view(box, region), point, logits)
+        others = self._on_others(region, rng) if rng.random() < _OTHERS_SHARE else []
+        question = _composed(mode, box_to_view(box, region), point, logits, others)
         return region, replace(question, templates=templates)
+
+    def _on_others(self, region: Box, rng: np.random.Generator) -> list[tuple[float, float]]:
+        """Points well inside other things in a view, about where they are, in the view's picture."""
+        points = []
+        for outline in self._scene.rivals(self.state.moment):
+            if np.count_nonzero(outline) >= _LEAST_TO_GO_ON_PX:
+                off_x, off_y = (float(off) for off in rng.normal(0, 0.04, 2))
+                _, _, width, height = center_size(_doubled(outline))
+                x, y = _deepest(outline)
+                points.append(_within(point_to_view((2 * x + off_x * width, 2 * y + off_y * height), region)))
+        return [point for point in points if point is not None]
 
     def _ask_lost(self, belief: Belief, rng: np.random.Generator) -> tuple[Box, Question]:
         """A box of its old size where the object may be: about there, or anywhere."""
@@ -253,16 +269,21 @@ def _believe(task: Task, logits: np.ndarray, features: np.ndarray, before: Belie
     box = box_of_mask(inside)
     if box is None:
         return None
-    depth = cv2.distanceTransform(np.pad(inside.view(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     x0, y0, x1, y1 = to_frame(np.array(box), task.region, MASK_PX)
-    point = to_frame(np.array((x + 0.5, y + 0.5)), task.region, MASK_PX)
+    point = to_frame(np.array(_deepest(inside.view(np.uint8))), task.region, MASK_PX)
     world_box = (float(x0), float(y0), float(x1), float(y1))
     block = MASK_PX // TEMPLATE_SIDE
     covered = inside.reshape(TEMPLATE_SIDE, block, TEMPLATE_SIDE, block).mean(axis=(1, 3), dtype=np.float32)
     first = before.templates[:1] if before is not None else ()
     templates = (*first, Template(features, covered))
     return Belief(world_box, (float(point[0]), float(point[1])), logits, task.region, templates)
+
+
+def _deepest(inside: np.ndarray) -> tuple[float, float]:
+    """x, y of the point furthest inside an (H, W) uint8 mask."""
+    depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(x) + 0.5, float(y) + 0.5
 
 
 def _scales(rng: np.random.Generator) -> np.ndarray:
@@ -276,9 +297,14 @@ def _mode(rng: np.random.Generator, box_only: float) -> Literal["box", "mask", "
 
 
 def _composed(
-    mode: Literal["box", "mask", "both"], box: Box, point: tuple[float, float] | None, logits: np.ndarray | None
+    mode: Literal["box", "mask", "both"],
+    box: Box,
+    point: tuple[float, float] | None,
+    logits: np.ndarray | None,
+    others: Sequence[tuple[float, float]] = (),
 ) -> Question:
-    return asking(mask_logits=logits) if mode == "mask" else asking(box, _within(point), logits)
+    """A mask alone, or a box and what else there is."""
+    return asking(mask_logits=logits) if mode == "mask" else asking(box, _within(point), logits, others_xy=others)
 
 
 def _within(point_xy: tuple[float, float] | None) -> tuple[float, float] | None:

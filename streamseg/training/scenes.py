@@ -62,6 +62,10 @@ class Scene(ABC):
         half = (max(1, self.size[0] // 2), max(1, self.size[1] // 2))
         return (self.outline(moment, self.whole, half) > 127).view(np.uint8)
 
+    def rivals(self, moment: int) -> list[np.ndarray]:
+        """What else there is that somebody might follow: (H / 2, W / 2) uint8, 0 or 1 each, as `small_outline`."""
+        return []
+
     def _inside(self, region: Box, size: Size) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the world in a region's picture, rounded and cut to the picture."""
         place = onto(region, size)

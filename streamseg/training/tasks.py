@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,10 +75,12 @@ def asking(
     point_xy: tuple[float, float] | None = None,
     mask_logits: np.ndarray | None = None,
     templates: tuple[Template, ...] = (),
+    others_xy: Sequence[tuple[float, float]] = (),
 ) -> Question:
-    """A box, a point with it, an earlier mask, earlier views: whichever there are, in the picture's pixels."""
-    points = [] if point_xy is None else [point_xy]
-    labels = [POSITIVE] * len(points)
+    """A box, a point with it, points on other objects, an earlier mask, earlier views: whichever there are, in the
+    picture's pixels."""
+    points = [*([] if point_xy is None else [point_xy]), *others_xy]
+    labels = [POSITIVE] * (len(points) - len(others_xy)) + [NEGATIVE] * len(others_xy)
     if box is not None:
         points, labels = [*points, box[:2], box[2:]], [*labels, TOP_LEFT, BOTTOM_RIGHT]
     return Question(

@@ -108,12 +108,12 @@ class World:
         thing = self._cutout(self._paste, rng)
         ground = self._cache.rgb(self._focus.photo(rng))
         beside, chance = None, rng.random()
-        if chance < 0.12:
+        if chance < 0.3:
             # Its own double is the hardest thing to tell an object from.
             beside = thing
-        elif chance < 0.45 and self._cover:
+        elif chance < 0.55 and self._cover:
             beside = self._cutout(self._cover, rng)
-        cover = self._cutout(self._cover, rng) if self._cover and rng.random() < 0.35 else None
+        cover = self._cutout(self._cover, rng) if self._cover and rng.random() < 0.3 else None
         return Collage(thing, moments, rng, ground=ground, beside=beside, cover=cover)
 
     def _photo(self, rng: np.random.Generator, moments: int) -> Scene:

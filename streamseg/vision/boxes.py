@@ -42,6 +42,12 @@ def iou(first: Box, second: Box) -> float:
     return shared / together if together > 0 else 0.0
 
 
+def has(box: Box, points_xy: np.ndarray) -> bool:
+    """Whether all of (K, 2) points lie in a box, or on its edge."""
+    x, y = points_xy[:, 0], points_xy[:, 1]
+    return bool(((x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])).all())
+
+
 def expand(box: Box, fraction: float) -> Box:
     """The box with every edge moved outwards by `fraction` of the side it moves along; negative shrinks.
 

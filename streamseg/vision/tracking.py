@@ -5,12 +5,14 @@ decoder from the state and the views, `follow` makes the new state and the masks
 (`TrackerState`) is one small serialisable value, so following can stop after any frame and go on from there.
 """
 
-from streamseg.vision.tracking_asking import Answer, Ask, Look, Questions, Seen, again, ask, expected_box
+from streamseg.vision.tracking_asking import again, ask
 from streamseg.vision.tracking_choices import choices, full_mask
+from streamseg.vision.tracking_expecting import expected_box
 from streamseg.vision.tracking_following import Followed, follow
 from streamseg.vision.tracking_looking import check_possible, due, is_seen, looks, seen_prompts
 from streamseg.vision.tracking_measuring import Candidate, measure
 from streamseg.vision.tracking_options import NAIVE, TrackingOptions
+from streamseg.vision.tracking_questions import Answer, Ask, Look, Questions, Seen
 from streamseg.vision.tracking_state import Track, TrackerState, from_bytes, to_bytes
 from streamseg.vision.tracking_templates import Template, together
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamseg.vision.tracking_asking import Answer
 from streamseg.vision.tracking_measuring import Candidate, measure
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_questions import Answer
 
 _MOST = 3
 _SAME = 0.8

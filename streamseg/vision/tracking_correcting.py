@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamseg.vision.prompts import Fitted
-from streamseg.vision.tracking_asking import Answer
 from streamseg.vision.tracking_measuring import Candidate, Pasted, measure
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_questions import Answer
 from streamseg.vision.tracking_state import Track
 from streamseg.vision.views import resample_logits, to_view
 

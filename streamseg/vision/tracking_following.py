@@ -10,16 +10,17 @@ import numpy as np
 
 from streamseg.vision.boxes import area, box_of_mask, center_size
 from streamseg.vision.prompts import Fitted
-from streamseg.vision.tracking_asking import Answer, Questions, Seen, mask_as_logits, usual_size
 from streamseg.vision.tracking_choices import choices
 from streamseg.vision.tracking_colours import FrameColours, scene_of, scene_similarity
 from streamseg.vision.tracking_correcting import best_correction, how_corrected
+from streamseg.vision.tracking_expecting import usual_size
 from streamseg.vision.tracking_judging import reachable
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
 from streamseg.vision.tracking_motion import seen, standing, unseen
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_questions import Answer, Questions, Seen
 from streamseg.vision.tracking_searching import glance
-from streamseg.vision.tracking_state import Memory, Track, TrackerState
+from streamseg.vision.tracking_state import Memory, Track, TrackerState, mask_as_logits
 from streamseg.vision.tracking_templates import Template
 from streamseg.vision.tracking_verdicts import Judged, judge_all
 from streamseg.vision.views import resample_logits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamseg.vision.boxes import Box, center_size, from_center_size
-from streamseg.vision.tracking_asking import expected_box, usual_size
+from streamseg.vision.tracking_expecting import expected_box, usual_size
 from streamseg.vision.tracking_measuring import Candidate
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_state import State, Track

@@ -9,8 +9,9 @@ from streamseg.errors import PromptError
 from streamseg.vision.boxes import center_size, expand, from_center_size
 from streamseg.vision.prompt_rules import check_sequel
 from streamseg.vision.prompts import Pointer
-from streamseg.vision.tracking_asking import Look, Seen, around_clicks, expected_box, usual_size
+from streamseg.vision.tracking_expecting import around_clicks, expected_box, usual_size
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_questions import Look, Seen
 from streamseg.vision.tracking_state import Track, TrackerState
 
 CLICK_SCALES = (1.0, 0.5, 0.25)

@@ -10,8 +10,8 @@ import numpy as np
 
 from streamseg.vision.boxes import Box, box_of_mask
 from streamseg.vision.tracking_appearance import Appearance, appearance_under
-from streamseg.vision.tracking_asking import Answer, Seen
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_questions import Answer, Seen
 from streamseg.vision.tracking_state import Track
 from streamseg.vision.views import Window, paste_logits, resample_logits
 

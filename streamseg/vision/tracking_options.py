@@ -17,6 +17,9 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether that box is a prompt; if not, there must be another."""
     point_input: bool = False
     """Whether the point furthest inside the last mask is a prompt."""
+    other_points: Annotated[int, msgspec.Meta(ge=0)] = 2
+    """Of so many other objects whose boxes meet its own, the nearest, the point furthest inside the last mask is a
+    background point of the prompt."""
     mask_input: bool = True
     """Whether the last mask is a prompt, beside its box."""
     templates: bool = True
@@ -88,5 +91,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """while others are followed in every so manieth frame, since a view of the whole frame is dear, else in every."""
 
 
-NAIVE = TrackingOptions(margins=(0.0,), mask_input=False, templates=False, passes=1, motion=0.0, gates=False, speck=0.0)
+NAIVE = TrackingOptions(
+    margins=(0.0,), other_points=0, mask_input=False, templates=False, passes=1, motion=0.0, gates=False, speck=0.0
+)
 """The plain rule: the box of the last mask is the next prompt."""

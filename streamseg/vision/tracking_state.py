@@ -120,3 +120,8 @@ def from_bytes(data: bytes) -> TrackerState:
         msgspec.ValidationError: it is something else.
     """
     return msgspec.msgpack.decode(data, type=TrackerState)
+
+
+def mask_as_logits(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool mask as float32 logits."""
+    return np.where(mask, np.float32(LOGIT_LIMIT), np.float32(-LOGIT_LIMIT))

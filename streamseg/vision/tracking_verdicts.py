@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 
 from streamseg.vision.boxes import iou
-from streamseg.vision.tracking_asking import Answer, expected_box
+from streamseg.vision.tracking_expecting import expected_box
 from streamseg.vision.tracking_judging import growth_since, judge, judge_lost, likeness, of_its_size, reachable
 from streamseg.vision.tracking_measuring import Candidate, covered, measure, overlap
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_questions import Answer
 from streamseg.vision.tracking_state import LOGIT_LIMIT, State, Track
 
 _GROWN = 0.5

@@ -8,7 +8,7 @@ from streamseg.training import datasets, executors
 from streamseg.training.episodes import Episode
 from streamseg.training.recipe import parse
 from streamseg.training.slots import Slots
-from streamseg.training.tasks import MASK_PX, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
+from streamseg.training.tasks import MASK_PX, NEGATIVE, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
 from streamseg.training.world import World
 from streamseg.vision.boxes import box_of_mask
 
@@ -72,7 +72,7 @@ def test_right_answers_lead_to_the_end(world):
             episode.learn(task, *right(task), features())
             looks += 1
         lengths.append(looks)
-    assert max(lengths) == 6
+    assert max(lengths) == 10
     assert np.mean(lengths) > 2
 
 
@@ -99,17 +99,19 @@ def test_the_next_prompt_is_the_last_answer(world):
 def test_the_first_view_and_the_last_are_shown_again(world):
     shown = []
     for episode in usable(world, 30):
-        moment = 0
+        moment = last = 0
         while not episode.done:
             task = episode.look()
             if moment:
                 values = [float(template.features[0, 0, 0]) for template in task.question.templates]
                 shown.append(values)
-                assert values in ([], [0.0], [0.0, moment - 1.0])
+                assert values in ([], [0.0], [0.0, float(last)])
                 assert all(t.covered.min() >= 0 and 0 < t.covered.max() <= 1 for t in task.question.templates)
             else:
                 assert task.question.templates == ()
+            before = episode.state.belief
             episode.learn(task, *right(task), features(moment))
+            last = last if episode.state.belief is before else moment
             moment += 1
     assert [] in shown
     assert [0.0, 1.0] in shown
@@ -188,3 +190,18 @@ def test_a_lost_object_is_asked_for_by_its_earlier_views_alone(world):
             episode.learn(task, *right(task), features())
     assert seen >= 3
     assert absent >= 1
+
+
+def test_points_on_other_things_are_off_the_object(world):
+    on_it = off_it = 0
+    for episode in usable(world, 150):
+        while not episode.done:
+            task = episode.look()
+            for (x, y), label in zip(task.question.points_xy, task.question.labels, strict=True):
+                if label == NEGATIVE:
+                    at = (int(y * MASK_PX / VIEW_PX), int(x * MASK_PX / VIEW_PX))
+                    on_it, off_it = on_it + task.truth[at], off_it + (not task.truth[at])
+            episode.learn(task, *right(task), features())
+    assert off_it > 20
+    # They are about where those things are, not exactly.
+    assert on_it < 0.25 * off_it

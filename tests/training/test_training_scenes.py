@@ -81,6 +81,26 @@ def test_what_lies_in_front_takes_away_from_the_object():
     assert sum(covered) < 0.9 * sum(bare)
 
 
+def test_rivals_are_what_neither_the_object_nor_each_other_hides():
+    seen = 0
+    for seed in range(20):
+        scene = Collage(thing(0), 2, generator(seed), ground=ground(), beside=thing(0), cover=thing(1))
+        rivals = scene.rivals(1)
+        assert len(rivals) == 2
+        # Edges are rounded to pixels, so they may touch.
+        assert (np.sum([scene.small_outline(1), *rivals], axis=0) > 1).mean() < 0.01
+        for rival in rivals:
+            seen += rival.any()
+            painted_there = scene.picture(1, scene.whole, (2 * rival.shape[0], 2 * rival.shape[1]), generator(9)).mean(
+                2
+            )
+            inside = cv2.erode(rival, np.ones((5, 5))).repeat(2, 0).repeat(2, 1) > 0
+            if inside.sum() > 600:
+                assert np.median(painted_there[inside]) > np.percentile(painted_there, 40)
+    assert seen > 20
+    assert Collage(thing(0), 2, generator(0)).rivals(0) == []
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_film_and_outline_agree_mirrored_or_not(tmp_path, seed):
     scene = FilmScene(film(tmp_path), 0, [0, 2, 4], generator(seed))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from streamseg.vision.prompts import Fitted
-from streamseg.vision.tracking_asking import Answer, Ask, Seen
 from streamseg.vision.tracking_correcting import best_correction, how_corrected
 from streamseg.vision.tracking_measuring import Candidate
 from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_questions import Answer, Ask, Seen
 from streamseg.vision.tracking_state import Memory, Track
 
 SIDE = 64

@@ -15,6 +15,7 @@ from streamseg.vision.tracking import (
     Ask,
     Followed,
     Look,
+    Questions,
     Seen,
     TrackerState,
     TrackingOptions,
@@ -47,13 +48,17 @@ class Things:
         prompts = [msgspec.convert({"id": k + 1, "box": list(box)}, ObjectPrompt) for k, box in enumerate(boxes)]
         self._pointers = prepare(prompts)
 
-    def step(self) -> Followed:
-        """Follow one frame."""
+    def ask(self) -> Questions:
+        """What is asked of the next frame."""
         looked = looks(self.state, self._pointers, self.index, OPTIONS)
         seen = [self._see(look) for look in looked]
         due = self._pointers if self.index == 0 else []
         prompts = [fit(pointer, WIDTH, HEIGHT) for pointer in due]
-        questions = ask(self.state, prompts, seen, self._image(), OPTIONS)
+        return ask(self.state, prompts, seen, self._image(), OPTIONS)
+
+    def step(self) -> Followed:
+        """Follow one frame."""
+        questions = self.ask()
         answers = [self._answer(each) for each in questions.asks]
         followed = follow(self.state, questions, answers, self._image(), OPTIONS)
         self.state = from_bytes(to_bytes(followed.state)) if self._written else followed.state
@@ -140,6 +145,24 @@ def test_one_mask_is_not_two_objects() -> None:
     things.boxes = [(330, 100, 390, 160), (150, 100, 210, 160)]
     assert "R" in "".join(things.states()[0] for _ in range(4))
     assert things.step().state.tracks[0].box == (330, 100, 390, 160)
+
+
+def test_other_objects_near_by_are_background_points() -> None:
+    near, other, far = (100, 100, 160, 160), (130, 90, 190, 150), (400, 100, 460, 160)
+    things = Things([near, other, far], [(200, 40, 40)] * 3)
+    things.step()
+    first, second, third = (
+        [each for each in things.ask().asks if each.object_id == identity] for identity in (1, 2, 3)
+    )
+    assert third[0].points_xy is None
+    for asked, stranger in ((first, other), (second, near)):
+        (question,) = asked
+        assert question.points_xy is not None
+        assert question.point_labels is not None
+        assert question.point_labels.tolist() == [0]
+        point = to_frame(question.points_xy + 0.5, question.seen.region, question.seen.image_size)[0]
+        middle = ((stranger[0] + stranger[2]) / 2, (stranger[1] + stranger[3]) / 2)
+        np.testing.assert_allclose(point, middle, atol=3)
 
 
 def test_a_state_that_was_written_down_goes_on_the_same_through_loss_and_return() -> None:
