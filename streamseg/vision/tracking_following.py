@@ -11,6 +11,7 @@ import numpy as np
 from streamseg.vision.boxes import area, box_of_mask, center_size
 from streamseg.vision.prompts import Fitted
 from streamseg.vision.tracking_choices import choices
+from streamseg.vision.tracking_claims import Judged
 from streamseg.vision.tracking_colours import FrameColours, scene_of, scene_similarity
 from streamseg.vision.tracking_correcting import best_correction, how_corrected
 from streamseg.vision.tracking_expecting import usual_size
@@ -22,7 +23,7 @@ from streamseg.vision.tracking_questions import Answer, Questions, Seen
 from streamseg.vision.tracking_searching import glance
 from streamseg.vision.tracking_state import Memory, Track, TrackerState, mask_as_logits
 from streamseg.vision.tracking_templates import Template
-from streamseg.vision.tracking_verdicts import Judged, judge_all
+from streamseg.vision.tracking_verdicts import judge_all
 from streamseg.vision.views import resample_logits
 
 _SETTLE = 0.3
@@ -169,6 +170,7 @@ def _correct(
         displaced=False,
         hint=None,
         hidden_by=None,
+        met=None,
     )
     return corrected, best.pasted
 
@@ -248,7 +250,8 @@ def _template(view: Seen, logits: np.ndarray) -> Template | None:
 
 def _doubt(track: Track, found: Candidate, judged: Judged) -> Track:
     """A mask that is given but half believed: it says where the object is, not how it looks or how large it is."""
-    moved = standing(found.box) if track.motion is None or track.unseen else seen(track.motion, found.box)
+    anew = track.motion is None or track.unseen or judged.exchanged
+    moved = standing(found.box) if track.motion is None or anew else seen(track.motion, found.box)
     return msgspec.structs.replace(
         track,
         state=judged.state,
@@ -262,6 +265,7 @@ def _doubt(track: Track, found: Candidate, judged: Judged) -> Track:
         displaced=False,
         hint=None,
         hidden_by=None,
+        met=judged.met,
     )
 
 
@@ -280,6 +284,7 @@ def _lose(track: Track, judged: Judged, frame_size: tuple[int, int]) -> Track:
         unseen=track.unseen + 1,
         displaced=track.displaced or judged.cut,
         hint=hint,
+        met=judged.met,
         hidden_by=track.hidden_by if judged.hider is None else judged.hider,
     )
 

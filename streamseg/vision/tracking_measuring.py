@@ -12,7 +12,7 @@ from streamseg.vision.boxes import Box, box_of_mask
 from streamseg.vision.tracking_appearance import Appearance, appearance_under
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_questions import Answer, Seen
-from streamseg.vision.tracking_state import Track
+from streamseg.vision.tracking_state import LOGIT_LIMIT, Track
 from streamseg.vision.views import Window, paste_logits, resample_logits
 
 Pasted = tuple[np.ndarray, Window]
@@ -56,6 +56,25 @@ def measure(
     logits = answer.logits[k]
     if options.speck > 0:
         logits = _tidied(logits, options.speck, lambda: _last_mask(track, seen))
+    return _measured(logits, seen, float(np.clip(answer.scores[k], 0, 1)), image_rgb)
+
+
+def without(mask: Candidate, other: Candidate, image_rgb: np.ndarray, *, only_surer: bool = False) -> Candidate | None:
+    """What is left of a mask when another one is taken out of it; None if nothing is.
+
+    Args:
+        mask: the mask.
+        other: the other one.
+        image_rgb: (H, W, 3) uint8, the frame.
+        only_surer: take only the pixels of which the other one is surer.
+    """
+    seen = mask.seen
+    there = resample_logits(other.logits, other.seen.square, seen.square, seen.mask_side)
+    taken = (there > 0) & (there > mask.logits) if only_surer else there > 0
+    return _measured(np.where(taken, np.float32(-LOGIT_LIMIT), mask.logits), seen, mask.score, image_rgb)
+
+
+def _measured(logits: np.ndarray, seen: Seen, score: float, image_rgb: np.ndarray) -> Candidate | None:
     pasted, window = paste_logits(logits, seen.square, (image_rgb.shape[0], image_rgb.shape[1]))
     inside = pasted > 0
     box = box_of_mask(inside) if inside.size else None
@@ -65,7 +84,7 @@ def measure(
     return Candidate(
         logits=logits,
         seen=seen,
-        score=float(np.clip(answer.scores[k], 0, 1)),
+        score=score,
         stability=np.count_nonzero(logits > 1) / wide if wide else 0.0,
         pasted=(pasted, window),
         box=(box[0] + window[0], box[1] + window[1], box[2] + window[0], box[3] + window[1]),

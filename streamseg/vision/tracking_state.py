@@ -43,6 +43,19 @@ class Memory(msgspec.Struct, frozen=True):
         return steps.astype(np.float32) * np.float32(_LOGIT_STEP)
 
 
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
+    """How two objects moved when their masks became one."""
+
+    other: int
+    """The one whose mask it became."""
+    offset_xy: tuple[float, float]
+    """From the other's middle to its own, pixels: where they should be now if both went on as they were."""
+    speed_xy: tuple[float, float]
+    """How that changes, pixels a frame."""
+    frames: int = 0
+    """Since then."""
+
+
 class Track(msgspec.Struct, frozen=True, kw_only=True):
     """One object."""
 
@@ -76,6 +89,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """While it is lost: where it may be, still to be looked at closely."""
     hidden_by: int | None = None
     """While it is lost: the object whose mask was its own when that happened."""
+    met: Meeting | None = None
+    """How it moved against that object, until both have got apart."""
     unseen: int = 0
     """Frames since the object was last seen."""
     displaced: bool = False

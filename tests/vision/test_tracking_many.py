@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import pytest
 
 from streamseg.vision.boxes import Box, iou
 from streamseg.vision.labels import merge
@@ -145,6 +146,66 @@ def test_one_mask_is_not_two_objects() -> None:
     things.boxes = [(330, 100, 390, 160), (150, 100, 210, 160)]
     assert "R" in "".join(things.states()[0] for _ in range(4))
     assert things.step().state.tracks[0].box == (330, 100, 390, 160)
+
+
+class Merging(Things):
+    """As long as the first two touch, the decoder draws one mask round both."""
+
+    def _answer(self, question: Ask) -> Answer:
+        answer = super()._answer(question)
+        if iou(*self.boxes[:2]) == 0:
+            return answer
+        side = 4 * self._side
+        both = [self._inside(question.seen, side, box) for box in self.boxes[:2]]
+        return Answer(question, np.where(both[0] | both[1], np.float32(6), np.float32(-6))[None], answer.scores)
+
+
+@pytest.mark.parametrize(
+    ("top", "first_speed", "second_speed"), [(112, 7, -7), (112, 5, -5), (112, 6, 0.5), (130, 8, -3)]
+)
+def test_twins_that_were_one_mask_go_on_as_they_moved(top: float, first_speed: float, second_speed: float) -> None:
+    things = Merging([(100, 100, 160, 160), (400, top, 460, top + 60)], [(200, 40, 40)] * 2)
+    states = ""
+    while things.boxes[0][0] < things.boxes[1][2] + 40:
+        states += things.states()
+        things.boxes[0] = tuple(np.add(things.boxes[0], (first_speed, 0, first_speed, 0)))
+        things.boxes[1] = tuple(np.add(things.boxes[1], (second_speed, 0, second_speed, 0)))
+    first, second = things.step().state.tracks
+    assert "L" in states
+    assert iou(first.box, things.boxes[0]) > 0.8
+    assert iou(second.box, things.boxes[1]) > 0.8
+    assert first.met is None
+    assert second.met is None
+
+
+def test_of_two_that_meet_and_look_different_each_keeps_its_looks() -> None:
+    things = Merging([(100, 100, 160, 160), (400, 112, 460, 172)], [(200, 40, 40), (40, 60, 200)])
+    speed = 7
+    for index in range(50):
+        things.states()
+        # They turn back as they touch, so how they moved is misleading.
+        speed = -7 if index > 22 else 7
+        things.boxes[0] = tuple(np.add(things.boxes[0], (speed, 0, speed, 0)))
+        things.boxes[1] = tuple(np.subtract(things.boxes[1], (speed, 0, speed, 0)))
+    first, second = things.step().state.tracks
+    assert iou(first.box, things.boxes[0]) > 0.8
+    assert iou(second.box, things.boxes[1]) > 0.8
+
+
+def test_pixels_that_two_masks_share_go_to_the_one_that_is_surer() -> None:
+    things = Things([(100, 100, 160, 160), (140, 100, 200, 160)], [(200, 40, 40), (40, 60, 200)])
+    sure = {1: 4.0, 2: 8.0}
+    plain = things._answer
+
+    def answer(question: Ask) -> Answer:
+        given = plain(question)
+        return Answer(question, np.sign(given.logits) * np.float32(sure[question.object_id]), given.scores)
+
+    things._answer = answer  # type: ignore[method-assign]
+    things.step()
+    first, second = things.step().state.tracks
+    assert first.box[2] == pytest.approx(140, abs=2)
+    assert second.box == pytest.approx((140, 100, 200, 160), abs=2)
 
 
 def test_other_objects_near_by_are_background_points() -> None:

@@ -1,0 +1,148 @@
+"""One thing cannot be two objects: whose a mask is, or a part of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from streamseg.vision.boxes import iou
+from streamseg.vision.tracking_expecting import expected_box
+from streamseg.vision.tracking_judging import growth_since, likeness
+from streamseg.vision.tracking_measuring import Candidate, covered, overlap, without
+from streamseg.vision.tracking_options import TrackingOptions
+from streamseg.vision.tracking_parting import are_exchanged, later, meeting
+from streamseg.vision.tracking_state import Meeting, State, Track
+
+_GROWN = 0.5
+"""What growth of a mask counts, when two objects claim it, beside its place and its looks."""
+_VANISHING = 1.0
+"""What it counts that the object was seen less and less of."""
+_TOUCHING, _PART = 0.01, 0.85
+"""How much of a mask lies on another one: with less they do not meet, with more it is a part of that one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was found of an object, and how far to believe it."""
+
+    state: State
+    reason: str
+    found: Candidate | None = None
+    """What the verdict is about; None if there was no mask."""
+    near_miss: bool = False
+    """Whether what was found may be the lost object, seen too coarsely to tell."""
+    cut: bool = False
+    """Whether another scene has begun."""
+    hider: int | None = None
+    """The object that it is hidden by."""
+    met: Meeting | None = None
+    """How it moved against that one when their masks became one, as long as that may be needed."""
+    exchanged: bool = False
+    """Whether what was found is the mask of an object that it was taken for."""
+
+
+def settle_claims(
+    tracks: Sequence[Track], verdicts: dict[int, Judged], image_rgb: np.ndarray, options: TrackingOptions
+) -> None:
+    """Of two objects with one mask the one that fits it less has lost its own."""
+    known = {track.id: track for track in tracks}
+    claims = [(i, each.found) for i, each in verdicts.items() if each.found is not None and each.state != "LOST"]
+    for first, second in _meeting(claims):
+        (i, mine), (j, its) = claims[first], claims[second]
+        if "LOST" in (verdicts[i].state, verdicts[j].state):
+            continue
+        if overlap(mine, its) <= options.same_mask:
+            give_back(known[i], known[j], verdicts, image_rgb, options)
+            give_back(known[j], known[i], verdicts, image_rgb, options)
+            _divide(i, j, verdicts, image_rgb)
+            continue
+        loser, owner = (i, j) if _fit(known[i], mine, options) < _fit(known[j], its, options) else (j, i)
+        met = known[loser].met
+        if met is None or met.other != owner:
+            met = meeting(known[loser], known[owner])
+        verdicts[loser] = Judged("LOST", f"its mask is that of object {owner}", hider=owner, met=met)
+
+
+def is_of(track: Track, found: Candidate, owner: Track, its: Candidate, options: TrackingOptions) -> bool:
+    """Whether a mask is another object's, or a part of that one rather than the lost object."""
+    if owner.state == "LOST" and covered(its, found) > options.same_mask:
+        # That one was found again in this frame, and seen in part.
+        return True
+    if covered(found, its) <= options.same_mask:
+        return False
+    if overlap(found, its) > options.same_mask:
+        return True
+    return likeness(track, found) < options.found_on_another and not _swallowed(found, owner, its)
+
+
+def give_back(
+    track: Track, owner: Track, verdicts: dict[int, Judged], image_rgb: np.ndarray, options: TrackingOptions
+) -> None:
+    """What another object's mask has grown by, and is this one's, is taken out of it."""
+    mine, its = verdicts[track.id], verdicts[owner.id]
+    if "LOST" in (mine.state, its.state) or mine.found is None or its.found is None:
+        return
+    if covered(mine.found, its.found) > options.same_mask and _swallowed(mine.found, owner, its.found):
+        verdicts[owner.id] = replace(its, found=without(its.found, mine.found, image_rgb) or its.found)
+
+
+def _swallowed(found: Candidate, owner: Track, its: Candidate) -> bool:
+    """Whether another object's mask has grown by what was found: without it, it has more nearly its usual area."""
+    grown = math.log(growth_since(owner, its.area_px))
+    left = math.log(growth_since(owner, its.area_px - covered(found, its) * found.area_px))
+    # It may be half hidden by what was found, so being too small is half as bad.
+    return (left if left > 0 else -left / 2) < abs(grown)
+
+
+def _divide(i: int, j: int, verdicts: dict[int, Judged], image_rgb: np.ndarray) -> None:
+    """Where two masks meet, each pixel belongs to the one that is surer of it; unless one is a part of the other."""
+    first, second = verdicts[i].found, verdicts[j].found
+    if first is None or second is None or not _TOUCHING < covered(first, second) < _PART:
+        return
+    if covered(second, first) >= _PART:
+        return
+    for k, mine, its in ((i, first, second), (j, second, first)):
+        verdicts[k] = replace(verdicts[k], found=without(mine, its, image_rgb, only_surer=True) or mine)
+
+
+def tell_apart(tracks: Sequence[Track], verdicts: dict[int, Judged]) -> None:
+    """Objects whose masks had become one have two again: each gets its own."""
+    known = {track.id: track for track in tracks}
+    for track in tracks:
+        mine = verdicts[track.id]
+        met = mine.met or track.met
+        if met is None or mine.cut or met.other not in verdicts:
+            continue
+        its = verdicts[met.other]
+        mask, other_mask = mine.found, its.found
+        if "LOST" in (mine.state, its.state) or mask is None or other_mask is None:
+            verdicts[track.id] = replace(mine, met=later(met))
+            continue
+        mine = replace(mine, met=None if iou(mask.box, other_mask.box) == 0 else later(met))
+        if are_exchanged(track, mask, known[met.other], other_mask):
+            why = "told from object {} by how they moved"
+            mine = replace(mine, found=other_mask, reason=why.format(met.other), exchanged=True)
+            verdicts[met.other] = replace(its, found=mask, reason=why.format(track.id), exchanged=True)
+        verdicts[track.id] = mine
+
+
+def _meeting(claims: Sequence[tuple[int, Candidate]]) -> list[tuple[int, int]]:
+    """Pairs of positions whose boxes meet."""
+    boxes = np.array([found.box for _, found in claims]).reshape(-1, 4)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    first, second = np.nonzero(np.triu((low < high).all(2), 1))
+    return list(zip(first.tolist(), second.tolist(), strict=True))
+
+
+def _fit(track: Track, found: Candidate, options: TrackingOptions) -> float:
+    """How well a mask agrees with where the object should be, how it looked, and how large it is; one of which less and
+    less was seen is the one that is being hidden."""
+    grown = abs(math.log(growth_since(track, found.area_px)))
+    vanishing = max(0.0, -math.log(growth_since(track, track.area_px)))
+    return (
+        iou(expected_box(track, options), found.box) + likeness(track, found) - _GROWN * grown - _VANISHING * vanishing
+    )

@@ -1,0 +1,68 @@
+"""Two objects that were one mask for a while: which is which once there are two masks again.
+
+Looks say it if they differ. If not, it is taken that both have gone on as they moved when they met.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamseg.vision.boxes import center_size
+from streamseg.vision.tracking_judging import growth_since, likeness
+from streamseg.vision.tracking_measuring import Candidate
+from streamseg.vision.tracking_state import Meeting, Track
+
+_LONGEST = 60
+"""Frames after which how they moved says nothing any more."""
+_TELLING = 0.1
+"""A difference of likeness that says which is which."""
+_HALF = 0.5
+"""Of its usual area: a smaller piece of an object does not say where it is."""
+_FAR = 0.2
+"""In box sizes: how far from each other they have to be for their places to say it."""
+
+
+def meeting(track: Track, other: Track) -> Meeting | None:
+    """How an object and another one moved when their masks became one; None if that is not known."""
+    if track.motion is None or other.motion is None:
+        return None
+    offset = np.subtract(track.motion.middle, other.motion.middle)
+    speed = np.subtract(track.motion.velocity, other.motion.velocity)
+    return Meeting(other=other.id, offset_xy=_pair(offset), speed_xy=_pair(speed))
+
+
+def later(met: Meeting | None) -> Meeting | None:
+    """A frame later; None once it is too long ago."""
+    if met is None or met.frames >= _LONGEST:
+        return None
+    x, y = np.add(met.offset_xy, met.speed_xy).tolist()
+    return Meeting(other=met.other, offset_xy=(x, y), speed_xy=met.speed_xy, frames=met.frames + 1)
+
+
+def are_exchanged(track: Track, found: Candidate, other: Track, its: Candidate) -> bool:
+    """Whether each of two masks is the other object's.
+
+    Args:
+        track: the object that had lost its mask to the other one; it has met it.
+        found: the mask it has now.
+        other: the other one.
+        its: its mask.
+    """
+    met = later(track.met)
+    if met is None:
+        return False
+    if min(growth_since(track, found.area_px), growth_since(other, its.area_px)) < _HALF:
+        return False
+    as_they_are = likeness(track, found) + likeness(other, its)
+    if likeness(track, its) + likeness(other, found) < as_they_are - _TELLING:
+        return False
+    boxes = [center_size(box) for box in (found.box, its.box, track.box)]
+    offset = np.subtract(boxes[0][:2], boxes[1][:2])
+    far = _FAR * sum(boxes[2][2:]) / 2
+    if min(np.hypot(*offset), np.hypot(*met.offset_xy)) < far:
+        return False
+    return float(offset @ met.offset_xy) < 0
+
+
+def _pair(values: np.ndarray) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
