@@ -81,6 +81,8 @@ class NodeContext:
         """Whether a back-edge of the graph leaves or enters this node."""
         self.job = job
         """The work that this run is a part of; None if it cannot be gone on with later."""
+        self.stopped: set[str] = set()
+        """Streams that were ended before their own end, by somebody or by an error; known by the time of `finish`."""
         self.log = logging.getLogger(f"streamseg.nodes.{name}")
 
 

@@ -108,14 +108,17 @@ class FollowedStream:
         self.given.take(command, reply, now)
 
     def end(self) -> None:
-        """No more frames come; complain of prompts for frames that never came.
+        """No more frames come."""
+        self.over = True
+        self.given.end(self.next_index)
+
+    def check_done(self) -> None:
+        """Complain of planned prompts for frames that never came.
 
         Raises:
             PromptError: there is one.
         """
         frames = self.next_index
-        self.over = True
-        self.given.end(frames)
         missed = self.planned[self.state.prompts_done :]
         if missed and not missed[0].due(frames - 1, self._last_s):
             span = f"has {frames} frames, 0 to {frames - 1}"

@@ -218,16 +218,19 @@ class Propagate(Node[Embedded, Segmented]):
         self._look(self._stream(gap.stamp.stream))
 
     def finish(self, stream: str) -> None:
-        """Complain of prompts for frames that never came.
+        """Complain of prompts for frames that never came, unless the stream was ended before its end.
 
         Raises:
             PromptError: there is one.
         """
         followed = self._stream(stream)
         self._newcomers.finish(stream)
+        followed.end()
+        if stream in self.context.stopped:
+            return
         if self._everything is not None:
             self._everything.check_done(followed.state, stream, followed.next_index)
-        followed.end()
+        followed.check_done()
 
     def _stream(self, name: str) -> FollowedStream:
         # Made when it is asked for: outside a graph nobody says beforehand which streams there will be.

@@ -139,7 +139,7 @@ class Stage:
     def finalize(self) -> None:
         """No more will come although streams are open: flush them."""
         for stream in sorted(self.open_streams):
-            self._finish(stream)
+            self._finish(stream, stopped=True)
 
     def stats(self) -> Stats:
         """Counts and times so far."""
@@ -228,10 +228,12 @@ class Stage:
 
     def _end(self, end: End) -> Passed:
         if end.stream not in self.ended_streams:
-            self._finish(end.stream)
+            self._finish(end.stream, stopped=end.reason != "finished")
         return Passed(end, None)
 
-    def _finish(self, stream: str) -> None:
+    def _finish(self, stream: str, *, stopped: bool) -> None:
+        if stopped:
+            self._node.context.stopped.add(stream)
         self.open_streams.discard(stream)
         self.ended_streams.add(stream)
         try:

@@ -61,6 +61,21 @@ def test_ctrl_c_ends_the_main_job_in_good_order(long_video: Path, tmp_path: Path
     check_files(results)
 
 
+@pytest.mark.parametrize("inline", [[], ["--inline"]])
+def test_ctrl_c_before_a_planned_prompt_is_no_mistake(long_video: Path, tmp_path: Path, inline: list[str]) -> None:
+    prompts = [{"id": 1, "box": [0, 0, 18, 18]}, {"id": 2, "frame": 90 * RATE - 1, "box": [0, 0, 18, 18]}]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    with running(
+        *("run", long_video, "--live", "--prompts", tmp_path / "prompts.json", "-o", tmp_path / "out", *inline)
+    ) as run:
+        in_the_middle(run, tmp_path / "out")
+        run.send(signal.SIGINT)
+        code, _, errors = run.wait()
+    assert code == 130, errors
+    assert "there is no such frame" not in errors
+    check_files(tmp_path / "out")
+
+
 def test_sigterm_does_the_same(long_video: Path, tmp_path: Path) -> None:
     with running("run", light_graph(tmp_path, long_video, live=True)) as run:
         in_the_middle(run, tmp_path / "results")
