@@ -21,7 +21,10 @@ _GROWN = 0.5
 _VANISHING = 1.0
 """What it counts that the object was seen less and less of."""
 _TOUCHING, _PART = 0.01, 0.85
-"""How much of a mask lies on another one: with less they do not meet, with more it is a part of that one."""
+"""How much of a mask lies on another one: with less they do not meet, with more it is a part of that one,"""
+_HALF = 0.5
+_STEADY = 0.3
+"""if its area is about the usual one: the logarithm of how many times that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +60,10 @@ def settle_claims(
         if overlap(mine, its) <= options.same_mask:
             give_back(known[i], known[j], verdicts, image_rgb, options)
             give_back(known[j], known[i], verdicts, image_rgb, options)
-            _divide(i, j, verdicts, image_rgb)
+            _divide(known[i], known[j], verdicts, image_rgb, options)
             continue
         loser, owner = (i, j) if _fit(known[i], mine, options) < _fit(known[j], its, options) else (j, i)
-        met = known[loser].met
-        if met is None or met.other != owner:
-            met = meeting(known[loser], known[owner])
-        verdicts[loser] = Judged("LOST", f"its mask is that of object {owner}", hider=owner, met=met)
+        verdicts[loser] = _taken(known[loser], known[owner])
 
 
 def is_of(track: Track, found: Candidate, owner: Track, its: Candidate, options: TrackingOptions) -> bool:
@@ -97,15 +97,42 @@ def _swallowed(found: Candidate, owner: Track, its: Candidate) -> bool:
     return (left if left > 0 else -left / 2) < abs(grown)
 
 
-def _divide(i: int, j: int, verdicts: dict[int, Judged], image_rgb: np.ndarray) -> None:
-    """Where two masks meet, each pixel belongs to the one that is surer of it; unless one is a part of the other."""
-    first, second = verdicts[i].found, verdicts[j].found
-    if first is None or second is None or not _TOUCHING < covered(first, second) < _PART:
+def _divide(
+    track: Track, other: Track, verdicts: dict[int, Judged], image_rgb: np.ndarray, options: TrackingOptions
+) -> None:
+    """Where two masks meet, each pixel belongs to the one that is surer of it; unless one is a part of the other.
+
+    An object whose mask is mostly another one's by that is being hidden by it.
+    """
+    mine, its = verdicts[track.id].found, verdicts[other.id].found
+    if mine is None or its is None or covered(mine, its) < _TOUCHING:
         return
-    if covered(second, first) >= _PART:
+    if _is_part(track, mine, its) or _is_part(other, its, mine):
         return
-    for k, mine, its in ((i, first, second), (j, second, first)):
-        verdicts[k] = replace(verdicts[k], found=without(mine, its, image_rgb, only_surer=True) or mine)
+    for each, mask, of, rival in ((track, mine, other, its), (other, its, track, mine)):
+        left = without(mask, rival, image_rgb, only_surer=True)
+        if left is None or left.area_px < (1 - options.same_mask) * mask.area_px:
+            verdicts[each.id] = _taken(each, of)
+            return
+        # Which of them comes out again is not sure, if it is more than half hidden.
+        met = _met(each, of) if growth_since(each, left.area_px) < _HALF else None
+        verdicts[each.id] = replace(verdicts[each.id], found=left, met=met)
+
+
+def _is_part(track: Track, mask: Candidate, whole: Candidate) -> bool:
+    """Whether a mask lies on another one because the object is a part of that one, rather than hidden by it."""
+    return covered(mask, whole) > _PART and abs(math.log(growth_since(track, mask.area_px))) < _STEADY
+
+
+def _taken(track: Track, owner: Track) -> Judged:
+    """The verdict on an object whose mask is another one's."""
+    return Judged("LOST", f"its mask is that of object {owner.id}", hider=owner.id, met=_met(track, owner))
+
+
+def _met(track: Track, other: Track) -> Meeting | None:
+    """How two objects moved when they met; that is not told anew while they are together."""
+    known = track.met is not None and track.met.other == other.id
+    return track.met if known else meeting(track, other)
 
 
 def tell_apart(tracks: Sequence[Track], verdicts: dict[int, Judged]) -> None:
