@@ -8,23 +8,21 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from streamseg.vision.boxes import area, box_of_mask, center_size
+from streamseg.vision.boxes import center_size
 from streamseg.vision.prompts import Fitted
-from streamseg.vision.tracking_choices import choices
 from streamseg.vision.tracking_claims import Judged
 from streamseg.vision.tracking_colours import FrameColours, scene_of, scene_similarity
 from streamseg.vision.tracking_correcting import best_correction, how_corrected
 from streamseg.vision.tracking_expecting import usual_size
 from streamseg.vision.tracking_judging import reachable
-from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted, measure
+from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted
 from streamseg.vision.tracking_motion import seen, standing, unseen
 from streamseg.vision.tracking_options import TrackingOptions
-from streamseg.vision.tracking_questions import Answer, Questions, Seen
+from streamseg.vision.tracking_questions import Answer, Questions
 from streamseg.vision.tracking_searching import glance
-from streamseg.vision.tracking_state import Memory, Track, TrackerState, mask_as_logits
-from streamseg.vision.tracking_templates import Template
+from streamseg.vision.tracking_starting import start, template_of
+from streamseg.vision.tracking_state import Memory, Track, TrackerState
 from streamseg.vision.tracking_verdicts import judge_all
-from streamseg.vision.views import resample_logits
 
 _SETTLE = 0.3
 """How much of a new area goes into the one that is kept."""
@@ -34,8 +32,6 @@ _RENEW = 0.05
 """How much of a new appearance goes into the one that is kept."""
 _CLOSE = 2.2
 """Side of a view, in longer sides of what it shows, from which on a closer look is worth it."""
-_GIVEN_SIDE = 256
-"""Side of the logits that are made of a mask prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +76,7 @@ def follow(
         elif known is not None and known.has_mask and prompt.only_clicks:
             followed[identity] = _correct(prompt, followed[identity], given, image_rgb, options)
         else:
-            followed[identity] = _start(prompt, known, questions.views.get(identity), given, image_rgb, options)
+            followed[identity] = start(prompt, known, questions.views.get(identity), given, image_rgb, options)
     if options.gates:
         _glance_for_lost(followed, image_rgb, options)
     new = TrackerState(
@@ -94,48 +90,6 @@ def follow(
         scene=scene,
     )
     return Followed(new, [mask for _, mask in followed.values()])
-
-
-def _start(
-    prompt: Fitted,
-    known: Track | None,
-    view: Seen | None,
-    answers: Sequence[Answer],
-    image_rgb: np.ndarray,
-    options: TrackingOptions,
-) -> tuple[Track, Pasted]:
-    label = prompt.label or (known.label if known else "")
-    if prompt.mask is not None:
-        return _start_from_mask(prompt, prompt.mask, view, label)
-    best = _choose(answers, image_rgb, options, prompt.choice)
-    if best is None:
-        x, y = prompt.points_xy[0].tolist() if len(prompt.points_xy) else (0.0, 0.0)
-        box = prompt.box or (x, y, x, y)
-        reason = "nothing found at the prompt"
-        return Track(
-            id=prompt.id, label=label, state="LOST", reason=reason, score=0.0, box=box, area_px=area(box), unseen=1
-        ), NOWHERE
-    return Track(
-        id=prompt.id,
-        label=label,
-        state="TRACKED",
-        reason="prompted",
-        score=best.score,
-        box=best.box,
-        area_px=best.area_px,
-        motion=standing(best.box),
-        memory=Memory.of(best.logits, best.seen.square),
-        first_appearance=best.appearance,
-        appearance=best.appearance,
-        first_view=_template(best.seen, best.logits),
-    ), _cut_out(best)
-
-
-def _cut_out(found: Candidate) -> Pasted:
-    """Only what is round the mask: of many objects that begin in a view of the whole frame, all takes gigabytes."""
-    logits, (left, top, _, _) = found.pasted
-    x0, y0, x1, y1 = (int(edge) for edge in found.box)
-    return logits[y0 - top : y1 - top, x0 - left : x1 - left].copy(), (x0, y0, x1, y1)
 
 
 def _correct(
@@ -164,7 +118,7 @@ def _correct(
         memory=Memory.of(best.logits, best.seen.square),
         first_appearance=best.appearance,
         appearance=best.appearance,
-        first_view=_template(best.seen, best.logits),
+        first_view=template_of(best.seen, best.logits),
         last_view=None,
         unseen=0,
         displaced=False,
@@ -173,43 +127,6 @@ def _correct(
         met=None,
     )
     return corrected, best.pasted
-
-
-def _choose(
-    answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions, choice: int | None = None
-) -> Candidate | None:
-    """The mask that was chosen, or that with the best score, of all that were given; None if every one is empty."""
-    if choice is not None:
-        possible = choices(answers, image_rgb, options)
-        return possible[min(choice, len(possible) - 1)] if possible else None
-    ranked = [(answer, k) for answer in answers for k in range(len(answer.scores))]
-    ranked.sort(key=lambda entry: -float(entry[0].scores[entry[1]]))
-    candidates = (measure(answer, k, None, image_rgb, options) for answer, k in ranked)
-    return next((candidate for candidate in candidates if candidate is not None), None)
-
-
-def _start_from_mask(prompt: Fitted, mask: np.ndarray, view: Seen | None, label: str) -> tuple[Track, Pasted]:
-    """A given mask is the answer; which colours the object has is learned in the next frame."""
-    height, width = mask.shape
-    side = float(max(width, height))
-    logits = mask_as_logits(mask)
-    box = box_of_mask(mask) or (0.0, 0.0, float(width), float(height))
-    region = (0.0, 0.0, float(width), float(height))
-    small = resample_logits(logits, region, (0.0, 0.0, side, side), _GIVEN_SIDE)
-    seen_so = None if view is None else resample_logits(logits, region, view.square, view.mask_side)
-    track = Track(
-        id=prompt.id,
-        label=label,
-        state="TRACKED",
-        reason="prompted",
-        score=1.0,
-        box=box,
-        motion=standing(box),
-        area_px=float(np.count_nonzero(mask)),
-        memory=Memory.of(small, (0.0, 0.0, side, side)),
-        first_view=None if view is None or seen_so is None else _template(view, seen_so),
-    )
-    return track, (logits, (0, 0, width, height))
 
 
 def _continue(track: Track, judged: Judged, image_rgb: np.ndarray) -> tuple[Track, Pasted]:
@@ -232,20 +149,13 @@ def _keep(track: Track, found: Candidate, judged: Judged) -> Track:
         usual_size=_towards(usual_size(track), center_size(found.box)[2:], _GROW),
         first_appearance=track.first_appearance or found.appearance,
         appearance=appearance,
-        first_view=_template(found.seen, found.logits) if track.first_view is None else track.first_view,
-        last_view=None if track.first_view is None else _template(found.seen, found.logits),
+        first_view=template_of(found.seen, found.logits) if track.first_view is None else track.first_view,
+        last_view=None if track.first_view is None else template_of(found.seen, found.logits),
     )
 
 
 def _towards(first: tuple[float, float], second: tuple[float, float], step: float) -> tuple[float, float]:
     return (first[0] + step * (second[0] - first[0]), first[1] + step * (second[1] - first[1]))
-
-
-def _template(view: Seen, logits: np.ndarray) -> Template | None:
-    """A view and the mask in it; None if the model cannot compare, or the view was not made for the object."""
-    if view.keys is None or view.object_id is None:
-        return None
-    return Template.of(view.keys, logits)
 
 
 def _doubt(track: Track, found: Candidate, judged: Judged) -> Track:
