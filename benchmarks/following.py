@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import bench_report as report
 
 from streamseg.evaluation.clip_kinds import clip_names
-from streamseg.evaluation.following import FollowedClip, Measures, follow_clip
+from streamseg.evaluation.following import FollowedClip, Measures, follow_clip, follow_everything
 
 MANY = 20
 GOAL_SHARE = 0.15
@@ -45,6 +46,8 @@ def main() -> None:
         rows.append(_row(name, found))
         total = total + found
     rows.append(_row("all", total))
+    if "crowd" in args.clips:
+        rows.append(_everything_row(args.seeds, embed, propagate))
     print("\n" + report.table(HEAD, rows) + "\n\nT, U, L, R: states; in small letters where that is wrong")
     if args.cost:
         one, many = (follow_clip(str(n), 7, embed=embed, propagate=propagate).stage_ms for n in (1, MANY))
@@ -61,6 +64,15 @@ def _row(name: str, found: Measures) -> list[str]:
     cut = f"{found.after_cut_masks} of {found.after_cut}" if found.after_cut else "-"
     shares = (f"{found.iou:.3f}", _share(found.lost_precision), _share(found.lost_recall))
     return [name, *shares, again, str(found.swaps), cut]
+
+
+def _everything_row(seeds: Sequence[int], embed: dict[str, Any], propagate: dict[str, Any]) -> list[str]:
+    """The crowds once more, nobody pointing at anything."""
+    found, count = Measures(), 0
+    for seed in seeds:
+        followed = follow_everything("crowd", seed, embed=embed, propagate=propagate)
+        found, count = found + followed.measures, count + len(followed.history)
+    return _row(f"crowd, --everything: {count} of {MANY * len(seeds)} found", found)
 
 
 def _share(value: float | None) -> str:

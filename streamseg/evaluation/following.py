@@ -124,21 +124,6 @@ def follow_clip(name: str, seed: int, *, embed: dict[str, Any], propagate: dict[
     clip = clip_of(name, seed)
     first = clip.truth(0)
     prompts = [{"id": i, "box": list(box_of_mask(first.mask(i)) or ())} for i in clip.ids]
-    graph = config.parse(
-        {
-            "nodes": {
-                "clip": {
-                    "use": "streamseg.evaluation.following:MadeClip",
-                    "options": {"clip": name, "seed": seed},
-                },
-                "embed": {"options": embed},
-                "propagate": {"options": {**propagate, "prompts": prompts}},
-                "cleanup": {},
-            },
-            "links": ["clip -> embed -> propagate -> cleanup"],
-            "feedback": ["propagate -> embed"],
-        }
-    )
     objects = {i: Watched(i, clip.cuts) for i in clip.ids}
 
     def take(message: Message) -> None:
@@ -147,9 +132,67 @@ def follow_clip(name: str, seed: int, *, embed: dict[str, Any], propagate: dict[
             for position, found in enumerate(message.objects):
                 objects[found.id].take(message.stamp.index, truth, message.mask(position), found.state)
 
+    times = _run(name, seed, embed, {**propagate, "prompts": prompts}, take)
+    return _followed(objects, times)
+
+
+def follow_everything(name: str, seed: int, *, embed: dict[str, Any], propagate: dict[str, Any]) -> FollowedClip:
+    """Find all objects of a clip in frame 0 without a prompt, and follow those.
+
+    What overlaps an object by an IoU of 0.5 is that object; the others are followed too, but not measured.
+
+    Args:
+        name: of the clip.
+        seed: of the clip.
+        embed: options of the embed node.
+        propagate: options of the propagate node, without prompts.
+    """
+    clip = clip_of(name, seed)
+    objects: dict[int, Watched] = {}
+
+    def take(message: Message) -> None:
+        if not isinstance(message, Segmented):
+            return
+        truth = clip.truth(message.stamp.index)
+        if message.stamp.index == 0:
+            for position, found in enumerate(message.objects):
+                ious = {i: region_similarity(truth.mask(i), message.mask(position)) for i in clip.ids}
+                best = max(ious, key=lambda i: ious[i])
+                if ious[best] >= _ON_IT:
+                    objects[found.id] = Watched(best, clip.cuts)
+        for position, found in enumerate(message.objects):
+            if found.id in objects:
+                objects[found.id].take(message.stamp.index, truth, message.mask(position), found.state)
+
+    times = _run(name, seed, embed, {**propagate, "everything": {}}, take)
+    return _followed(objects, times)
+
+
+def _run(
+    name: str, seed: int, embed: dict[str, Any], propagate: dict[str, Any], take: Callable[[Message], None]
+) -> dict[str, float]:
+    """Follow a clip in this process. Returns the median time of a frame in each stage, in milliseconds."""
+    graph = config.parse(
+        {
+            "nodes": {
+                "clip": {
+                    "use": "streamseg.evaluation.following:MadeClip",
+                    "options": {"clip": name, "seed": seed},
+                },
+                "embed": {"options": embed},
+                "propagate": {"options": propagate},
+                "cleanup": {},
+            },
+            "links": ["clip -> embed -> propagate -> cleanup"],
+            "feedback": ["propagate -> embed"],
+        }
+    )
     run = InlineRun(Plan(graph, results_from="cleanup"), take)
     run.run()
-    times = {stage: run.stats[stage].process_ms["p50"] for stage in ("embed", "propagate", "cleanup")}
+    return {stage: run.stats[stage].process_ms["p50"] for stage in ("embed", "propagate", "cleanup")}
+
+
+def _followed(objects: dict[int, Watched], times: dict[str, float]) -> FollowedClip:
     measures = sum((each.measured() for each in objects.values()), Measures())
     return FollowedClip(measures, times, {i: each.history for i, each in objects.items()})
 

@@ -60,7 +60,7 @@ def settle_claims(
         if overlap(mine, its) <= options.same_mask:
             give_back(known[i], known[j], verdicts, image_rgb, options)
             give_back(known[j], known[i], verdicts, image_rgb, options)
-            _divide(known[i], known[j], verdicts, image_rgb, options)
+            divide(known[i], known[j], verdicts, image_rgb, options)
             continue
         loser, owner = (i, j) if _fit(known[i], mine, options) < _fit(known[j], its, options) else (j, i)
         verdicts[loser] = _taken(known[loser], known[owner])
@@ -97,7 +97,7 @@ def _swallowed(found: Candidate, owner: Track, its: Candidate) -> bool:
     return (left if left > 0 else -left / 2) < abs(grown)
 
 
-def _divide(
+def divide(
     track: Track, other: Track, verdicts: dict[int, Judged], image_rgb: np.ndarray, options: TrackingOptions
 ) -> None:
     """Where two masks meet, each pixel belongs to the one that is surer of it; unless one is a part of the other.
@@ -105,7 +105,9 @@ def _divide(
     An object whose mask is mostly another one's by that is being hidden by it.
     """
     mine, its = verdicts[track.id].found, verdicts[other.id].found
-    if mine is None or its is None or covered(mine, its) < _TOUCHING:
+    if "LOST" in (verdicts[track.id].state, verdicts[other.id].state) or mine is None or its is None:
+        return
+    if covered(mine, its) < _TOUCHING:
         return
     if _is_part(track, mine, its) or _is_part(other, its, mine):
         return
