@@ -10,7 +10,7 @@ import numpy as np
 
 from streamseg.vision.boxes import iou
 from streamseg.vision.tracking_expecting import expected_box
-from streamseg.vision.tracking_judging import growth_since, likeness
+from streamseg.vision.tracking_judging import growth_since, judge, likeness
 from streamseg.vision.tracking_measuring import Candidate, covered, overlap, without
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_parting import are_exchanged, later, meeting
@@ -23,6 +23,10 @@ _VANISHING = 1.0
 _TOUCHING, _PART = 0.01, 0.85
 """How much of a mask lies on another one: with less they do not meet, with more it is a part of that one,"""
 _HALF = 0.5
+_NOTED = 0.2
+"""A smaller growth of a mask, as a logarithm, is none."""
+_LESS = 0.7
+"""How bad it is that a mask is too small, compared with too large, where another one may hide it."""
 _STEADY = 0.3
 """if its area is about the usual one: the logarithm of how many times that."""
 
@@ -57,6 +61,15 @@ def settle_claims(
         (i, mine), (j, its) = claims[first], claims[second]
         if "LOST" in (verdicts[i].state, verdicts[j].state):
             continue
+        hidden = [
+            (a, b)
+            for a, b, mask, on in ((i, j, mine, its), (j, i, its, mine))
+            if _is_hidden(known[a], mask, on, options)
+        ]
+        if len(hidden) == 1:
+            # It goes on behind the other one, at its own speed.
+            verdicts[hidden[0][0]] = replace(_taken(known[hidden[0][0]], known[hidden[0][1]]), hider=None)
+            continue
         if overlap(mine, its) <= options.same_mask:
             give_back(known[i], known[j], verdicts, image_rgb, options)
             give_back(known[j], known[i], verdicts, image_rgb, options)
@@ -85,16 +98,22 @@ def give_back(
     mine, its = verdicts[track.id], verdicts[owner.id]
     if "LOST" in (mine.state, its.state) or mine.found is None or its.found is None:
         return
-    if covered(mine.found, its.found) > options.same_mask and _swallowed(mine.found, owner, its.found):
+    if covered(mine.found, its.found) > options.same_mask and _swallowed(mine.found, owner, its.found, _LESS):
         verdicts[owner.id] = replace(its, found=without(its.found, mine.found, image_rgb) or its.found)
 
 
-def _swallowed(found: Candidate, owner: Track, its: Candidate) -> bool:
-    """Whether another object's mask has grown by what was found: without it, it has more nearly its usual area."""
+def _swallowed(found: Candidate, owner: Track, its: Candidate, less: float = 1.0) -> bool:
+    """Whether another object's mask has grown by what was found: without it, it has more nearly its usual area.
+
+    Args:
+        found: what was found.
+        owner: the other object.
+        its: its mask.
+        less: how bad it is that a mask is too small, compared with too large.
+    """
     grown = math.log(growth_since(owner, its.area_px))
     left = math.log(growth_since(owner, its.area_px - covered(found, its) * found.area_px))
-    # It may be half hidden by what was found, so being too small is half as bad.
-    return (left if left > 0 else -left / 2) < abs(grown)
+    return grown > _NOTED and (left if left > 0 else -less * left) < grown
 
 
 def divide(
@@ -116,9 +135,16 @@ def divide(
         if left is None or left.area_px < (1 - options.same_mask) * mask.area_px:
             verdicts[each.id] = _taken(each, of)
             return
+        state, reason = judge(each, left, image_rgb.shape[:2], options)
         # Which of them comes out again is not sure, if it is more than half hidden.
-        met = _met(each, of) if growth_since(each, left.area_px) < _HALF else None
-        verdicts[each.id] = replace(verdicts[each.id], found=left, met=met)
+        unsure = state == "LOST" or growth_since(each, left.area_px) < _HALF
+        met = _met(each, of) if unsure else verdicts[each.id].met
+        verdicts[each.id] = replace(verdicts[each.id], state=state, reason=reason, found=left, met=met)
+
+
+def _is_hidden(track: Track, mask: Candidate, other: Candidate, options: TrackingOptions) -> bool:
+    """Whether little is left of an object, and most of that lies on another one's mask."""
+    return growth_since(track, mask.area_px) < _HALF and covered(mask, other) > options.same_mask
 
 
 def _is_part(track: Track, mask: Candidate, whole: Candidate) -> bool:

@@ -71,7 +71,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     found_reach: float = 0.2
     """and, unless one has, no further from where it should be than one box size and this much for each frame it was
     lost,"""
-    found_on_another: float = 0.9
+    found_on_another: float = 0.93
     """and, if the place is on another object that has not grown by it, above this mean of both,"""
     found_area: float = 3.0
     """and within this factor of its area."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from streamseg.vision.tracking_claims import Judged, divide, give_back, is_of, settle_claims, tell_apart
+from streamseg.vision.tracking_claims import Judged, give_back, is_of, settle_claims, tell_apart
 from streamseg.vision.tracking_judging import judge, judge_lost, likeness, of_its_size, reachable
 from streamseg.vision.tracking_measuring import Candidate, measure
 from streamseg.vision.tracking_options import TrackingOptions
@@ -49,7 +49,6 @@ def judge_all(
         verdicts[track.id] = _judge_lost(track, answers.get(track.id, ()), image_rgb, taken, options, cut=cut)
         for other, _ in taken:
             give_back(track, other, verdicts, image_rgb, options)
-            divide(track, other, verdicts, image_rgb, options)
     tell_apart(tracks, verdicts)
     return [(track, verdicts[track.id]) for track in tracks]
 
