@@ -13,7 +13,7 @@ from streamseg.vision.tracking_expecting import expected_box
 from streamseg.vision.tracking_judging import growth_since, judge, likeness
 from streamseg.vision.tracking_measuring import Candidate, covered, overlap, without
 from streamseg.vision.tracking_options import TrackingOptions
-from streamseg.vision.tracking_parting import are_exchanged, later, meeting
+from streamseg.vision.tracking_parting import are_exchanged, doubted, later, meeting
 from streamseg.vision.tracking_state import Meeting, State, Track
 
 _GROWN = 0.5
@@ -138,7 +138,7 @@ def divide(
         state, reason = judge(each, left, image_rgb.shape[:2], options)
         # Which of them comes out again is not sure, if it is more than half hidden.
         unsure = state == "LOST" or growth_since(each, left.area_px) < _HALF
-        met = _met(each, of) if unsure else verdicts[each.id].met
+        met = doubted(meeting(each, of)) if unsure else meeting(each, of)
         verdicts[each.id] = replace(verdicts[each.id], state=state, reason=reason, found=left, met=met)
 
 
@@ -154,13 +154,8 @@ def _is_part(track: Track, mask: Candidate, whole: Candidate) -> bool:
 
 def _taken(track: Track, owner: Track) -> Judged:
     """The verdict on an object whose mask is another one's."""
-    return Judged("LOST", f"its mask is that of object {owner.id}", hider=owner.id, met=_met(track, owner))
-
-
-def _met(track: Track, other: Track) -> Meeting | None:
-    """How two objects moved when they met; that is not told anew while they are together."""
-    known = track.met is not None and track.met.other == other.id
-    return track.met if known else meeting(track, other)
+    met = doubted(meeting(track, owner))
+    return Judged("LOST", f"its mask is that of object {owner.id}", hider=owner.id, met=met)
 
 
 def tell_apart(tracks: Sequence[Track], verdicts: dict[int, Judged]) -> None:

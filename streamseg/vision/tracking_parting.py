@@ -5,6 +5,7 @@ Looks say it if they differ. If not, it is taken that both have gone on as they 
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from streamseg.vision.boxes import center_size
@@ -23,7 +24,9 @@ _FAR = 0.2
 
 
 def meeting(track: Track, other: Track) -> Meeting | None:
-    """How an object and another one moved when their masks became one; None if that is not known."""
+    """How an object and another one moved when their masks met; None if that is not known."""
+    if track.met is not None and track.met.other == other.id:
+        return track.met
     if track.motion is None or other.motion is None:
         return None
     offset = np.subtract(track.motion.middle, other.motion.middle)
@@ -36,7 +39,7 @@ def later(met: Meeting | None) -> Meeting | None:
     if met is None or met.frames >= _LONGEST:
         return None
     x, y = np.add(met.offset_xy, met.speed_xy).tolist()
-    return Meeting(other=met.other, offset_xy=(x, y), speed_xy=met.speed_xy, frames=met.frames + 1)
+    return msgspec.structs.replace(met, offset_xy=(x, y), frames=met.frames + 1)
 
 
 def are_exchanged(track: Track, found: Candidate, other: Track, its: Candidate) -> bool:
@@ -49,7 +52,7 @@ def are_exchanged(track: Track, found: Candidate, other: Track, its: Candidate) 
         its: its mask.
     """
     met = later(track.met)
-    if met is None:
+    if met is None or not met.doubted:
         return False
     if min(growth_since(track, found.area_px), growth_since(other, its.area_px)) < _HALF:
         return False
@@ -62,6 +65,11 @@ def are_exchanged(track: Track, found: Candidate, other: Track, its: Candidate) 
     if min(np.hypot(*offset), np.hypot(*met.offset_xy)) < far:
         return False
     return float(offset @ met.offset_xy) < 0
+
+
+def doubted(met: Meeting | None) -> Meeting | None:
+    """The same, but from now on it is not sure which is which."""
+    return None if met is None else msgspec.structs.replace(met, doubted=True)
 
 
 def _pair(values: np.ndarray) -> tuple[float, float]:

@@ -44,16 +44,18 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Meeting(msgspec.Struct, frozen=True, kw_only=True):
-    """How two objects moved when their masks became one."""
+    """How two objects moved when their masks met."""
 
     other: int
-    """The one whose mask it became."""
+    """The other one."""
     offset_xy: tuple[float, float]
     """From the other's middle to its own, pixels: where they should be now if both went on as they were."""
     speed_xy: tuple[float, float]
     """How that changes, pixels a frame."""
     frames: int = 0
     """Since then."""
+    doubted: bool = False
+    """Whether the masks have become one since, or nearly: which is which is not sure any more."""
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +92,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     hidden_by: int | None = None
     """While it is lost: the object whose mask was its own when that happened."""
     met: Meeting | None = None
-    """How it moved against that object, until both have got apart."""
+    """How it moved against another object whose mask it met, until both have got apart."""
     unseen: int = 0
     """Frames since the object was last seen."""
     displaced: bool = False
