@@ -22,13 +22,14 @@ _VANISHING = 1.0
 """What it counts that the object was seen less and less of."""
 _TOUCHING, _PART = 0.01, 0.85
 """How much of a mask lies on another one: with less they do not meet, with more it is a part of that one,"""
+_STEADY = 0.3
+"""if its area is about the usual one: the logarithm of how many times that."""
 _HALF = 0.5
+"""Of its usual area: with less an object is mostly hidden."""
 _NOTED = 0.2
 """A smaller growth of a mask, as a logarithm, is none."""
 _LESS = 0.7
 """How bad it is that a mask is too small, compared with too large, where another one may hide it."""
-_STEADY = 0.3
-"""if its area is about the usual one: the logarithm of how many times that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Judged:
     hider: int | None = None
     """The object that it is hidden by."""
     met: Meeting | None = None
-    """How it moved against that one when their masks became one, as long as that may be needed."""
+    """How it moved against another object when their masks met, as long as that may be needed."""
     exchanged: bool = False
     """Whether what was found is the mask of an object that it was taken for."""
 
@@ -61,19 +62,16 @@ def settle_claims(
         (i, mine), (j, its) = claims[first], claims[second]
         if "LOST" in (verdicts[i].state, verdicts[j].state):
             continue
-        hidden = [
-            (a, b)
-            for a, b, mask, on in ((i, j, mine, its), (j, i, its, mine))
-            if _is_hidden(known[a], mask, on, options)
-        ]
-        if len(hidden) == 1:
+        hidden = _is_hidden(known[i], mine, its, options)
+        if hidden != _is_hidden(known[j], its, mine, options):
+            loser, owner = (i, j) if hidden else (j, i)
             # It goes on behind the other one, at its own speed.
-            verdicts[hidden[0][0]] = replace(_taken(known[hidden[0][0]], known[hidden[0][1]]), hider=None)
+            verdicts[loser] = replace(_taken(known[loser], known[owner]), hider=None)
             continue
         if overlap(mine, its) <= options.same_mask:
             give_back(known[i], known[j], verdicts, image_rgb, options)
             give_back(known[j], known[i], verdicts, image_rgb, options)
-            divide(known[i], known[j], verdicts, image_rgb, options)
+            _divide(known[i], known[j], verdicts, image_rgb, options)
             continue
         loser, owner = (i, j) if _fit(known[i], mine, options) < _fit(known[j], its, options) else (j, i)
         verdicts[loser] = _taken(known[loser], known[owner])
@@ -116,7 +114,7 @@ def _swallowed(found: Candidate, owner: Track, its: Candidate, less: float = 1.0
     return grown > _NOTED and (left if left > 0 else -less * left) < grown
 
 
-def divide(
+def _divide(
     track: Track, other: Track, verdicts: dict[int, Judged], image_rgb: np.ndarray, options: TrackingOptions
 ) -> None:
     """Where two masks meet, each pixel belongs to the one that is surer of it; unless one is a part of the other.

@@ -46,7 +46,7 @@ def are_exchanged(track: Track, found: Candidate, other: Track, its: Candidate) 
     """Whether each of two masks is the other object's.
 
     Args:
-        track: the object that had lost its mask to the other one; it has met it.
+        track: the object that has met the other one.
         found: the mask it has now.
         other: the other one.
         its: its mask.
