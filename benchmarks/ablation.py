@@ -30,23 +30,25 @@ from streamseg.vision.boxes import box_of_mask
 from streamseg.vision.tracking import NAIVE, TrackingOptions
 
 DEFAULT = TrackingOptions()
-PARTS = {
-    "+ margin round the box": ("margins",),
-    "+ specks dropped": ("speck",),
-    "+ motion model": ("motion",),
-    "+ last mask as a prompt": ("mask_input",),
-    "+ earlier views compared": ("templates",),
-    "+ second pass": ("passes",),
+PARTS: dict[str, dict[str, Any]] = {
+    "+ margin round the box": {"margins": DEFAULT.margins},
+    "+ specks dropped": {"speck": DEFAULT.speck},
+    "+ motion model": {"motion": DEFAULT.motion},
+    "+ last mask as a prompt": {"projection": ("box", "mask")},
+    "+ earlier views compared": {"templates": DEFAULT.templates},
+    "+ a point in the last mask instead of its box and it": {"projection": DEFAULT.projection},
+    "+ points on other objects": {"other_points": DEFAULT.other_points},
+    "+ second pass": {"passes": DEFAULT.passes},
 }
 CHANGES: dict[str, dict[str, Any]] = {
     "default, without motion model": {"motion": 0.0},
     "default, without gates and coming back": {"gates": False},
     "default, without earlier views": {"templates": False},
-    "default, box": {"mask_input": False},
-    "default, box and inner point": {"mask_input": False, "point_input": True},
-    "default, inner point": {"mask_input": False, "point_input": True, "box_input": False},
-    "default, last mask": {"box_input": False},
-    "default, inner point and last mask": {"point_input": True, "box_input": False},
+    "default, box": {"projection": ("box",)},
+    "default, box and inner point": {"projection": ("box", "point")},
+    "default, box and last mask": {"projection": ("box", "mask")},
+    "default, last mask": {"projection": ("mask",)},
+    "default, inner point and last mask": {"projection": ("point", "mask")},
     "default, two passes": {"passes": 2},
     "default, three margins": {"margins": (0.0, 0.05, 0.1)},
 }
@@ -78,8 +80,8 @@ def _rows() -> Iterator[tuple[str, dict[str, Any] | None]]:
     yield f"OpenCV's {_opencv_tracker()[0]} and GrabCut", None
     options = NAIVE
     yield "naive: the last mask's box", {"tracker": "naive"}
-    for name, fields in PARTS.items():
-        added = msgspec.structs.replace(options, **{field: getattr(DEFAULT, field) for field in fields})
+    for name, changes in PARTS.items():
+        added = msgspec.structs.replace(options, **changes)
         if added != options:
             options = added
             yield name, {"tracking": options}

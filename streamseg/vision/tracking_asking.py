@@ -123,10 +123,13 @@ def _ask_track(
     track: Track, view: Seen, others_xy: np.ndarray, frame_size: tuple[int, int], options: TrackingOptions
 ) -> list[Ask]:
     box = expected_box(track, options)
-    widened = [clip(expand(box, margin), frame_size[1], frame_size[0]) for margin in options.margins]
-    mask = expected_logits(track, view, options) if options.mask_input else None
-    own_xy = expected_point(track, options) if options.point_input else None
-    with_box = options.box_input or (mask is None and own_xy is None)
+    templates = _templates(track, view, options)
+    projection = options.projection or (("point",) if templates else ("box", "mask"))
+    mask = expected_logits(track, view, options) if "mask" in projection else None
+    own_xy = expected_point(track, options) if "point" in projection else None
+    with_box = "box" in projection or (mask is None and own_xy is None)
+    margins = options.margins if with_box else options.margins[:1]
+    widened = [clip(expand(box, margin), frame_size[1], frame_size[0]) for margin in margins]
     points_xy = others_xy if own_xy is None else np.concatenate([own_xy, others_xy])
     labels = np.array([1] * (len(points_xy) - len(others_xy)) + [0] * len(others_xy), np.int32)
     return [
@@ -137,9 +140,9 @@ def _ask_track(
             points_xy=_to_picture(view, points_xy) if len(points_xy) else None,
             point_labels=labels if len(points_xy) else None,
             mask_logits=mask,
-            templates=_templates(track, view, options),
+            templates=templates,
         )
-        for inside in (widened if with_box else widened[:1])
+        for inside in widened
         if inside is not None
     ]
 

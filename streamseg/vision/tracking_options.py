@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+
+Projected = Literal["box", "point", "mask"]
+"""What can be made of the last mask: its box, the point furthest inside it, or the mask itself."""
 
 
 class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -13,15 +16,12 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     margins: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)] = (0.05,)
     """Widen the last mask's box, by this fraction on every side, before it becomes the next prompt. Of several, each
     is a prompt of its own, and the answers' logits are averaged: slower, but one bad answer does less harm."""
-    box_input: bool = True
-    """Whether that box is a prompt; if not, there must be another."""
-    point_input: bool = False
-    """Whether the point furthest inside the last mask is a prompt."""
+    projection: Annotated[tuple[Projected, ...], msgspec.Meta(min_length=1)] | None = None
+    """What of the last mask is the next prompt. None: the point where the model compares the view with earlier ones,
+    which say how much round it is the object; else box and mask, for nothing but those would."""
     other_points: Annotated[int, msgspec.Meta(ge=0)] = 2
     """Of so many other objects whose boxes meet its own, the nearest, the point furthest inside the last mask is a
     background point of the prompt."""
-    mask_input: bool = True
-    """Whether the last mask is a prompt, beside its box."""
     templates: bool = True
     """Whether each view is compared with earlier views of the object, by a model that can."""
     passes: int = 1
@@ -92,6 +92,13 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 NAIVE = TrackingOptions(
-    margins=(0.0,), other_points=0, mask_input=False, templates=False, passes=1, motion=0.0, gates=False, speck=0.0
+    margins=(0.0,),
+    projection=("box",),
+    other_points=0,
+    templates=False,
+    passes=1,
+    motion=0.0,
+    gates=False,
+    speck=0.0,
 )
 """The plain rule: the box of the last mask is the next prompt."""

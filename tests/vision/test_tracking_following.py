@@ -50,6 +50,7 @@ class World:
         self.feature = OBJECT
         self.mask_box: tuple[float, ...] | None = None
         self.score = 0.9
+        self.compares = False
 
     @property
     def image(self) -> np.ndarray:
@@ -67,7 +68,7 @@ class World:
         seen = Seen(region, size, np.zeros((3, 32, 32), np.float32), None if whole else look.object_id)
         inside = self._inside(seen, 32, self.box) & self.visible
         features = np.where(inside, self.feature[:, None, None], GROUND[:, None, None]).astype(np.float32)
-        return Seen(region, size, features, seen.object_id)
+        return Seen(region, size, features, seen.object_id, features if self.compares else None)
 
     def answer(self, question: Any) -> Answer:
         inside = self._inside(question.seen, 128, self.mask_box or self.box) & self.visible
@@ -271,15 +272,39 @@ def test_several_margins_are_several_asks_and_one_answer() -> None:
     assert len(run.state.tracks) == 1
 
 
-def test_the_mask_of_the_frame_before_is_asked_with_where_it_was() -> None:
-    run = Run(World(), msgspec.structs.replace(OPTIONS, mask_input=True))
+@pytest.mark.parametrize(
+    ("projection", "compares", "asked"),
+    [
+        (None, False, {"box", "mask"}),
+        (None, True, {"point"}),
+        (["box"], True, {"box"}),
+        (["point"], False, {"point"}),
+        (["box", "point", "mask"], True, {"box", "point", "mask"}),
+    ],
+)
+def test_what_of_the_last_mask_is_the_next_prompt(
+    projection: list[str] | None, compares: bool, asked: set[str]
+) -> None:
+    options = msgspec.structs.replace(OPTIONS, projection=None if projection is None else tuple(projection))
+    run = Run(World(), options)
+    run.world.compares = compares
     run.step()
     seen = [run.world.see(look) for look in looks(run.state, [], 1, run.options)]
     (question,) = ask(run.state, [], seen, run.world.image, run.options).asks
-    assert question.mask_logits is not None
+    given = {"box": question.box_xyxy, "point": question.points_xy, "mask": question.mask_logits}
+    assert {name for name, value in given.items() if value is not None} == asked
+    assert bool(question.templates) is compares
     wanted = run.world.answer(question).logits[0] > 0
-    together = wanted & (question.mask_logits > 0)
-    assert together.sum() / (wanted | (question.mask_logits > 0)).sum() > 0.95
+    if question.mask_logits is not None:
+        together = wanted & (question.mask_logits > 0)
+        assert together.sum() / (wanted | (question.mask_logits > 0)).sum() > 0.95
+    if question.points_xy is not None:
+        # The picture has twice the pixels of the logits.
+        x, y = (question.points_xy[0] / 2).astype(int)
+        assert wanted[y, x]
+        assert wanted[y - 20 : y + 21, x - 20 : x + 21].all()
+        assert question.point_labels is not None
+        assert question.point_labels.tolist() == [1]
 
 
 def test_a_prompt_waits_for_a_view_of_its_place() -> None:
