@@ -40,6 +40,10 @@ class Appearance(msgspec.Struct, frozen=True):
         """Bhattacharyya coefficient of the colours: 1 for the same shares, 0 for none in common."""
         return float(self.colour_vector @ other.colour_vector)
 
+    def pixels(self, area_px: float) -> np.ndarray:
+        """(216,) float32: how many pixels of each colour an area of such looks has."""
+        return np.asarray(np.square(self.colour_vector) * np.float32(area_px))
+
     def towards(self, other: Appearance, step: float) -> Appearance:
         """This, changed by a fraction `step` of the way to another."""
         mixed = []

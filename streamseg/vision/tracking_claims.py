@@ -10,7 +10,7 @@ import numpy as np
 
 from streamseg.vision.boxes import iou
 from streamseg.vision.tracking_expecting import expected_box
-from streamseg.vision.tracking_judging import growth_since, judge, likeness
+from streamseg.vision.tracking_judging import growth_since, judge, likeness, new_colours
 from streamseg.vision.tracking_measuring import Candidate, covered, overlap, without
 from streamseg.vision.tracking_options import TrackingOptions
 from streamseg.vision.tracking_parting import are_exchanged, doubted, later, meeting
@@ -28,6 +28,8 @@ _HALF = 0.5
 """Of its usual area: with less an object is mostly hidden."""
 _NOTED = 0.2
 """A smaller growth of a mask, as a logarithm, is none."""
+_MOSTLY = 0.6
+"""Share of a mask's pixels."""
 _LESS = 0.7
 """How bad it is that a mask is too small, compared with too large, where another one may hide it."""
 
@@ -86,7 +88,9 @@ def is_of(track: Track, found: Candidate, owner: Track, its: Candidate, options:
         return False
     if overlap(found, its) > options.same_mask:
         return True
-    return likeness(track, found) < options.found_on_another and not _swallowed(found, owner, its)
+    if likeness(track, found) >= options.found_on_another or _swallowed(found, owner, its):
+        return False
+    return not _is_new(found, owner)
 
 
 def give_back(
@@ -112,6 +116,12 @@ def _swallowed(found: Candidate, owner: Track, its: Candidate, less: float = 1.0
     grown = math.log(growth_since(owner, its.area_px))
     left = math.log(growth_since(owner, its.area_px - covered(found, its) * found.area_px))
     return grown > _NOTED and (left if left > 0 else -less * left) < grown
+
+
+def _is_new(found: Candidate, owner: Track) -> bool:
+    """Whether most of a mask is of colours that another object did not have so much of, so that it is no part of it."""
+    pixels = found.appearance.pixels(found.area_px)
+    return float(pixels[new_colours(owner, pixels)].sum()) > _MOSTLY * found.area_px
 
 
 def _divide(

@@ -12,6 +12,8 @@ from streamseg.vision.views import Window
 
 _LEVELS = 6
 """Steps of each colour channel in the histogram of an object."""
+COLOURS = _LEVELS**3
+"""How many colours that are."""
 _SCENE_LEVELS = 4
 """Steps of each colour channel in the histogram of a frame."""
 _SAMPLES = 64
@@ -68,7 +70,7 @@ class FrameColours:
         """Those of a frame (H, W, 3) uint8."""
         step = max(1, image_rgb.shape[0] // _GLANCE_ROWS)
         bins = _bins(image_rgb[::step, ::step], _LEVELS)
-        shares = np.bincount(bins.ravel(), minlength=_LEVELS**3) / bins.size
+        shares = np.bincount(bins.ravel(), minlength=COLOURS) / bins.size
         return FrameColours(bins, shares.astype(np.float32), step)
 
     def where(self, colours: np.ndarray) -> np.ndarray:

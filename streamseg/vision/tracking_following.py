@@ -14,7 +14,7 @@ from streamseg.vision.tracking_claims import Judged
 from streamseg.vision.tracking_colours import FrameColours, scene_of, scene_similarity
 from streamseg.vision.tracking_correcting import best_correction, how_corrected
 from streamseg.vision.tracking_expecting import usual_size
-from streamseg.vision.tracking_judging import reachable
+from streamseg.vision.tracking_judging import new_colours, reachable, usual_colours
 from streamseg.vision.tracking_measuring import NOWHERE, Candidate, Pasted
 from streamseg.vision.tracking_motion import seen, standing, unseen
 from streamseg.vision.tracking_options import TrackingOptions
@@ -204,7 +204,7 @@ def _glance_for_lost(
 ) -> None:
     """Where the colours are those of a lost object, it is looked for in the next frame: every other frame, so that
     something else of its colours does not keep it from being found elsewhere."""
-    masks = [mask for track, mask in followed.values() if track.state != "LOST"]
+    there = [(track, mask) for track, mask in followed.values() if track.state != "LOST"]
     colours: FrameColours | None = None
     for identity, (track, mask) in followed.items():
         if track.state != "LOST" or track.hint is not None or track.appearance is None or not track.unseen % 2:
@@ -212,7 +212,8 @@ def _glance_for_lost(
         colours = colours or FrameColours.of(image_rgb)
         hider = followed.get(track.hidden_by or 0)
         within = reachable(track, None if hider is None or hider[0].state == "LOST" else hider[0].box, options)
-        hint = glance(track.appearance, usual_size(track), colours, within, masks, options)
+        others = [(*mask, ~new_colours(other, usual_colours(track))) for other, mask in there]
+        hint = glance(track.appearance, usual_size(track), colours, within, others, options)
         followed[identity] = msgspec.structs.replace(track, hint=hint), mask
 
 

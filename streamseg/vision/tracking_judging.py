@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamseg.vision.boxes import Box, center_size, from_center_size
+from streamseg.vision.tracking_colours import COLOURS
 from streamseg.vision.tracking_expecting import expected_box, usual_size
 from streamseg.vision.tracking_measuring import Candidate
 from streamseg.vision.tracking_options import TrackingOptions
@@ -14,6 +15,8 @@ _NEAR = 0.5
 """In box sizes: how far from its last place an object may be that was lost a moment ago."""
 _HIDDEN = 0.25
 """How fast, compared with others, an object may get away from the one that hides it."""
+_FEW = 0.5
+"""Of pixels of a colour: they are no part of an object that mostly has fewer than this share of them."""
 
 Verdict = tuple[State, str]
 """The new state and the reason for it."""
@@ -125,6 +128,19 @@ def likeness(track: Track, found: Candidate) -> float:
     """Both in one number, 0 to 1, to compare masks by."""
     similarity, colour = alike(track, found)
     return max(0.0, similarity + colour) / 2
+
+
+def usual_colours(track: Track) -> np.ndarray:
+    """(216,) float32: of how many pixels of an object each colour mostly is; of none if its looks are not known yet."""
+    if track.appearance is None:
+        return np.zeros(COLOURS, np.float32)
+    return track.appearance.pixels(track.usual_px or track.area_px)
+
+
+def new_colours(track: Track, pixels: np.ndarray) -> np.ndarray:
+    """(216,) bool: of which colours an object mostly has far fewer pixels than are given, so that these are no part of
+    it; of none if its looks are not known yet."""
+    return np.asarray((usual_colours(track) < _FEW * pixels) & (track.appearance is not None))
 
 
 def _growth(track: Track, found: Candidate) -> float:

@@ -61,7 +61,7 @@ def glance(
     size: tuple[float, float],
     colours: FrameColours,
     within: Box | None,
-    others: Iterable[tuple[np.ndarray, Window]],
+    others: Iterable[tuple[np.ndarray, Window, np.ndarray]],
     options: TrackingOptions,
 ) -> Box | None:
     """Where in the whole frame the colours are most like an object's; None if nowhere clearly.
@@ -71,16 +71,19 @@ def glance(
         size: its usual (width, height), pixels.
         colours: of the frame.
         within: where its middle can be; anywhere if None.
-        others: logits and windows of the objects that were found in it.
+        others: logits and windows of the objects that were found in it, and which colours under them are theirs,
+            (216,) bool: their masks may have grown over the object.
         options: of the tracker.
     """
     where, step = colours.where(appearance.colour_vector), colours.step
     free = np.ones_like(where)
-    for logits, (x0, y0, _, _) in others:
+    for logits, (x0, y0, _, _), theirs in others:
         above, before = -y0 % step, -x0 % step
         inside = logits[above::step, before::step] > 0
-        part = free[(y0 + above) // step :, (x0 + before) // step :][: inside.shape[0], : inside.shape[1]]
-        part[inside[: part.shape[0], : part.shape[1]]] = 0
+        place = slice((y0 + above) // step, None), slice((x0 + before) // step, None)
+        part = free[place][: inside.shape[0], : inside.shape[1]]
+        rows, columns = part.shape
+        part[inside[:rows, :columns] & theirs[colours.bins[place][:rows, :columns]]] = 0
     where *= free
     middles = None if within is None else (within[0] / step, within[1] / step, within[2] / step, within[3] / step)
     places = likely_places(where, (size[0] / step, size[1] / step), free=free, middles=middles)

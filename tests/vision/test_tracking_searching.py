@@ -11,7 +11,7 @@ import pytest
 from streamseg.vision.boxes import Box, iou
 from streamseg.vision.tracking import Answer, Ask, Seen, Track, TrackerState, TrackingOptions, ask
 from streamseg.vision.tracking_appearance import Appearance
-from streamseg.vision.tracking_colours import FrameColours, colours_under
+from streamseg.vision.tracking_colours import COLOURS, FrameColours, colours_under
 from streamseg.vision.tracking_judging import reachable
 from streamseg.vision.tracking_motion import standing
 from streamseg.vision.tracking_searching import boxes_in_view, glance, likely_places, likeness_map
@@ -118,9 +118,14 @@ def test_a_glance_looks_past_the_masks_of_other_objects() -> None:
     striped(image, PATCH)
     logits = np.full((57, 73), -6.0, np.float32)
     logits[60 - 45 : 84 - 45, 150 - 135 : 186 - 135] = 6
-    others = [(logits, (135, 45, 208, 102))]
+    every = np.ones(COLOURS, bool)
+    others = [(logits, (135, 45, 208, 102), every)]
     assert glanced(image, None, others) is None
-    assert glanced(image, None, [(-logits, (135, 45, 208, 102))]) is not None
+    assert glanced(image, None, [(-logits, (135, 45, 208, 102), every)]) is not None
+    none_of_its = the_object().colour_vector == 0
+    grown_over = glanced(image, None, [(logits, (135, 45, 208, 102), none_of_its)])
+    assert grown_over is not None
+    assert iou(grown_over, PATCH) > 0.7
     striped(image, elsewhere)
     found = glanced(image, None, others)
     assert found is not None
@@ -152,7 +157,8 @@ def test_colours_that_are_everywhere_say_nothing_at_the_edge_of_where_the_object
 def test_colours_that_are_everywhere_say_nothing_between_other_objects() -> None:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     striped(image, (0, 0, WIDTH, HEIGHT))
-    beside = [(np.full((120, 60), 6.0, np.float32), (x, 40, x + 60, 160)) for x in (40, 140)]
+    every = np.ones(COLOURS, bool)
+    beside = [(np.full((120, 60), 6.0, np.float32), (x, 40, x + 60, 160), every) for x in (40, 140)]
     assert glanced(image, None, beside) is None
 
 
@@ -310,6 +316,25 @@ def test_what_another_mask_has_grown_by_may_be_the_lost_object(usual_px: float, 
     (_, hidden), (_, other) = judge_all([mine, owner], answers, image, OPTIONS, cut=False)
     assert other.state == "TRACKED"
     assert hidden.state == ("REACQUIRED" if found else "LOST"), hidden.reason
+    assert found or hidden.reason == "searching: what looks like it is object 2"
+
+
+@pytest.mark.parametrize(("its_red", "found"), [(0, True), (1, True), (3, False), (8, False)])
+def test_what_is_of_colours_that_an_object_did_not_have_is_no_part_of_it(its_red: int, found: bool) -> None:
+    features = np.repeat(np.array([0.8, 0.6, 0], np.float32)[:, None, None], 32, 1).repeat(32, 2)
+    seen = Seen(WHOLE.region, WHOLE.image_size, features, None)
+    image = np.full((128, 128, 3), BLUE, np.uint8)
+    paint(image, (40, 40, 60, 74), RED)
+    before = np.full((20, 20, 3), BLUE, np.uint8)
+    before[:its_red] = RED
+    looks = looks_of(before, (0, 0, 20, 20))
+    # Its mask has not grown.
+    whole = (40.0, 40.0, 120.0, 100.0)
+    owner = lost(id=2, state="TRACKED", unseen=0, box=whole, area_px=4800.0, usual_px=4800.0, appearance=looks)
+    owner = msgspec.structs.replace(owner, motion=standing(whole))
+    answers = {1: [answer(1, (40, 40, 60, 80), seen)], 2: [answer(2, (40, 40, 120, 100), seen)]}
+    (_, hidden), (_, other) = judge_all([lost(area_px=800.0), owner], answers, image, OPTIONS, cut=False)
+    assert hidden.state == ("REACQUIRED" if found else "LOST"), (hidden.reason, other.reason)
     assert found or hidden.reason == "searching: what looks like it is object 2"
 
 
