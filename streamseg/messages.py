@@ -94,6 +94,8 @@ class View(msgspec.Struct, frozen=True):
     """The object this view was made for; None if it serves every prompt."""
     detection: int | None = None
     """Position in the frame's detections of the one that this view was made for, and which alone it serves."""
+    crop_layer: int = 0
+    """Of a crop that was made to look for everything, and serves nothing else, how small it is (`Crops`); else 0."""
 
 
 class Embedded(Message, frozen=True):
@@ -179,6 +181,15 @@ class Region(msgspec.Struct, frozen=True):
     """Look only if the frame's presentation time is this or later; None for any frame."""
 
 
+class Crops(msgspec.Struct, frozen=True):
+    """All of the frame, in pieces (`streamseg.sam.everything_crops.crops_of`)."""
+
+    layers: int
+    overlap_ratio: float
+    from_s: float | None = None
+    """As of a `Region`."""
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """Which detections of the next frame will become objects (`streamseg.vision.detections.newcomers`)."""
 
@@ -202,3 +213,5 @@ class Regions(Message, frozen=True):
     regions: list[Region]
     wanted: Wanted | None = None
     """Which detections to look at, too; None for none."""
+    crops: Crops | None = None
+    """Which crops to look at, too; None for none."""

@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import GraphError
-from streamseg.messages import Box, Detected, Embedded, Frame, Region, Regions, View
+from streamseg.messages import Box, Crops, Detected, Embedded, Frame, Region, Regions, View
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
+from streamseg.sam.everything_crops import crops_of
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.vision import views
 from streamseg.vision.boxes import clip, from_center_size
@@ -30,6 +31,7 @@ class Picture(NamedTuple):
     image_rgb: np.ndarray
     object_id: int | None
     detection: int | None = None
+    crop_layer: int = 0
 
 
 class Embed(Node[Frame, Embedded]):
@@ -141,13 +143,15 @@ class Embed(Node[Frame, Embedded]):
         kept = self.context.empty(frame.stamp, features.shape, features.dtype)
         np.copyto(kept, features)
         height, width = picture.image_rgb.shape[:2]
-        return View(picture.region, (height, width), kept, picture.object_id, picture.detection)
+        return View(picture.region, (height, width), kept, *picture[2:])
 
     def _pictures(self, frame: Frame) -> list[Picture]:
         """What to encode of a frame: the parts asked for; the whole, once, where a part will not do."""
         last = self._last.get(frame.stamp.stream) if self._focus else None
         height, width = frame.image_rgb.shape[:2]
-        regions = [] if last is None else [region for region in last.regions if _is_due(region, frame.stamp.pts_s)]
+        regions = (
+            [] if last is None else [region for region in last.regions if _is_due(region.from_s, frame.stamp.pts_s)]
+        )
         squares: list[tuple[Box | None, int | None, int | None]] = [
             (square, region.object_id, None) for region in regions for square in self._squares(region, width, height)
         ]
@@ -163,6 +167,19 @@ class Embed(Node[Frame, Embedded]):
             size = views.fit(width, height, self._encoder.info.whole_size)
             region_of_all = views.whole(width, height)
             parts.append(Picture(region_of_all, views.sample(frame.image_rgb, region_of_all, size), None))
+        return parts + self._crops(frame, None if last is None else last.crops)
+
+    def _crops(self, frame: Frame, crops: Crops | None) -> list[Picture]:
+        """The crops of a frame that are asked for, each at the resolution of one object's view."""
+        if crops is None or not _is_due(crops.from_s, frame.stamp.pts_s):
+            return []
+        height, width = frame.image_rgb.shape[:2]
+        parts = []
+        for crop in crops_of(width, height, crops.layers, crops.overlap_ratio):
+            x0, y0, x1, y1 = crop.box_xyxy
+            size = views.fit(x1 - x0, y1 - y0, self._encoder.info.focus_size)
+            square = (float(x0), float(y0), float(x1), float(y1))
+            parts.append(Picture(square, views.sample(frame.image_rgb, square, size), None, crop_layer=crop.layer))
         return parts
 
     def _side_px(self, count: int) -> int:
@@ -193,8 +210,8 @@ class Embed(Node[Frame, Embedded]):
         return [None if square[2] - square[0] > 2 * max(width, height) else square]
 
 
-def _is_due(region: Region, pts_s: float | None) -> bool:
-    return region.from_s is None or (pts_s is not None and region.from_s <= pts_s + _SAME_TIME_S)
+def _is_due(from_s: float | None, pts_s: float | None) -> bool:
+    return from_s is None or (pts_s is not None and from_s <= pts_s + _SAME_TIME_S)
 
 
 def _scaled(box: Box, scale: float, width: int, height: int) -> Box | None:

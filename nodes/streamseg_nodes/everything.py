@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from streamseg.errors import PromptError
-from streamseg.messages import Region, Stamp
+from streamseg.messages import Crops, Region, Stamp
 from streamseg.sam.decoder import MaskDecoding
-from streamseg.sam.everything import Proposal, propose
+from streamseg.sam.everything import Proposal, Proposals, propose
+from streamseg.sam.everything_crops import Crop, CropProposals, clicks_per_side, gather
 from streamseg.sam.everything_options import EverythingOptions
 from streamseg.sam.everything_sorting import as_object, sort_out
 from streamseg.vision.labels import MAX_ID
@@ -30,8 +31,10 @@ class Found:
     """One click for each."""
     chosen: dict[int, Proposal] = field(default_factory=dict)
     """By object id, which of the answers to its click it is."""
-    image_size: tuple[int, int] = (0, 0)
-    """(height, width) of the picture in which they were seen."""
+    views: dict[int, Seen] = field(default_factory=dict)
+    """By object id, the view in which it was seen, as if that had been made for it if it is one of a crop."""
+    whole: Seen | None = None
+    """The view of all of the frame."""
     looked: bool = False
     """Whether they were looked for at all."""
 
@@ -49,6 +52,7 @@ class Everything:
         self._options = options
         self._when = Pointer(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
         self._decoder = decoder
+        self._quality = options.quality(decoder.info.name)
         self._log = log
         self.facts: dict[str, dict[str, Any]] = {}
         """By stream: the frame, how many masks the model gave, how many each filter removed, and how many stayed."""
@@ -66,21 +70,30 @@ class Everything:
             return False
         return self._when.due(index, pts_s)
 
-    def where(self, state: TrackerState, stream: str, index: int) -> list[Region]:
+    def where(self, state: TrackerState, stream: str, index: int) -> tuple[list[Region], Crops | None]:
         """What embed should show of the next frame."""
         if not self.wanted(state, stream, index, math.inf):
-            return []
+            return [], None
         # All of it, from the time on if there is one.
-        return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), self._options.time_s)]
+        options, layers = self._options, self._quality.crop_n_layers
+        crops = Crops(layers, options.crop_overlap_ratio, options.time_s) if layers else None
+        return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), options.time_s)], crops
 
     def find(
-        self, stamp: Stamp, seen: Sequence[Seen], state: TrackerState, prompts: Sequence[Fitted], first_id: int
+        self,
+        stamp: Stamp,
+        seen: Sequence[Seen],
+        crops: Sequence[tuple[Seen, int]],
+        state: TrackerState,
+        prompts: Sequence[Fitted],
+        first_id: int,
     ) -> Found:
         """All objects but those there are already, if this is the frame to look for them and all of it was encoded.
 
         Args:
             stamp: of the frame.
             seen: its views.
+            crops: views of crops of it, each with its layer.
             state: after the frame before.
             prompts: that come into force in this frame.
             first_id: of the new objects; they are numbered from there on.
@@ -89,8 +102,8 @@ class Everything:
         if view is None or not self.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
             return Found()
         known = [*_followed(view, state), *(_pointed_at(view, prompt) for prompt in prompts)]
-        proposals = propose(self._decoder, view.features, view.image_size, self._options)
-        proposals = sort_out(proposals, view.image_size, known, self._options)
+        views = [(view, 0), *crops]
+        proposals = sort_out(self._propose(views), view.image_size, known, self._options)
         kept = proposals.proposals[: max(0, MAX_ID + 1 - first_id)]
         facts = {"frame": stamp.index, "asked": proposals.asked, "removed": proposals.removed, "objects": len(kept)}
         self.facts[stamp.stream] = facts
@@ -102,11 +115,16 @@ class Everything:
         )
         chosen = dict(enumerate(kept, first_id))
         clicks = [_click(view, proposal, identity) for identity, proposal in chosen.items()]
-        return Found(clicks, chosen, view.image_size, looked=True)
+        own = {identity: _made_for(identity, *views[proposal.view]) for identity, proposal in chosen.items()}
+        return Found(clicks, chosen, own, view, looked=True)
 
     def pick(self, found: Found, answers: Sequence[Answer]) -> list[Answer]:
-        """The answers, of those to a click of `find` only the mask that was chosen."""
-        return [self._picked(found, answer) if answer.ask.object_id in found.chosen else answer for answer in answers]
+        """The answers, of those to clicks of `find` only the mask that was chosen, in the view that it was seen in."""
+        return [
+            answer if answer.ask.object_id not in found.chosen else self._picked(found, answer)
+            for answer in answers
+            if found.views.get(answer.ask.object_id, answer.ask.seen) is answer.ask.seen
+        ]
 
     def check_done(self, state: TrackerState, stream: str, frames: int) -> None:
         """Complain of a frame that never came.
@@ -119,13 +137,48 @@ class Everything:
             when = f"frame {options.frame}" if options.time_s is None else f"{options.time_s:g} s"
             raise PromptError(f"everything at {when}: there is no such frame; stream {stream!r} has {frames} frames")
 
+    def _propose(self, views: Sequence[tuple[Seen, int]]) -> Proposals:
+        """What the model sees in the whole frame, which comes first, and in crops of it, in the picture of the whole."""
+        whole, _ = views[0]
+        _, _, width, height = (int(edge) for edge in whole.region)
+        found = []
+        for view, layer in views:
+            x0, y0, x1, y1 = (int(edge) for edge in view.region)
+            crop = Crop((x0, y0, x1, y1), layer)
+            proposals = propose(
+                self._decoder,
+                view.features,
+                view.image_size,
+                self._options,
+                points_per_side=clicks_per_side(self._quality, layer),
+                share=crop.area_px / (width * height),
+            )
+            found.append(CropProposals(crop, view.image_size, proposals))
+        return gather(found, (height, width), whole.image_size, self._options)
+
     def _picked(self, found: Found, answer: Answer) -> Answer:
-        proposal = found.chosen[answer.ask.object_id]
-        options, quality = self._options, self._options.quality(self._decoder.info.name)
+        identity = answer.ask.object_id
+        proposal, view, whole = found.chosen[identity], found.views[identity], found.whole or found.views[identity]
         logits = as_object(
-            answer.logits[proposal.choice], proposal, found.image_size, quality, options.min_mask_region_area
+            answer.logits[proposal.choice],
+            _in_picture(proposal.point_xy, whole, view),
+            view.image_size,
+            self._quality,
+            self._options.min_mask_region_area,
         )
         return Answer(answer.ask, logits[None], answer.scores[[proposal.choice]])
+
+
+def _made_for(identity: int, view: Seen, layer: int) -> Seen:
+    return replace(view, object_id=identity) if layer else view
+
+
+def _in_picture(point_xy: tuple[float, float], of: Seen, to: Seen) -> tuple[float, float]:
+    """A point in the pixels of one view's picture in those of another's."""
+    if of is to:
+        return point_xy
+    x, y = to_view(to_frame(np.array(point_xy), of.region, of.image_size), to.region, to.image_size)
+    return (float(x), float(y))
 
 
 def _followed(view: Seen, state: TrackerState) -> list[np.ndarray]:

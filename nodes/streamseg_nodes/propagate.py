@@ -13,7 +13,7 @@ import numpy as np
 from streamseg.commands import Reply
 from streamseg.errors import GraphError, PromptError, nearest
 from streamseg.jobs import NO_TRACKER, Position
-from streamseg.messages import Embedded, Gap, ObjectResult, Region, Regions, Segmented
+from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Region, Regions, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
@@ -136,7 +136,7 @@ class Propagate(Node[Embedded, Segmented]):
             height, width = message.frame.image_rgb.shape[:2]
             stream.check_fit((width, height))
             state = self._newcomers.without_gone(stream.state)
-            seen = [self._asking.seen(view) for view in message.views if view.detection is None]
+            seen = [self._asking.seen(view) for view in message.views if view.detection is None and not view.crop_layer]
             planned = tracking.seen_prompts(stream.due(stamp.index, stamp.pts_s), seen)
             prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
             busy = {pointer.id for pointer in planned}
@@ -149,8 +149,10 @@ class Propagate(Node[Embedded, Segmented]):
             found = Found()
             if self._everything is not None:
                 first_id = stream.free_id + len(new)
-                found = self._everything.find(stamp, seen, state, [*prompts, *unplanned], first_id)
+                crops = [(self._asking.seen(view), view.crop_layer) for view in message.views if view.crop_layer]
+                found = self._everything.find(stamp, seen, crops, state, [*prompts, *unplanned], first_id)
             unplanned += found.prompts
+            seen += [view for view in found.views.values() if view.object_id is not None]
             questions = tracking.ask(state, prompts, seen, message.frame.image_rgb, self._options, unplanned)
             answers = self._asking.answer(questions.asks)
             if self._everything is not None:
@@ -277,10 +279,12 @@ class Propagate(Node[Embedded, Segmented]):
         given = stream.given.to_look_for(seq, index)
         looks = tracking.looks(state, stream.planned, index, self._options, given)
         regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
+        crops: Crops | None = None
         if self._everything is not None:
-            regions += self._everything.where(state, stream.name, index)
+            whole, crops = self._everything.where(state, stream.name, index)
+            regions += whole
         wanted = self._newcomers.want(stream.name, state, [*stream.due(index, None), *given])
-        self.context.feedback(Regions(stream.name, seq, regions, wanted))
+        self.context.feedback(Regions(stream.name, seq, regions, wanted, crops))
 
     def _check_model(self, message: Embedded) -> None:
         if message.model != self._decoder.info.name:

@@ -3,8 +3,7 @@
 The steps and their values are those of segment-anything's ``SamAutomaticMaskGenerator`` on the whole picture, on
 features that were made elsewhere. Unlike there, an empty mask never passes, masks of an odd size can go and those in
 pieces can be cut before duplicates are sorted out, and memory is bounded: masks are brought to the picture's size a few
-at a time, and only those that the model itself believes in. Its crops are left out: each of them would have to be
-encoded anew, and following looks at objects closely anyway.
+at a time, and only those that the model itself believes in. Its crops are in `streamseg.sam.everything_crops`.
 """
 
 from __future__ import annotations
@@ -40,6 +39,8 @@ class Proposal:
     area_px: int
     packed: np.ndarray
     """The mask inside its box, 8 pixels a byte, row after row."""
+    view: int = 0
+    """Which of several views of the picture it was found in."""
 
     @property
     def window(self) -> np.ndarray:
@@ -67,7 +68,13 @@ class Proposals:
 
 
 def propose(
-    decoder: MaskDecoding, features: np.ndarray, image_size: tuple[int, int], options: EverythingOptions
+    decoder: MaskDecoding,
+    features: np.ndarray,
+    image_size: tuple[int, int],
+    options: EverythingOptions,
+    *,
+    points_per_side: int | None = None,
+    share: float = 1.0,
 ) -> Proposals:
     """All masks of a picture, the best estimates first.
 
@@ -76,32 +83,34 @@ def propose(
         features: (C, h, w) of the picture.
         image_size: (height, width) of the picture that was handed to the encoder.
         options: what to ask, and what to sort out.
+        points_per_side: of the grid of clicks, if not as many as the options say.
+        share: of the whole, if the picture shows a part of it; areas are shares of that whole.
 
     Raises:
         UsageError: the features are not those of a picture of that size.
         DeviceError: out of memory.
     """
     quality = options.quality(decoder.info.name)
-    grid = _grid(quality.points_per_side)
+    grid = _grid(points_per_side or quality.points_per_side)
     removed = dict.fromkeys(("pred_iou_thresh", "stability_score_thresh"), 0)
     found = list(_ask(decoder, features, image_size, grid, quality, options.stability_score_offset, removed))
     # Before duplicates go: a mask that will not do must not take a good one along.
-    found = without_unfit(found, image_size[0] * image_size[1], quality, options, removed)
+    found = without_unfit(found, image_size[0] * image_size[1] / share, quality, options, removed)
     scores = [proposal.predicted_iou for proposal in found]
-    found = _without_duplicates(found, scores, options.box_nms_thresh, removed, "box_nms_thresh")
+    found = without_duplicates(found, scores, options.box_nms_thresh, removed, "box_nms_thresh")
     if options.min_mask_region_area > 0:
         found = _without_small_regions(found, image_size, options, removed)
     return Proposals(found, 3 * len(grid), removed)
 
 
 def without_unfit(
-    proposals: Sequence[Proposal], whole_px: int, quality: Quality, options: EverythingOptions, removed: Removed
+    proposals: Sequence[Proposal], whole_px: float, quality: Quality, options: EverythingOptions, removed: Removed
 ) -> list[Proposal]:
     """Those masks that are neither too small nor too large, each cut down to one piece.
 
     Args:
         proposals: in any order, which is kept.
-        whole_px: area of the picture.
+        whole_px: area of the whole.
         quality: how large that piece must be.
         options: what to sort out.
         removed: gets the counts.
@@ -194,11 +203,12 @@ def _stability(logits: np.ndarray, offset: float) -> float | None:
 def _proposal(
     point_xy: tuple[float, float], choice: int, predicted_iou: float, stability: float, mask: np.ndarray
 ) -> Proposal:
-    box, area_px, packed = _packed(mask)
-    return Proposal(point_xy, choice, predicted_iou, stability, box, area_px, packed)
+    box, area_px, bits = packed(mask)
+    return Proposal(point_xy, choice, predicted_iou, stability, box, area_px, bits)
 
 
-def _packed(mask: np.ndarray) -> tuple[tuple[int, int, int, int], int, np.ndarray]:
+def packed(mask: np.ndarray) -> tuple[tuple[int, int, int, int], int, np.ndarray]:
+    """The tight box of a (H, W) bool mask, its area, and what is in the box, as `Proposal` has them."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     window = mask[y : y + height, x : x + width]
     return (x, y, x + width, y + height), int(np.count_nonzero(window)), np.packbits(window)
@@ -210,17 +220,25 @@ def _in_one_part(proposal: Proposal, least_share: float) -> Proposal | None:
     part = clicked_part(proposal.window, int(proposal.point_xy[0]) - x0, int(proposal.point_xy[1]) - y0)
     if part is None:
         return None
-    (left, top, right, bottom), area_px, packed = _packed(part)
+    (left, top, right, bottom), area_px, bits = packed(part)
     if area_px < least_share * proposal.area_px:
         return None
     box = (x0 + left, y0 + top, x0 + right, y0 + bottom)
-    return replace(proposal, box_xyxy=box, area_px=area_px, packed=packed)
+    return replace(proposal, box_xyxy=box, area_px=area_px, packed=bits)
 
 
-def _without_duplicates(
+def without_duplicates(
     proposals: list[Proposal], scores: Sequence[float], iou: float, removed: Removed, name: str
 ) -> list[Proposal]:
-    """Non-maximum suppression by boxes, best score first."""
+    """Non-maximum suppression by boxes, best score first.
+
+    Args:
+        proposals: of one picture.
+        scores: one for each.
+        iou: of two boxes, above which only the better one stays.
+        removed: gets the count,
+        name: under this.
+    """
     boxes = np.array([proposal.box_xyxy for proposal in proposals], np.float32).reshape(-1, 4)
     # SAM counts with the last pixel of a box, not with the edge behind it.
     boxes[:, 2:] -= 1
@@ -247,8 +265,8 @@ def _without_small_regions(
         before = proposal.mask(image_size)
         mask = tidy(before, options.min_mask_region_area)
         untouched.append(float(np.array_equal(before, mask)))
-        box, area_px, packed = _packed(mask)
-        cleaned.append(replace(proposal, box_xyxy=box, area_px=area_px, packed=packed))
+        box, area_px, bits = packed(mask)
+        cleaned.append(replace(proposal, box_xyxy=box, area_px=area_px, packed=bits))
     # SAM takes the larger of this threshold and that between its crops.
     iou = max(options.box_nms_thresh, 0.7)
-    return _without_duplicates(cleaned, untouched, iou, removed, "min_mask_region_area")
+    return without_duplicates(cleaned, untouched, iou, removed, "min_mask_region_area")

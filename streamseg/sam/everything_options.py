@@ -16,12 +16,28 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     pred_iou_thresh: float
     stability_score_thresh: float
     one_part: float
+    crop_n_layers: int
+    crop_n_points_downscale_factor: int
 
 
 # The one place for thresholds of the bundled model: chosen by eye, on photos and clips, for its present weights.
-TINY = Quality(points_per_side=16, pred_iou_thresh=0.36, stability_score_thresh=0.25, one_part=0.3)
+TINY = Quality(
+    points_per_side=16,
+    pred_iou_thresh=0.36,
+    stability_score_thresh=0.25,
+    one_part=0.3,
+    crop_n_layers=1,
+    crop_n_points_downscale_factor=2,
+)
 # segment-anything's own defaults, made for ViT-H.
-SAM = Quality(points_per_side=32, pred_iou_thresh=0.88, stability_score_thresh=0.95, one_part=0.0)
+SAM = Quality(
+    points_per_side=32,
+    pred_iou_thresh=0.88,
+    stability_score_thresh=0.95,
+    one_part=0.0,
+    crop_n_layers=0,
+    crop_n_points_downscale_factor=1,
+)
 
 
 class EverythingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +64,15 @@ class EverythingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How far the cutoff is raised and lowered, in logits."""
     box_nms_thresh: Share = 0.7
     """Of two masks whose boxes have a larger IoU than this, only the one with the better estimate stays."""
+    crop_n_layers: Annotated[int, msgspec.Meta(ge=0, le=3)] | None = None
+    """The same is asked of crops of the picture, each seen in the model's full resolution: 2 x 2 of them for 1, 4 x 4
+    more for 2, and so on; a graph without a way back from propagate to embed has none. None: 1 for tiny, else 0."""
+    crop_overlap_ratio: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 512 / 1500
+    """By which share of the shorter side the crops of the first layer overlap."""
+    crop_nms_thresh: Share = 0.7
+    """Of two masks of different crops whose boxes have a larger IoU than this, only that of the smaller crop stays."""
+    crop_n_points_downscale_factor: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """In each layer the grid has by this factor fewer clicks in each direction. None: 2 for tiny, 1 for the others."""
     min_mask_region_area: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Islands and holes of a mask with fewer pixels than this, in the picture as the encoder saw it, are taken away."""
     min_area: Share = 0.002

@@ -59,13 +59,13 @@ def _placed(mask: np.ndarray) -> _Placed:
 
 
 def as_object(
-    logits: np.ndarray, proposal: Proposal, image_size: tuple[int, int], quality: Quality, smallest_px: int
+    logits: np.ndarray, point_xy: tuple[float, float], image_size: tuple[int, int], quality: Quality, smallest_px: int
 ) -> np.ndarray:
     """The mask of a proposal as it is followed, in one part if that is asked for.
 
     Args:
         logits: (side, side) float32 over the picture with its padding, of the proposal's mask.
-        proposal: the proposal.
+        point_xy: the click it answers, in pixels of the picture.
         image_size: (height, width) of the picture.
         quality: what was asked for.
         smallest_px: islands and holes of fewer pixels of the picture go.
@@ -74,7 +74,7 @@ def as_object(
         (side, side) float32.
     """
     scale = logits.shape[0] / max(image_size)
-    x, y = proposal.point_xy
+    x, y = point_xy
     before = logits > 0
     mask = tidy(before, smallest_px * scale**2) if smallest_px else before
     part = clicked_part(mask, int(x * scale), int(y * scale)) if quality.one_part else None

@@ -24,7 +24,7 @@ from streamseg_nodes.given_prompts import PromptCommand
 from streamseg import config, keys, redaction
 from streamseg.commands import Refused, Request
 from streamseg.errors import MediaError, PromptError, UsageError, WireError
-from streamseg.messages import Embedded, End, Frame, Gap, ObjectResult, Region, Regions, Segmented, Stamp, View
+from streamseg.messages import Crops, Embedded, End, Frame, Gap, ObjectResult, Region, Regions, Segmented, Stamp, View
 from streamseg.runtime.plan import Plan
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
@@ -87,7 +87,7 @@ def _wire_seeds() -> list[bytes]:
         Segmented(frame, objects, np.zeros((64, 64), np.uint16)),
         Gap(stamp, "embed", "failed", "no luck"),
         End("cam", 3, "finished"),
-        Regions("cam", 3, [Region((0.0, 0.0, 1.0, 1.0), 1, (0.5,))]),
+        Regions("cam", 3, [Region((0.0, 0.0, 1.0, 1.0), 1, (0.5,))], crops=Crops(1, 0.3)),
     ]
     encoder = MessageEncoder({4: _slots()[0]}, None)
     return [SEPARATOR.join(map(bytes, encoder.encode(message))) for message in messages]

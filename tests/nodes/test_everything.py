@@ -16,7 +16,7 @@ from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.plan import Plan
 
 # Few clicks, so that this is quick; they fall on both disks.
-OPTIONS = {"points_per_side": 5, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.1}
+OPTIONS = {"points_per_side": 5, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.1, "crop_n_layers": 0}
 
 
 def run(
@@ -60,6 +60,21 @@ def test_all_objects_of_the_first_frame_are_found_and_followed(focus: bool) -> N
         assert found(segmented, 0) + found(segmented, 1) == first
     areas = [each.area_px for each in results[0].objects]
     assert areas == sorted(areas, reverse=True)
+
+
+def test_crops_find_what_the_whole_frame_was_not_asked_about() -> None:
+    one_click = {"points_per_side": 1, "crop_n_points_downscale_factor": 1, "max_area": 0.2}
+    without, _ = run(one_click, frames=2)
+    assert found(without[0], 0) + found(without[0], 1) == []
+    results, facts = run({**one_click, "crop_n_layers": 1}, frames=4)
+    assert facts["disks"]["asked"] == 3 * (1 + 4)
+    first = found(results[0], 0) + found(results[0], 1)
+    assert len(first) == 2
+    for segmented in results:
+        assert found(segmented, 0) + found(segmented, 1) == first
+    unfocused, facts = run({**one_click, "crop_n_layers": 1}, frames=2, focus=False)
+    assert facts["disks"]["asked"] == 3
+    assert len(unfocused) == 2
 
 
 def test_what_became_of_every_mask_is_reported(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from streamseg.sam import everything_crops
 from streamseg.sam.decoder import MaskDecoding, load_decoder
 from streamseg.sam.everything import Proposal, Proposals, propose, without_unfit
+from streamseg.sam.everything_crops import Crop, CropProposals, clicks_per_side, crops_of, gather
 from streamseg.sam.everything_options import SAM, TINY, EverythingOptions
 from streamseg.sam.everything_sorting import sort_out
 
-from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # isort: skip  (needs torchvision put right)
+# isort: split
+# These need torchvision put right.
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor, automatic_mask_generator
+from segment_anything.utils.amg import build_all_layer_point_grids, generate_crop_boxes, is_box_near_crop_edge
 
 SIZE = (90, 120)
 # Random weights give ragged masks that fill the picture: thresholds where some pass and some do not.
@@ -71,6 +78,86 @@ def test_masks_are_those_of_the_automatic_mask_generator(nano, decoder, predicto
         assert [mine.point_xy] == [tuple(point) for point in its["point_coords"]]
         x, y, width, height = its["bbox"]
         assert mine.box_xyxy == (x, y, x + width + 1, y + height + 1)
+
+
+def test_crops_are_those_of_the_automatic_mask_generator():
+    for size in ((480, 640), (1080, 1920), (37, 90), (2, 3)):
+        for layers in (1, 2, 3):
+            boxes, numbers = generate_crop_boxes(size, layers, 512 / 1500)
+            wanted = [Crop(tuple(box), layer) for box, layer in zip(boxes, numbers, strict=True)]
+            its = [each for each in wanted[1:] if np.less(each.box_xyxy[:2], each.box_xyxy[2:]).all()]
+            assert crops_of(size[1], size[0], layers, 512 / 1500) == its
+    options = EverythingOptions(points_per_side=12, crop_n_points_downscale_factor=3)
+    grids = build_all_layer_point_grids(12, 2, 3)
+    mine = [clicks_per_side(options.quality("vit_b"), layer) for layer in range(3)]
+    assert [side**2 for side in mine] == [len(grid) for grid in grids]
+
+
+class Recording(SamPredictor):
+    """Keeps the features of every picture."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.seen: list[np.ndarray] = []
+
+    def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
+        super().set_image(image, image_format)
+        self.seen.append(self.get_image_embedding()[0].numpy())
+
+
+def test_what_ends_at_the_edge_of_a_crop_is_dropped_as_by_the_automatic_mask_generator():
+    size, rng = (300, 400), np.random.default_rng(2)
+    removed = 0
+    for crop in crops_of(400, 300, 2, 0.3):
+        left, top, right, bottom = crop.box_xyxy
+        corners = rng.integers(0, [right - left - 30, bottom - top - 30], (40, 2))
+        boxes = np.concatenate([corners, corners + rng.integers(2, 30, (40, 2))], axis=1)
+        view = CropProposals(crop, (bottom - top, right - left), Proposals(list(starmap(_rectangle, boxes)), 40, {}))
+        found = gather([view], size, size, EverythingOptions(crop_nms_thresh=1.0))
+        # SAM's boxes end with the last pixel.
+        theirs = torch.from_numpy(boxes - [0, 0, 1, 1])
+        near = is_box_near_crop_edge(theirs, list(crop.box_xyxy), [0, 0, 400, 300]).numpy()
+        wanted = boxes[~near] + [left, top, left, top]
+        assert [proposal.box_xyxy for proposal in found.proposals] == [tuple(box) for box in wanted.tolist()]
+        removed += found.removed["crop_edge"]
+        assert found.removed["crop_edge"] == near.sum()
+    assert removed > 40
+
+
+def _rectangle(x0: int, y0: int, x1: int, y1: int) -> Proposal:
+    bits = np.packbits(np.ones((y1 - y0, x1 - x0), bool))
+    return Proposal((x0 + 0.5, y0 + 0.5), 0, 0.9, 1.0, (x0, y0, x1, y1), int((y1 - y0) * (x1 - x0)), bits)
+
+
+def test_masks_of_crops_are_those_of_the_automatic_mask_generator(nano, decoder, image, monkeypatch):
+    # Ragged masks fill their crops: let those stay that end at an edge.
+    monkeypatch.setattr(everything_crops, "_NEAR_EDGE_PX", -1.0)
+    monkeypatch.setattr(automatic_mask_generator, "is_box_near_crop_edge", lambda boxes, *_: boxes[:, 0] < -1)
+    options: dict[str, Any] = {
+        **{"points_per_side": 4, "pred_iou_thresh": 0.05, "stability_score_thresh": 0.0, "box_nms_thresh": 0.99},
+        **{"crop_n_layers": 1, "crop_n_points_downscale_factor": 2, "crop_nms_thresh": 0.8},
+    }
+    generator = SamAutomaticMaskGenerator(nano.reference, **options)
+    generator.predictor = recording = Recording(nano.reference)
+    wanted = generator.generate(image)
+    settings = EverythingOptions(**options, min_area=0.0, max_area=1.0, one_part=0.0)
+    height, width = SIZE
+    crops = [Crop((0, 0, width, height), 0), *crops_of(width, height, 1, settings.crop_overlap_ratio)]
+    views = []
+    for crop, features in zip(crops, recording.seen, strict=True):
+        x0, y0, x1, y1 = crop.box_xyxy
+        per_side = clicks_per_side(settings.quality(nano.name), crop.layer)
+        found = propose(decoder, features, (y1 - y0, x1 - x0), settings, points_per_side=per_side)
+        views.append(CropProposals(crop, (y1 - y0, x1 - x0), found))
+    found = gather(views, SIZE, SIZE, settings)
+    assert found.asked == 3 * (16 + 4 * 4)
+    assert len(found.proposals) == found.asked - sum(found.removed.values()) == len(wanted)
+    assert {proposal.view for proposal in found.proposals} == {0, 1, 2, 3, 4}
+    for mine, its in zip(found.proposals, wanted, strict=True):
+        assert np.count_nonzero(mine.mask(SIZE) != its["segmentation"]) <= 2
+        assert [mine.point_xy] == [pytest.approx(tuple(point)) for point in its["point_coords"]]
+        x, y, wide, high = its["crop_box"]
+        assert crops[mine.view].box_xyxy == (x, y, x + wide, y + high)
 
 
 def test_thresholds_are_the_models_own_unless_they_are_given():
