@@ -138,7 +138,7 @@ class Everything:
             raise PromptError(f"everything at {when}: there is no such frame; stream {stream!r} has {frames} frames")
 
     def _propose(self, views: Sequence[tuple[Seen, int]]) -> Proposals:
-        """What the model sees in the whole frame, which comes first, and in crops of it, in the picture of the whole."""
+        """What the model sees in the whole frame, which comes first, and in crops of it, in the whole one's picture."""
         whole, _ = views[0]
         _, _, width, height = (int(edge) for edge in whole.region)
         found = []

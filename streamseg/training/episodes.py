@@ -7,7 +7,6 @@ what it has come to is an `EpisodeState`, which is all that a checkpoint keeps o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +14,8 @@ import cv2
 import numpy as np
 
 from streamseg.training.mistakes import as_logits, worse_box, worse_mask
+from streamseg.training.outlines import box_of_outline, deepest, point_on
+from streamseg.training.questions import composed, draw_mode, in_picture
 from streamseg.training.randomness import For, generator
 from streamseg.training.scenes import Scene
 from streamseg.training.tasks import (
@@ -53,6 +54,9 @@ _SEARCH_SHARE = 0.15
 
 _OTHERS_SHARE = 0.6
 """Of the moments after the first, those in which the prompt has points on other objects, if there are any."""
+_POINT_SHARE = 0.5
+"""Of the moments after the first in which there are earlier views, those in which all else is a point inside the last
+mask: what following asks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +163,10 @@ class Episode:
 
     def _ask_by_click(self, small: np.ndarray, rng: np.random.Generator) -> tuple[Box, Question]:
         """A click on the object, in a view of it, of some part of the scene, or of all of it."""
-        x, y = _click(small, rng)
+        x, y = point_on(small, rng)
         height, width = self._scene.size
         longer = float(max(height, width))
-        _, _, object_width, object_height = center_size(_doubled(small))
+        _, _, object_width, object_height = center_size(box_of_outline(small))
         kind = rng.random()
         if kind < 0.35:
             region = from_center_size(width / 2, height / 2, longer, longer)
@@ -175,34 +179,36 @@ class Episode:
     def _ask_by_box(self, small: np.ndarray, rng: np.random.Generator) -> tuple[Box, Question]:
         """A box as a person draws it, or a box and a mask as a bad follower leaves them."""
         own = self._start == "state"
-        box = worse_box(_doubled(small), rng.uniform(0.05, 0.3) if own else rng.uniform(0, 0.15), rng)
+        box = worse_box(box_of_outline(small), rng.uniform(0.05, 0.3) if own else rng.uniform(0, 0.15), rng)
         margin = rng.uniform(0, 0.1) if own else 0.0
         box, region = self._view(box, margin, rng)
-        point = point_to_view(_click(small, rng, anywhere=True), region) if rng.random() < 0.15 else None
+        point = point_to_view(point_on(small, rng, anywhere=True), region) if rng.random() < 0.15 else None
         if not own:
-            return region, asking(box_to_view(box, region), _within(point))
+            return region, asking(box_to_view(box, region), in_picture(point))
         # Without a mask there is nothing by which to see that the object is gone.
-        mode = _mode(rng, box_only=0.06 if self._gone else 0.2)
+        mode = draw_mode(rng, box_only=0.06 if self._gone else 0.2)
         mask = (self._truth(region) > 127).view(np.uint8)
         logits = None if mode == "box" else as_logits(worse_mask(mask, rng), rng)
-        return region, _composed(mode, box_to_view(box, region), point, logits)
+        return region, composed(mode, box_to_view(box, region), point, logits)
 
     def _ask_again(self, belief: Belief, rng: np.random.Generator) -> tuple[Box, Question]:
         """The model's own box and mask of the moment before."""
         if belief.templates and rng.random() < _SEARCH_SHARE:
             return self._ask_lost(belief, rng)
         box, region = self._view(belief.box, rng.uniform(0, 0.1), rng)
-        mode = _mode(rng, box_only=0.28)
+        mode = draw_mode(rng, box_only=0.28)
+        templates = belief.templates if rng.random() < _TEMPLATES_SHARE else ()
+        if templates and rng.random() < _POINT_SHARE:
+            mode = "point"
         logits = None
-        if mode != "box":
+        if mode in ("mask", "both"):
             clipped = np.clip(belief.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
             logits = resample_logits(clipped, belief.region, region, MASK_PX)
-        point = point_to_view(belief.point_xy, region) if rng.random() < 0.15 else None
-        templates = belief.templates if rng.random() < _TEMPLATES_SHARE else ()
+        point = point_to_view(belief.point_xy, region) if mode == "point" or rng.random() < 0.15 else None
         if rng.random() < _FIRST_ONLY_SHARE:
             templates = templates[:1]
         others = self._on_others(region, rng) if rng.random() < _OTHERS_SHARE else []
-        question = _composed(mode, box_to_view(box, region), point, logits, others)
+        question = composed(mode, box_to_view(box, region), point, logits, others)
         return region, replace(question, templates=templates)
 
     def _on_others(self, region: Box, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -211,14 +217,14 @@ class Episode:
         for outline in self._scene.rivals(self.state.moment):
             if np.count_nonzero(outline) >= _LEAST_TO_GO_ON_PX:
                 off_x, off_y = (float(off) for off in rng.normal(0, 0.04, 2))
-                _, _, width, height = center_size(_doubled(outline))
-                x, y = _deepest(outline)
-                points.append(_within(point_to_view((2 * x + off_x * width, 2 * y + off_y * height), region)))
+                _, _, width, height = center_size(box_of_outline(outline))
+                x, y = deepest(outline)
+                points.append(in_picture(point_to_view((2 * x + off_x * width, 2 * y + off_y * height), region)))
         return [point for point in points if point is not None]
 
     def _ask_lost(self, belief: Belief, rng: np.random.Generator) -> tuple[Box, Question]:
         """A box of its old size where the object may be: about there, or anywhere."""
-        center_x, center_y, _, _ = center_size(_doubled(self._scene.small_outline(self.state.moment)))
+        center_x, center_y, _, _ = center_size(box_of_outline(self._scene.small_outline(self.state.moment)))
         _, _, width, height = center_size(belief.box)
         width, height = (float(side * scale) for side, scale in zip((width, height), _scales(rng), strict=True))
         if rng.random() < 0.55:
@@ -270,7 +276,7 @@ def _believe(task: Task, logits: np.ndarray, features: np.ndarray, before: Belie
     if box is None:
         return None
     x0, y0, x1, y1 = to_frame(np.array(box), task.region, MASK_PX)
-    point = to_frame(np.array(_deepest(inside.view(np.uint8))), task.region, MASK_PX)
+    point = to_frame(np.array(deepest(inside.view(np.uint8))), task.region, MASK_PX)
     world_box = (float(x0), float(y0), float(x1), float(y1))
     block = MASK_PX // TEMPLATE_SIDE
     covered = inside.reshape(TEMPLATE_SIDE, block, TEMPLATE_SIDE, block).mean(axis=(1, 3), dtype=np.float32)
@@ -279,50 +285,6 @@ def _believe(task: Task, logits: np.ndarray, features: np.ndarray, before: Belie
     return Belief(world_box, (float(point[0]), float(point[1])), logits, task.region, templates)
 
 
-def _deepest(inside: np.ndarray) -> tuple[float, float]:
-    """x, y of the point furthest inside an (H, W) uint8 mask."""
-    depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(x) + 0.5, float(y) + 0.5
-
-
 def _scales(rng: np.random.Generator) -> np.ndarray:
     """How wrong a remembered width and height are."""
     return np.asarray(np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.1, 2)))
-
-
-def _mode(rng: np.random.Generator, box_only: float) -> Literal["box", "mask", "both"]:
-    chance = rng.random()
-    return "box" if chance < box_only else "mask" if chance > 0.9 else "both"
-
-
-def _composed(
-    mode: Literal["box", "mask", "both"],
-    box: Box,
-    point: tuple[float, float] | None,
-    logits: np.ndarray | None,
-    others: Sequence[tuple[float, float]] = (),
-) -> Question:
-    """A mask alone, or a box and what else there is."""
-    return asking(mask_logits=logits) if mode == "mask" else asking(box, _within(point), logits, others_xy=others)
-
-
-def _within(point_xy: tuple[float, float] | None) -> tuple[float, float] | None:
-    """The point, if it is in the picture."""
-    return point_xy if point_xy is not None and min(point_xy) >= 0 and max(point_xy) < VIEW_PX else None
-
-
-def _click(small: np.ndarray, rng: np.random.Generator, *, anywhere: bool = False) -> tuple[float, float]:
-    """x, y in world pixels: on the object, half of the time well inside it."""
-    inside = small > 0
-    if not anywhere and rng.random() < 0.5:
-        depth = cv2.distanceTransform(np.pad(small, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-        inside = depth >= 0.6 * depth.max()
-    y, x = np.unravel_index(int(rng.choice(np.flatnonzero(inside))), small.shape)
-    return 2 * float(x) + 1, 2 * float(y) + 1
-
-
-def _doubled(small: np.ndarray) -> Box:
-    """The box of an object in world pixels, from its outline at half the size."""
-    box = box_of_mask(small) or (0.0, 0.0, 1.0, 1.0)
-    return (2 * box[0], 2 * box[1], 2 * box[2], 2 * box[3])

@@ -83,6 +83,9 @@ def asking(
     labels = [POSITIVE] * (len(points) - len(others_xy)) + [NEGATIVE] * len(others_xy)
     if box is not None:
         points, labels = [*points, box[:2], box[2:]], [*labels, TOP_LEFT, BOTTOM_RIGHT]
+    elif points:
+        # As SAM fills up what has no box.
+        points, labels = [*points, (0.0, 0.0)], [*labels, NO_POINT]
     return Question(
         np.array(points, np.float32).reshape(-1, 2),
         np.array(labels, np.int64),

@@ -8,9 +8,10 @@ from streamseg.training import datasets, executors
 from streamseg.training.episodes import Episode
 from streamseg.training.recipe import parse
 from streamseg.training.slots import Slots
-from streamseg.training.tasks import MASK_PX, NEGATIVE, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
+from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
 from streamseg.training.world import World
 from streamseg.vision.boxes import box_of_mask
+from streamseg.vision.views import to_frame, to_view
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,8 @@ def test_a_lost_object_is_asked_for_by_its_earlier_views_alone(world):
     for episode in usable(world, 80):
         while not episode.done:
             task = episode.look()
-            own_box = episode.state.belief and task.question.mask_logits is None and task.question.templates
+            with_box = TOP_LEFT in task.question.labels and task.question.mask_logits is None
+            own_box = episode.state.belief and with_box and task.question.templates
             off_px = 0.0
             if own_box and not task.truth.any():
                 # The object is elsewhere: nothing is the right answer, and the episode goes on with what it knew.
@@ -205,3 +207,28 @@ def test_points_on_other_things_are_off_the_object(world):
     assert off_it > 20
     # They are about where those things are, not exactly.
     assert on_it < 0.25 * off_it
+
+
+def test_a_point_without_a_box_comes_with_earlier_views_and_is_inside_the_last_mask(world):
+    alone, inside = 0, []
+    for episode in usable(world, 40):
+        task = episode.look()
+        while not episode.done:
+            episode.learn(task, *right(task), features())
+            belief = episode.state.belief
+            if episode.done or belief is None:
+                break
+            task = episode.look()
+            labels = task.question.labels.tolist()
+            if POSITIVE not in labels or TOP_LEFT in labels:
+                continue
+            alone += 1
+            assert task.question.templates
+            assert task.question.mask_logits is None
+            # As SAM fills up what has no box.
+            assert labels[-1] == NO_POINT
+            point = to_frame(task.question.points_xy[labels.index(POSITIVE)], task.region, VIEW_PX)
+            x, y = to_view(point, belief.region, MASK_PX).astype(int)
+            inside.append(belief.logits[y, x] > 0)
+    assert alone > 10
+    assert all(inside)
