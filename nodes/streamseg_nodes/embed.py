@@ -149,9 +149,8 @@ class Embed(Node[Frame, Embedded]):
         """What to encode of a frame: the parts asked for; the whole, once, where a part will not do."""
         last = self._last.get(frame.stamp.stream) if self._focus else None
         height, width = frame.image_rgb.shape[:2]
-        regions = (
-            [] if last is None else [region for region in last.regions if _is_due(region.from_s, frame.stamp.pts_s)]
-        )
+        asked = [] if last is None else last.regions
+        regions = [region for region in asked if _is_due(region.from_s, frame.stamp.pts_s)]
         squares: list[tuple[Box | None, int | None, int | None]] = [
             (square, region.object_id, None) for region in regions for square in self._squares(region, width, height)
         ]

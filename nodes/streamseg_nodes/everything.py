@@ -24,19 +24,32 @@ from streamseg.vision.views import resample_logits, to_frame, to_view
 
 
 @dataclass(frozen=True, eq=False)
+class Chosen:
+    """Which answer to a click an object is."""
+
+    view: Seen
+    """Where it was seen; if that is a crop, as if it had been made for the object."""
+    point_xy: tuple[float, float]
+    """The click, in pixels of that view's picture."""
+    choice: int
+    """Which of the three masks it is."""
+
+
+@dataclass(frozen=True, eq=False)
 class Found:
     """Objects that nobody pointed at."""
 
     prompts: list[Fitted] = field(default_factory=list)
     """One click for each."""
-    chosen: dict[int, Proposal] = field(default_factory=dict)
-    """By object id, which of the answers to its click it is."""
-    views: dict[int, Seen] = field(default_factory=dict)
-    """By object id, the view in which it was seen, as if that had been made for it if it is one of a crop."""
-    whole: Seen | None = None
-    """The view of all of the frame."""
+    chosen: dict[int, Chosen] = field(default_factory=dict)
+    """By object id."""
     looked: bool = False
     """Whether they were looked for at all."""
+
+    @property
+    def views(self) -> list[Seen]:
+        """Those of crops, which are needed to ask about them."""
+        return [each.view for each in self.chosen.values() if each.view.object_id is not None]
 
 
 class Everything:
@@ -113,18 +126,23 @@ class Everything:
             "everything in frame %d of %s: %d objects of %d masks; removed by %s",
             *(stamp.index, stamp.stream, len(kept), proposals.asked, taken or "no filter"),
         )
-        chosen = dict(enumerate(kept, first_id))
-        clicks = [_click(view, proposal, identity) for identity, proposal in chosen.items()]
-        own = {identity: _made_for(identity, *views[proposal.view]) for identity, proposal in chosen.items()}
-        return Found(clicks, chosen, own, view, looked=True)
+        found = dict(enumerate(kept, first_id))
+        clicks = [_click(view, proposal, identity) for identity, proposal in found.items()]
+        chosen = {
+            identity: _chosen(identity, proposal, view, *views[proposal.view]) for identity, proposal in found.items()
+        }
+        return Found(clicks, chosen, looked=True)
 
     def pick(self, found: Found, answers: Sequence[Answer]) -> list[Answer]:
         """The answers, of those to clicks of `find` only the mask that was chosen, in the view that it was seen in."""
-        return [
-            answer if answer.ask.object_id not in found.chosen else self._picked(found, answer)
-            for answer in answers
-            if found.views.get(answer.ask.object_id, answer.ask.seen) is answer.ask.seen
-        ]
+        picked = []
+        for answer in answers:
+            chosen = found.chosen.get(answer.ask.object_id)
+            if chosen is None:
+                picked.append(answer)
+            elif chosen.view is answer.ask.seen:
+                picked.append(self._picked(chosen, answer))
+        return picked
 
     def check_done(self, state: TrackerState, stream: str, frames: int) -> None:
         """Complain of a frame that never came.
@@ -156,29 +174,18 @@ class Everything:
             found.append(CropProposals(crop, view.image_size, proposals))
         return gather(found, (height, width), whole.image_size, self._options)
 
-    def _picked(self, found: Found, answer: Answer) -> Answer:
-        identity = answer.ask.object_id
-        proposal, view, whole = found.chosen[identity], found.views[identity], found.whole or found.views[identity]
-        logits = as_object(
-            answer.logits[proposal.choice],
-            _in_picture(proposal.point_xy, whole, view),
-            view.image_size,
-            self._quality,
-            self._options.min_mask_region_area,
-        )
-        return Answer(answer.ask, logits[None], answer.scores[[proposal.choice]])
+    def _picked(self, chosen: Chosen, answer: Answer) -> Answer:
+        logits, smallest_px = answer.logits[chosen.choice], self._options.min_mask_region_area
+        kept = as_object(logits, chosen.point_xy, chosen.view.image_size, self._quality, smallest_px)
+        return Answer(answer.ask, kept[None], answer.scores[[chosen.choice]])
 
 
-def _made_for(identity: int, view: Seen, layer: int) -> Seen:
-    return replace(view, object_id=identity) if layer else view
-
-
-def _in_picture(point_xy: tuple[float, float], of: Seen, to: Seen) -> tuple[float, float]:
-    """A point in the pixels of one view's picture in those of another's."""
-    if of is to:
-        return point_xy
-    x, y = to_view(to_frame(np.array(point_xy), of.region, of.image_size), to.region, to.image_size)
-    return (float(x), float(y))
+def _chosen(identity: int, proposal: Proposal, whole: Seen, view: Seen, layer: int) -> Chosen:
+    if layer == 0:
+        return Chosen(view, proposal.point_xy, proposal.choice)
+    in_frame = to_frame(np.array(proposal.point_xy), whole.region, whole.image_size)
+    x, y = to_view(in_frame, view.region, view.image_size)
+    return Chosen(replace(view, object_id=identity), (float(x), float(y)), proposal.choice)
 
 
 def _followed(view: Seen, state: TrackerState) -> list[np.ndarray]:

@@ -152,7 +152,7 @@ class Propagate(Node[Embedded, Segmented]):
                 crops = [(self._asking.seen(view), view.crop_layer) for view in message.views if view.crop_layer]
                 found = self._everything.find(stamp, seen, crops, state, [*prompts, *unplanned], first_id)
             unplanned += found.prompts
-            seen += [view for view in found.views.values() if view.object_id is not None]
+            seen += found.views
             questions = tracking.ask(state, prompts, seen, message.frame.image_rgb, self._options, unplanned)
             answers = self._asking.answer(questions.asks)
             if self._everything is not None:
