@@ -13,13 +13,15 @@ from streamseg.vision.tracking_expecting import expected_box
 from streamseg.vision.tracking_judging import growth_since, judge, likeness, new_colours
 from streamseg.vision.tracking_measuring import Candidate, covered, overlap, without
 from streamseg.vision.tracking_options import TrackingOptions
-from streamseg.vision.tracking_parting import are_exchanged, doubted, later, meeting
+from streamseg.vision.tracking_parting import are_exchanged, doubted, hiding, later, meeting
 from streamseg.vision.tracking_state import Meeting, State, Track
 
 _GROWN = 0.5
 """What growth of a mask counts, when two objects claim it, beside its place and its looks."""
 _VANISHING = 1.0
 """What it counts that the object was seen less and less of."""
+_BEHIND = 0.5
+"""What it counts that it went behind the other one."""
 _TOUCHING, _PART = 0.01, 0.85
 """How much of a mask lies on another one: with less they do not meet, with more it is a part of that one,"""
 _STEADY = 0.3
@@ -75,7 +77,8 @@ def settle_claims(
             give_back(known[j], known[i], verdicts, image_rgb, options)
             _divide(known[i], known[j], verdicts, image_rgb, options)
             continue
-        loser, owner = (i, j) if _fit(known[i], mine, options) < _fit(known[j], its, options) else (j, i)
+        fits = _fit(known[i], j, mine, options), _fit(known[j], i, its, options)
+        loser, owner = (i, j) if fits[0] < fits[1] else (j, i)
         verdicts[loser] = _taken(known[loser], known[owner])
 
 
@@ -135,19 +138,30 @@ def _divide(
     if "LOST" in (verdicts[track.id].state, verdicts[other.id].state) or mine is None or its is None:
         return
     if covered(mine, its) < _TOUCHING:
+        verdicts[track.id] = replace(verdicts[track.id], met=_met(track, mine, other, its))
+        verdicts[other.id] = replace(verdicts[other.id], met=_met(other, its, track, mine))
         return
     if _is_part(track, mine, its) or _is_part(other, its, mine):
         return
+    rest: dict[int, Candidate] = {}
     for each, mask, of, rival in ((track, mine, other, its), (other, its, track, mine)):
         left = without(mask, rival, image_rgb, only_surer=True)
         if left is None or left.area_px < (1 - options.same_mask) * mask.area_px:
             verdicts[each.id] = _taken(each, of)
             return
+        rest[each.id] = left
+    for each, of in ((track, other), (other, track)):
+        left = rest[each.id]
         state, reason = judge(each, left, image_rgb.shape[:2], options)
+        met = _met(each, left, of, rest[of.id])
         # Which of them comes out again is not sure, if it is more than half hidden.
-        unsure = state == "LOST" or growth_since(each, left.area_px) < _HALF
-        met = doubted(meeting(each, of)) if unsure else meeting(each, of)
+        met = doubted(met) if state == "LOST" or growth_since(each, left.area_px) < _HALF else met
         verdicts[each.id] = replace(verdicts[each.id], state=state, reason=reason, found=left, met=met)
+
+
+def _met(track: Track, mask: Candidate, other: Track, its: Candidate) -> Meeting | None:
+    """How an object has met another one, each seen in that mask now."""
+    return hiding(meeting(track, other), growth_since(track, mask.area_px), growth_since(other, its.area_px))
 
 
 def _is_hidden(track: Track, mask: Candidate, other: Candidate, options: TrackingOptions) -> bool:
@@ -196,11 +210,11 @@ def _meeting(claims: Sequence[tuple[int, Candidate]]) -> list[tuple[int, int]]:
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-def _fit(track: Track, found: Candidate, options: TrackingOptions) -> float:
-    """How well a mask agrees with where the object should be, how it looked, and how large it is; one of which less and
-    less was seen is the one that is being hidden."""
+def _fit(track: Track, other: int, found: Candidate, options: TrackingOptions) -> float:
+    """How well a mask agrees with where the object should be, how it looked, and how large it is; one that went behind
+    the other, or of which less and less was seen, is the one that is being hidden."""
     grown = abs(math.log(growth_since(track, found.area_px)))
     vanishing = max(0.0, -math.log(growth_since(track, track.area_px)))
-    return (
-        iou(expected_box(track, options), found.box) + likeness(track, found) - _GROWN * grown - _VANISHING * vanishing
-    )
+    went_behind = track.met is not None and track.met.other == other and bool(track.met.behind)
+    against = _GROWN * grown + _VANISHING * vanishing + _BEHIND * went_behind
+    return iou(expected_box(track, options), found.box) + likeness(track, found) - against

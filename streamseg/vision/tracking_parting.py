@@ -19,6 +19,8 @@ _TELLING = 0.1
 """A difference of likeness that says which is which."""
 _HALF = 0.5
 """Of its usual area: a smaller piece of an object does not say where it is."""
+_WHOLE, _CLEARLY = 0.92, 0.05
+"""Of its usual area: an object of which no less is seen is not hidden; by how much less than of the other one."""
 _FAR = 0.2
 """In box sizes: how far from each other they have to be for their places to say it."""
 
@@ -32,6 +34,19 @@ def meeting(track: Track, other: Track) -> Meeting | None:
     offset = np.subtract(track.motion.middle, other.motion.middle)
     speed = np.subtract(track.motion.velocity, other.motion.velocity)
     return Meeting(other=other.id, offset_xy=_pair(offset), speed_xy=_pair(speed))
+
+
+def hiding(met: Meeting | None, seen: float, other_seen: float) -> Meeting | None:
+    """The same, with which of them went behind the other, once that shows. Later their masks run together.
+
+    Args:
+        met: how they moved when they met.
+        seen: how much of its usual area the object's mask has.
+        other_seen: the same of the other one.
+    """
+    if met is None or met.behind is not None or min(seen, other_seen) > _WHOLE or abs(seen - other_seen) < _CLEARLY:
+        return met
+    return msgspec.structs.replace(met, behind=seen < other_seen)
 
 
 def later(met: Meeting | None) -> Meeting | None:

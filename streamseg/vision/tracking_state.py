@@ -54,6 +54,8 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     """How that changes, pixels a frame."""
     frames: int = 0
     """Since then."""
+    behind: bool | None = None
+    """Whether it is the one that went behind the other, by which of them was seen less of first; None if neither."""
     doubted: bool = False
     """Whether the masks have become one since, or nearly: which is which is not sure any more."""
 

@@ -26,6 +26,8 @@ from streamseg.vision.tracking import (
     looks,
     to_bytes,
 )
+from streamseg.vision.tracking_parting import hiding
+from streamseg.vision.tracking_state import Meeting
 from streamseg.vision.views import focus_region, to_frame
 
 WIDTH, HEIGHT = 640, 480
@@ -176,6 +178,54 @@ def test_twins_that_were_one_mask_go_on_as_they_moved(top: float, first_speed: f
     assert iou(second.box, things.boxes[1]) > 0.8
     assert first.met is None
     assert second.met is None
+
+
+class RunningTogether(Things):
+    """The second goes behind the first's back: at first its mask shrinks, then it takes from the other's, at last both
+    have one mask round both."""
+
+    def _answer(self, question: Ask) -> Answer:
+        answer = super()._answer(question)
+        shared = iou(*self.boxes[:2])
+        if shared == 0:
+            return answer
+        side, number = 4 * self._side, question.object_id - 1
+        behind, front = (self._inside(question.seen, side, box) for box in (self.boxes[1], self.boxes[0]))
+        if shared < 0.12:
+            inside = (front, behind & ~front)[number]
+        elif shared < 0.3:
+            inside = (front & ~behind, behind)[number]
+        else:
+            inside = front | behind
+        return Answer(question, np.where(inside, np.float32(6), np.float32(-6))[None], answer.scores)
+
+
+def test_the_one_that_went_behind_is_the_one_that_is_lost() -> None:
+    # That later ones are in front does not matter here: they are of one colour.
+    things = RunningTogether([(100, 100, 160, 160), (400, 108, 460, 168)], [(200, 40, 40)] * 2)
+    states = []
+    while things.boxes[0][0] < things.boxes[1][2] + 40:
+        states.append(things.states())
+        things.boxes[0] = tuple(np.add(things.boxes[0], (5, 0, 5, 0)))
+        things.boxes[1] = tuple(np.add(things.boxes[1], (-5, 0, -5, 0)))
+    assert "L" in "".join(second for _, second in states)
+    assert "L" not in "".join(first for first, _ in states)
+    first, second = things.step().state.tracks
+    assert iou(first.box, things.boxes[0]) > 0.8
+    assert iou(second.box, things.boxes[1]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("seen", "other_seen", "behind"),
+    [(1.0, 1.0, None), (0.9, 0.88, None), (0.95, 1.2, None), (0.85, 1.0, True), (1.0, 0.85, False)],
+)
+def test_which_one_went_behind_is_noted_once_it_shows(seen: float, other_seen: float, behind: bool | None) -> None:
+    noted = hiding(Meeting(other=2, offset_xy=(60.0, 0.0), speed_xy=(-12.0, 0.0)), seen, other_seen)
+    assert noted is not None
+    assert noted.behind is behind
+    again = hiding(noted, other_seen - 0.2, seen)
+    assert again is not None
+    assert behind is None or again.behind is behind
 
 
 def test_of_two_that_meet_and_look_different_each_keeps_its_looks() -> None:
