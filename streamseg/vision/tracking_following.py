@@ -202,12 +202,12 @@ def _lose(track: Track, judged: Judged, frame_size: tuple[int, int]) -> Track:
 def _glance_for_lost(
     followed: dict[int, tuple[Track, Pasted]], image_rgb: np.ndarray, options: TrackingOptions
 ) -> None:
-    """Where the colours are those of a lost object, it is looked for in the next frame: every other frame, so that
+    """Where the colours are those of a lost object, it is looked for in the next frame: in two of three, so that
     something else of its colours does not keep it from being found elsewhere."""
     there = [(track, mask) for track, mask in followed.values() if track.state != "LOST"]
     colours: FrameColours | None = None
     for identity, (track, mask) in followed.items():
-        if track.state != "LOST" or track.hint is not None or track.appearance is None or not track.unseen % 2:
+        if track.state != "LOST" or track.hint is not None or track.appearance is None or not track.unseen % 3:
             continue
         colours = colours or FrameColours.of(image_rgb)
         hider = followed.get(track.hidden_by or 0)

@@ -206,7 +206,7 @@ def test_colours_seen_at_a_glance_are_looked_at_closely_in_the_next_frame() -> N
     run = Run(World())
     run.step()
     run.world.visible = False
-    run.steps(2)
+    run.steps(3)
     assert run.state.tracks[0].hint is None
     run.world.visible, run.world.box = True, (194, 80, 254, 140)
     track = run.step().state.tracks[0]
