@@ -206,15 +206,15 @@ def test_colours_seen_at_a_glance_are_looked_at_closely_in_the_next_frame() -> N
     run = Run(World())
     run.step()
     run.world.visible = False
-    run.steps(3)
+    run.step()
     assert run.state.tracks[0].hint is None
-    run.world.visible, run.world.box = True, (194, 80, 254, 140)
+    run.world.visible, run.world.box = True, (182, 80, 242, 140)
     track = run.step().state.tracks[0]
     assert track.state == "LOST"
     assert track.hint is not None
     np.testing.assert_allclose(track.hint, run.world.box, atol=4)
     track = run.step().state.tracks[0]
-    np.testing.assert_allclose(center_size(run.looked[0].box)[:2], (224, 110), atol=4)
+    np.testing.assert_allclose(center_size(run.looked[0].box)[:2], (212, 110), atol=4)
     assert track.state == "REACQUIRED"
     assert track.hint is None
     np.testing.assert_allclose(track.box, run.world.box, atol=2)
