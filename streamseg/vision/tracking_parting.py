@@ -1,6 +1,7 @@
-"""Two objects that were one mask for a while: which is which once there are two masks again.
+"""Two objects that meet: which goes behind the other, and which is which once there are two masks again.
 
-Looks say it if they differ. If not, it is taken that both have gone on as they moved when they met.
+Behind is the one of which less was seen first, before their masks ran together. Afterwards looks say which is which, if
+they differ. If not, it is taken that both have gone on as they moved when they met.
 """
 
 from __future__ import annotations
