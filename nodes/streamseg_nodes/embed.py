@@ -143,7 +143,7 @@ class Embed(Node[Frame, Embedded]):
         kept = self.context.empty(frame.stamp, features.shape, features.dtype)
         np.copyto(kept, features)
         height, width = picture.image_rgb.shape[:2]
-        return View(picture.region, (height, width), kept, *picture[2:])
+        return View(picture.region, (height, width), kept, picture.object_id, picture.detection, picture.crop_layer)
 
     def _pictures(self, frame: Frame) -> list[Picture]:
         """What to encode of a frame: the parts asked for; the whole, once, where a part will not do."""
