@@ -99,9 +99,10 @@ def gather(
         placed = [_moved(proposal, each, frame_size, picture_size, number) for proposal in inside]
         moved += [proposal for proposal in placed if proposal is not None]
         removed["crop_edge"] += len(each.found.proposals) - sum(proposal is not None for proposal in placed)
-    areas = [views[proposal.view].crop.area_px for proposal in moved]
-    # Who was seen more closely stays.
-    moved = without_duplicates(moved, [1 / area for area in areas], options.crop_nms_thresh, removed, "crop_nms_thresh")
+    if len(views) > 1:
+        # Who was seen more closely stays.
+        scores = [1 / views[proposal.view].crop.area_px for proposal in moved]
+        moved = without_duplicates(moved, scores, options.crop_nms_thresh, removed, "crop_nms_thresh")
     return Proposals(moved, sum(each.found.asked for each in views), removed)
 
 

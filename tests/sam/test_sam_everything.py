@@ -124,6 +124,15 @@ def test_what_ends_at_the_edge_of_a_crop_is_dropped_as_by_the_automatic_mask_gen
     assert removed > 40
 
 
+def test_without_crops_only_the_masks_of_the_whole_are_compared():
+    whole, part = Crop((0, 0, 100, 100), 0), Crop((0, 0, 60, 60), 1)
+    alike = [_rectangle(25, 25, 35, 35), _rectangle(25, 25, 35, 34)]
+    found = CropProposals(whole, (100, 100), Proposals(alike, 2, {}))
+    nothing = CropProposals(part, (60, 60), Proposals([], 0, {}))
+    assert len(gather([found], (100, 100), (100, 100), EverythingOptions()).proposals) == 2
+    assert len(gather([found, nothing], (100, 100), (100, 100), EverythingOptions()).proposals) == 1
+
+
 def _rectangle(x0: int, y0: int, x1: int, y1: int) -> Proposal:
     bits = np.packbits(np.ones((y1 - y0, x1 - x0), bool))
     return Proposal((x0 + 0.5, y0 + 0.5), 0, 0.9, 1.0, (x0, y0, x1, y1), int((y1 - y0) * (x1 - x0)), bits)
