@@ -19,15 +19,15 @@ import cv2
 import msgspec
 import numpy as np
 
-from streamseg import config
 from streamseg.evaluation.sequences import Sequence, find_sequences, read_ids
 from streamseg.evaluation.videos import Measured, Scores, evaluate_sequence, mean
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.masks.boxes import box_of_mask
 from streamseg.messages import Frame, ObjectResult, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
-from streamseg.vision.boxes import box_of_mask
-from streamseg.vision.tracking import NAIVE, TrackingOptions
+from streamseg.tracking import NAIVE, TrackingOptions
 
 DEFAULT = TrackingOptions()
 PARTS: dict[str, dict[str, Any]] = {

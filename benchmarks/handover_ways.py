@@ -24,8 +24,8 @@ import numpy as np
 import zmq
 from bench_nodes import noise, read_age_ms, write_time
 
-from streamseg import config
-from streamseg.runtime.plan import Plan
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.runtime.supervisor import Supervisor
 
 HEIGHT, WIDTH = 1080, 1920

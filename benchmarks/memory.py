@@ -22,9 +22,9 @@ import numpy as np
 from bench_clip import loop_clip, make_clip
 from bench_nodes import let_workers_import
 
-from streamseg import config
-from streamseg.runtime.plan import Plan
-from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.graph.standard import Settings, make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
 
 CLIP_FRAMES = 500

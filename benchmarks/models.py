@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from bench_clip import Box, make_clip
 
-from streamseg.runtime.plan import cores
+from streamseg.graph.plan import cores
+from streamseg.masks import roi
 from streamseg.sam.decoder import MaskDecoding, load_decoder
 from streamseg.sam.encoder import ImageEncoder, load_encoder
 from streamseg.sam.prompts import Prompt
 from streamseg.sam.torchvision_ops import ensure_torchvision
-from streamseg.vision import views
 
 HEIGHT, WIDTH = 720, 1280
 SLOW_FRAMES = 3  # of models that take seconds
@@ -96,17 +96,17 @@ def _streamseg(
 ) -> dict[str, float]:
     """What embed and propagate do with a frame, the picture made of it and the mask made of the answer included."""
     size = encoder.info.focus_size
-    region = views.focus_region(box) if focus else views.whole(WIDTH, HEIGHT)
-    shape = (size, size) if focus else views.fit(WIDTH, HEIGHT, encoder.info.whole_size)
+    region = roi.focus_region(box) if focus else roi.whole(WIDTH, HEIGHT)
+    shape = (size, size) if focus else roi.fit(WIDTH, HEIGHT, encoder.info.whole_size)
     corners = np.array(box, float).reshape(2, 2)
-    x0, y0, x1, y1 = views.to_view(corners, region, shape).ravel().tolist()
+    x0, y0, x1, y1 = roi.to_view(corners, region, shape).ravel().tolist()
     encode_ms, decode_ms = [], []
     for image in images:
         started_s = time.perf_counter()
-        features = encoder.encode([views.sample(image, region, shape)])[0]
+        features = encoder.encode([roi.sample(image, region, shape)])[0]
         encoded_s = time.perf_counter()
         answer = decoder.decode(features, shape, [Prompt((x0, y0, x1, y1))], multimask=False)
-        views.paste_logits(answer.logits[0, 0], region, (HEIGHT, WIDTH))
+        roi.paste_logits(answer.logits[0, 0], region, (HEIGHT, WIDTH))
         encode_ms.append(1e3 * (encoded_s - started_s))
         decode_ms.append(1e3 * (time.perf_counter() - encoded_s))
     return {"encode": statistics.median(encode_ms), "decode": statistics.median(decode_ms)}

@@ -28,10 +28,10 @@ import cv2
 from bench_clip import make_clip
 from bench_nodes import compute, let_workers_import
 
-from streamseg import config
+from streamseg.graph import config
+from streamseg.graph.plan import Plan, cores
+from streamseg.graph.standard import Settings, make_prompts, standard_graph
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan, cores
-from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
 
 WORK_MS = 10.0

@@ -22,11 +22,11 @@ import numpy as np
 from bench_report import machine, save, say_machine, table
 from streamseg_nodes.cleanup import Cleanup
 from streamseg_nodes.publish import Publish
-from streamseg_nodes.record import Record
+from streamseg_nodes.record.node import Record
 
+from streamseg.masks.label_map import areas_and_boxes
 from streamseg.messages import Frame, ObjectResult, Segmented, Stamp
 from streamseg.node import Node
-from streamseg.vision.labels import areas_and_boxes
 
 HEIGHT, WIDTH = 720, 1280
 

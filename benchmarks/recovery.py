@@ -22,14 +22,14 @@ import bench_report as report
 from bench_clip import make_clip
 from bench_nodes import let_workers_import
 
-from streamseg import config
+from streamseg.graph import config
+from streamseg.graph.plan import Plan, WorkerSpec
+from streamseg.graph.standard import Settings, make_prompts, standard_graph
 from streamseg.jobs import Job
-from streamseg.runtime.crew import Crew
-from streamseg.runtime.plan import Plan, WorkerSpec
 from streamseg.runtime.processes import Child
 from streamseg.runtime.report import make_report
-from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.worker_pool import Crew
 
 GOAL = 0.97
 

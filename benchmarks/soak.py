@@ -26,11 +26,11 @@ from bench_clip import FPS, loop_clip, make_clip
 from bench_nodes import let_workers_import
 from memory import Sample, look_at, plot, resident
 
-from streamseg import config
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.graph.standard import Settings, make_prompts, standard_graph
 from streamseg.jobs import Job
-from streamseg.runtime.plan import Plan
 from streamseg.runtime.report import Report, make_report
-from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
 
 CLIP_FRAMES = 500

@@ -23,10 +23,10 @@ from pathlib import Path
 import bench_report as report
 import zmq
 from bench_nodes import let_workers_import
-from streamseg_nodes import listening
 
-from streamseg import config, curve, keys
-from streamseg.runtime.plan import Plan
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.publishing import curve, keys, subscriber
 from streamseg.runtime.supervisor import Supervisor
 
 GOAL = 1.05
@@ -89,7 +89,7 @@ def _run(kind: str, args: argparse.Namespace, made: dict[str, keys.KeyFiles]) ->
             supervisor.pump(20)
         before_s = sum(map(_cpu_s, supervisor.crew.pids.values()))
         endpoint = supervisor.facts["publish"]["endpoint"]
-        friend = listening.listen(context, endpoint, own_key=made["friend"].secret, server_key=made["server"].public)
+        friend = subscriber.listen(context, endpoint, own_key=made["friend"].secret, server_key=made["server"].public)
         if kind != "alone":
             stack.enter_context(_strangers(kind, endpoint, made["server"].public.parent))
         while supervisor.state != "finished":

@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from streamseg.vision.contact_sheet import contact_sheet
+from streamseg.masks.contact_sheet import contact_sheet
 
 HERE = Path(__file__).parent
 CLIP = HERE / "clip" / "clip.mp4"

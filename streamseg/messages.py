@@ -182,7 +182,7 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Crops(msgspec.Struct, frozen=True):
-    """All of the frame, in pieces (`streamseg.sam.everything_crops.crops_of`)."""
+    """All of the frame, in pieces (`streamseg.sam.automatic_masks.crops.crops_of`)."""
 
     layers: int
     overlap_ratio: float
@@ -191,7 +191,7 @@ class Crops(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which detections of the next frame will become objects (`streamseg.vision.detections.newcomers`)."""
+    """Which detections of the next frame will become objects (`streamseg.tracking.detections.newcomers`)."""
 
     known: list[Box]
     """Where there are objects already."""

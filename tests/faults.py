@@ -33,8 +33,8 @@ from support.command import COMMAND  # noqa: E402
 from support.media import moving_images, write_video  # noqa: E402
 from support.storm import RECOVERY, Storm, chained_graph, check_same  # noqa: E402
 
-from streamseg import config  # noqa: E402
-from streamseg.runtime.standard_graph import Settings, make_prompts, standard_graph  # noqa: E402
+from streamseg.graph import config  # noqa: E402
+from streamseg.graph.standard import Settings, make_prompts, standard_graph  # noqa: E402
 
 CLIP = ROOT / "samples" / "clip" / "clip.mp4"
 TRUTH = ROOT / "samples" / "clip" / "truth.json"

@@ -16,9 +16,8 @@ LONGEST_FILE = 400
 FOUNDATION = ("streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
-GRAPHS = (*NODE, "streamseg.registry", "streamseg.config", "streamseg.runtime")
-ARRAYS = ("streamseg.sam", "streamseg.vision")
-DOORS = ("streamseg.keys", "streamseg.curve")
+GRAPHS = (*NODE, "streamseg.graph", "streamseg.runtime")
+ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.masks", "streamseg.prompts")
 
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -30,22 +29,30 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.jobs": (),
     "streamseg.commits": (*FOUNDATION, "streamseg.jobs"),
     "streamseg.node": (*MESSAGES, "streamseg.jobs"),
-    "streamseg.keys": FOUNDATION,
-    "streamseg.curve": (*FOUNDATION, *DOORS),
     "streamseg.detector": NODE,
-    "streamseg.registry": NODE,
-    "streamseg.config": MESSAGES,
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
-    "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
+    "streamseg.masks": (*FOUNDATION, "streamseg.masks"),
+    "streamseg.prompts": (*FOUNDATION, "streamseg.masks", "streamseg.prompts"),
+    "streamseg.video": (*FOUNDATION, "streamseg.masks", "streamseg.video"),
+    "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.sam"),
-    "streamseg.vision": (*FOUNDATION, "streamseg.vision"),
+    "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
+    "streamseg.graph": (*NODE, "streamseg.graph"),
+    "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg",),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
-    "streamseg_nodes": (*NODE, "streamseg.commits", "streamseg.detector", *DOORS, *ARRAYS, "streamseg_nodes"),
+    "streamseg_nodes": (
+        *NODE,
+        "streamseg.commits",
+        "streamseg.detector",
+        "streamseg.publishing",
+        *ARRAYS,
+        "streamseg_nodes",
+    ),
 }
 
 SOURCES = sorted([*(ROOT / "streamseg").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")])
@@ -83,7 +90,7 @@ def test_imports_point_the_right_way(path: Path) -> None:
 
 
 def test_a_wrong_import_is_seen() -> None:
-    assert breaches("streamseg.vision.boxes", ["numpy", "streamseg.errors.UsageError", "streamseg.node.Node"]) == [
+    assert breaches("streamseg.masks.boxes", ["numpy", "streamseg.errors.UsageError", "streamseg.node.Node"]) == [
         "streamseg.node.Node"
     ]
     assert breaches("streamseg_nodes.decode", ["streamseg.transport.slots"]) == ["streamseg.transport.slots"]
@@ -98,9 +105,12 @@ def test_imports_are_absolute() -> None:
     assert not relative
 
 
-def test_vision_never_imports_torch() -> None:
+LIGHT_ROOMS = ("streamseg.masks", "streamseg.prompts", "streamseg.tracking", "streamseg.video", "streamseg.publishing")
+
+
+def test_only_models_import_torch() -> None:
     for path, tree in TREES.items():
-        if inside(module_name(path), "streamseg.vision"):
+        if any(inside(module_name(path), room) for room in LIGHT_ROOMS):
             heavy = [n for n in imports(tree) if n.partition(".")[0] in ("torch", "torchvision", "segment_anything")]
             assert not heavy, path
 
@@ -164,9 +174,9 @@ LIGHT = [
     "streamseg_nodes.decode",
     "streamseg_nodes.embed",
     "streamseg_nodes.motion",
-    "streamseg_nodes.propagate",
+    "streamseg_nodes.propagate.node",
     "streamseg_nodes.publish",
-    "streamseg_nodes.record",
+    "streamseg_nodes.record.node",
 ]
 
 

@@ -5,8 +5,8 @@ import pytest
 from support.frames import frames
 from support.toy_nodes import Counter, Sum, Write
 
-from streamseg import registry
 from streamseg.errors import GraphError, RunError, UsageError, rebuild
+from streamseg.graph import registry
 from streamseg.messages import Frame, Message, Segmented, Stamp
 from streamseg.node import Node, Ports, Source, ports, run_node
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from streamseg.masks.boxes import Box
+from streamseg.masks.cleanup import DEFAULT_RULES, CleanupRules, clean
+from streamseg.masks.label_map import areas_and_boxes
 from streamseg.messages import ObjectResult, Segmented
 from streamseg.node import Node, NodeConfig
-from streamseg.vision.boxes import Box
-from streamseg.vision.cleanup import DEFAULT_RULES, CleanupRules, clean
-from streamseg.vision.labels import areas_and_boxes
 
 NOTHING_LEFT = "nothing left after cleanup"
 
@@ -27,7 +27,7 @@ class Cleanup(Node[Segmented, Segmented]):
     replicable = True
 
     class Config(NodeConfig, frozen=True):
-        """Options of cleanup: those of `streamseg.vision.cleanup.CleanupRules`, where they are explained."""
+        """Options of cleanup: those of `streamseg.masks.cleanup.CleanupRules`, where they are explained."""
 
         enabled: bool = True
         """False passes everything on as it came."""

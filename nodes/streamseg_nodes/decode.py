@@ -11,8 +11,8 @@ import numpy as np
 
 from streamseg.messages import Frame, Stamp
 from streamseg.node import Captured, NodeConfig, Source
-from streamseg.vision.reading import Picture, Reader, open_source, redact
-from streamseg.vision.sources import source_facts
+from streamseg.video.open import Picture, Reader, open_source, redact
+from streamseg.video.source import source_facts
 from streamseg_nodes.handover import Handover
 
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -10,15 +10,15 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import GraphError
+from streamseg.masks import roi
+from streamseg.masks.boxes import clip, from_center_size
 from streamseg.messages import Box, Crops, Detected, Embedded, Frame, Region, Regions, View
 from streamseg.node import Node, NodeConfig
+from streamseg.sam.automatic_masks.crops import crops_of
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
-from streamseg.sam.everything_crops import crops_of
 from streamseg.sam.models import FOCUS_STEP, find
-from streamseg.vision import views
-from streamseg.vision.boxes import clip, from_center_size
-from streamseg_nodes.newcomers import new_in
+from streamseg_nodes.propagate.admission import new_in
 
 _SAME_TIME_S = 0.0005
 """Half of the last digit that times are written with."""
@@ -158,14 +158,14 @@ class Embed(Node[Frame, Embedded]):
         things = {(object_id, number) for square, object_id, number in squares if square is not None}
         side_px = self._side_px(len(things))
         parts = [
-            Picture(square, views.sample(frame.image_rgb, square, side_px), object_id, number)
+            Picture(square, roi.sample(frame.image_rgb, square, side_px), object_id, number)
             for square, object_id, number in squares
             if square is not None
         ]
         if len(parts) < len(squares) or not parts:
-            size = views.fit(width, height, self._encoder.info.whole_size)
-            region_of_all = views.whole(width, height)
-            parts.append(Picture(region_of_all, views.sample(frame.image_rgb, region_of_all, size), None))
+            size = roi.fit(width, height, self._encoder.info.whole_size)
+            region_of_all = roi.whole(width, height)
+            parts.append(Picture(region_of_all, roi.sample(frame.image_rgb, region_of_all, size), None))
         return parts + self._crops(frame, None if last is None else last.crops)
 
     def _crops(self, frame: Frame, crops: Crops | None) -> list[Picture]:
@@ -176,9 +176,9 @@ class Embed(Node[Frame, Embedded]):
         parts = []
         for crop in crops_of(width, height, crops.layers, crops.overlap_ratio):
             x0, y0, x1, y1 = crop.box_xyxy
-            size = views.fit(x1 - x0, y1 - y0, self._encoder.info.focus_size)
+            size = roi.fit(x1 - x0, y1 - y0, self._encoder.info.focus_size)
             square = (float(x0), float(y0), float(x1), float(y1))
-            parts.append(Picture(square, views.sample(frame.image_rgb, square, size), None, crop_layer=crop.layer))
+            parts.append(Picture(square, roi.sample(frame.image_rgb, square, size), None, crop_layer=crop.layer))
         return parts
 
     def _side_px(self, count: int) -> int:
@@ -195,7 +195,7 @@ class Embed(Node[Frame, Embedded]):
             return []
         found = frame.detections or []
         boxes = [(number, clip(found[number].box_xyxy, width, height)) for number in new_in(frame, last.wanted)]
-        return [(number, views.focus_region(box, self.config.crop)) for number, box in boxes if box is not None]
+        return [(number, roi.focus_region(box, self.config.crop)) for number, box in boxes if box is not None]
 
     def _squares(self, region: Region, width: int, height: int) -> list[Box | None]:
         """Squares of a frame of `width` x `height` to encode for a region; None is the whole frame."""
@@ -204,7 +204,7 @@ class Embed(Node[Frame, Embedded]):
         inside = clip(region.box_xyxy, width, height)
         if inside is None:
             return [None]
-        square = views.focus_region(inside, self.config.crop)
+        square = roi.focus_region(inside, self.config.crop)
         # Of a square twice as large as the frame most would be filling.
         return [None if square[2] - square[0] > 2 * max(width, height) else square]
 

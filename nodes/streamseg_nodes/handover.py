@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from streamseg.vision.reading import Picture, Reader
+from streamseg.video.open import Picture, Reader
 
 
 class Handover:

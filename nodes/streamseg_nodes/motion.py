@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 
 from streamseg.detector import Detector
+from streamseg.masks.boxes import iou
 from streamseg.messages import Box, Detection, Frame
-from streamseg.vision.boxes import iou
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

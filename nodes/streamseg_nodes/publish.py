@@ -13,12 +13,11 @@ from typing import Annotated, Any
 import msgspec
 import zmq
 
-from streamseg import curve, keys
 from streamseg.errors import OutputError
 from streamseg.messages import Gap, Segmented
 from streamseg.node import Node, NodeConfig
-from streamseg_nodes import published
-from streamseg_nodes.publish_address import check_free, checked_address
+from streamseg.publishing import curve, format, keys
+from streamseg.publishing.address import check_free, checked_address
 
 _LAST_WORDS_MS = 1000
 _LISTENER_MAX_BYTES = 4096  # all that a listener sends is what it subscribes to
@@ -26,7 +25,7 @@ _KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 30, zmq.TCP_KEEPALIV
 
 
 class Publish(Node[Segmented, None]):
-    """Sends each frame's objects to whoever listens; the format is described in `streamseg_nodes.published`.
+    """Sends each frame's objects to whoever listens; the format is described in `streamseg.publishing.format`.
 
     Nobody is waited for: a listener that is too slow, or not there yet, misses frames. Without keys anyone who reaches
     the port may listen, so only this machine's own addresses are taken; with keys any address is, and only those listen
@@ -42,9 +41,9 @@ class Publish(Node[Segmented, None]):
         """This machine's own ``.key_secret`` file; see ``streamseg keys``."""
         allow: str | None = None
         """The ``.key`` file of the one who may listen, or a folder of such files."""
-        masks: published.MaskKind = "rle"
+        masks: format.MaskKind = "rle"
         """``rle`` as COCO has it, ``raw`` bytes, or ``none``."""
-        image: published.ImageKind = "none"
+        image: format.ImageKind = "none"
         """Whether the picture goes along, and how."""
         queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
         """Messages that wait for a slow listener before newer ones are dropped for it."""
@@ -103,7 +102,7 @@ class Publish(Node[Segmented, None]):
         """Where to listen, how many messages have been sent, and how many listeners had a key that is not known."""
         return {
             "endpoint": self._endpoint,
-            "version": published.VERSION,
+            "version": format.VERSION,
             "masks": self.config.masks,
             "image": self.config.image,
             "sent": self._sent,
@@ -113,15 +112,15 @@ class Publish(Node[Segmented, None]):
 
     def process(self, message: Segmented) -> None:
         """Send one frame."""
-        self._send(published.encode_frame(message, time.time_ns(), self.config.masks, self.config.image))
+        self._send(format.encode_frame(message, time.time_ns(), self.config.masks, self.config.image))
 
     def gap(self, gap: Gap) -> None:
         """Say that a frame is missing."""
-        self._send(published.encode_gap(gap))
+        self._send(format.encode_gap(gap))
 
     def finish(self, stream: str) -> None:
         """Say that a stream is over."""
-        self._send(published.encode_end(stream))
+        self._send(format.encode_end(stream))
 
     def close(self) -> None:
         """Give what is still in the queues a moment to leave, then close the port."""

@@ -15,8 +15,8 @@ import av
 import cv2
 import numpy as np
 
-from streamseg.vision.boxes import box_of_mask
-from streamseg.vision.rle import compress, encode
+from streamseg.masks.boxes import box_of_mask
+from streamseg.masks.rle import compress, encode
 
 HEIGHT, WIDTH, FPS, FRAMES = 360, 640, 25, 90
 CANVAS_HEIGHT, CANVAS_WIDTH, PAN_PX = 720, 1280, 380

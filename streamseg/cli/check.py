@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from streamseg import config
 from streamseg.cli.text import table
-from streamseg.runtime.plan import Plan
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.sam.models import find
 
 

@@ -10,17 +10,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamseg import config, registry
 from streamseg.cli.parser import natural, numbers
 from streamseg.cli.text import table
 from streamseg.errors import MediaError, OutputError, PromptError, UsageError
+from streamseg.graph import config, registry
+from streamseg.graph.standard import make_prompts
+from streamseg.masks.overlay import draw
 from streamseg.messages import Frame, Stamp
 from streamseg.node import NodeContext
-from streamseg.runtime.standard_graph import make_prompts
-from streamseg.vision.overlay import draw
-from streamseg.vision.pictures import Picture
-from streamseg.vision.reading import open_source
-from streamseg.vision.tracking import Candidate, full_mask
+from streamseg.tracking import Candidate, full_mask
+from streamseg.video.open import open_source
+from streamseg.video.reader import Picture
 
 _DESCRIPTION = """A click on a shirt may mean the pocket, the shirt or the person. This writes the three masks that the
 model sees at a click, from the whole to its smallest part, as pictures and says its scores. 'streamseg run --choice N',

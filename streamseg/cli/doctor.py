@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from streamseg import registry
 from streamseg.cli.text import size_text, table
 from streamseg.errors import StreamsegError
-from streamseg.runtime.plan import cores
+from streamseg.graph import registry
+from streamseg.graph.plan import cores
 from streamseg.sam import engines
 from streamseg.sam.checkpoints import cache_dir, is_here
 from streamseg.sam.models import MODELS

@@ -15,10 +15,10 @@ from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.progress import Progress
 from streamseg.cli.text import say
 from streamseg.errors import RunError, StreamsegError
+from streamseg.graph.plan import Plan, cores, thread_environment
 from streamseg.jobs import Job
-from streamseg.runtime.desk import Desk
+from streamseg.runtime.command_queue import Desk
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan, cores, thread_environment
 from streamseg.runtime.recovery import Restarts, can_resume, frames, go_on, go_on_live, reached
 from streamseg.runtime.supervisor import Supervisor
 from streamseg.transport.control import Stats

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from streamseg import keys
 from streamseg.cli.text import say, table
 from streamseg.errors import UsageError
+from streamseg.publishing import keys
 
 _DESCRIPTION = """Make and list CURVE keys. The machine that publishes needs its own secret file and the public files of
 those who may listen; a listener needs its own secret file and the public file of the machine that publishes."""

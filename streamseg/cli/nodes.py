@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from streamseg import registry
 from streamseg.cli.text import table
 from streamseg.errors import GraphError, UsageError, nearest
+from streamseg.graph import registry
 from streamseg.node import AnyNode, Node, ports
 
 _LIMITS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 
 from streamseg.cli.text import duration_text, redacted
-from streamseg.runtime.plan import Plan
+from streamseg.graph.plan import Plan
 from streamseg.transport.control import Stats
 
 _EVERY_S = 0.25

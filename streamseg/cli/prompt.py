@@ -10,8 +10,8 @@ import msgspec
 
 from streamseg.cli.parser import natural, numbers
 from streamseg.errors import PromptError
+from streamseg.prompts.rules import NO_WORDS
 from streamseg.runtime.prompting import send_prompt
-from streamseg.vision.prompt_rules import NO_WORDS
 
 _DESCRIPTION = """Add an object to a run that was started with --control PATH, correct it, or remove it. A new id adds
 an object; for a known one clicks alone refine its mask, and a box or a mask points it out anew. Says from which frame

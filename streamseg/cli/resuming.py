@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
-from streamseg import commits, config
+from streamseg import commits
 from streamseg.cli.text import redacted
-from streamseg.config import Graph
 from streamseg.errors import UsageError
+from streamseg.graph import config
+from streamseg.graph.config import Graph
+from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.runtime import recovery
-from streamseg.runtime.plan import Plan
 
 _NOT_THE_JOB = ("output", "overwrite")
 """Options that say where results go, not what they are: a folder may have been moved."""

@@ -15,11 +15,11 @@ from streamseg.cli.parser import moment, natural, numbers, positive
 from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
 from streamseg.errors import EXIT_INTERRUPTED, RunError, UsageError
-from streamseg.runtime.desk import Desk
-from streamseg.runtime.plan import Plan
+from streamseg.graph.plan import Plan
+from streamseg.runtime.command_queue import Desk
 from streamseg.runtime.recovery import frames
 from streamseg.runtime.report import Report, make_report
-from streamseg.vision.sources import redact
+from streamseg.video.source import redact
 
 NUMBER_OPTIONS = ("--box", "--point", "--negative")
 """Options whose value may start with a minus sign."""

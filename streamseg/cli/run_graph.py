@@ -10,17 +10,17 @@ from typing import Any
 
 import msgspec
 
-from streamseg import config, registry
 from streamseg.cli import resuming
-from streamseg.config import Graph
 from streamseg.errors import PromptError, UsageError
-from streamseg.runtime.plan import Plan
-from streamseg.runtime.standard_graph import Prompt, Settings, make_prompts, standard_graph
+from streamseg.graph import config, registry
+from streamseg.graph.config import Graph
+from streamseg.graph.plan import Plan
+from streamseg.graph.standard import Prompt, Settings, make_prompts, standard_graph
+from streamseg.prompts.files import plain_prompts, read_prompts
+from streamseg.prompts.rules import NO_WORDS
 from streamseg.sam import checkpoints
 from streamseg.sam.models import find
-from streamseg.vision.prompt_files import plain_prompts, read_prompts
-from streamseg.vision.prompt_rules import NO_WORDS
-from streamseg.vision.sources import SourceKind, classify, local_path
+from streamseg.video.source import SourceKind, classify, local_path
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
 _PROMPT_FLAGS = ("box", "point", "negative", "choice", "mask", "frame", "text")

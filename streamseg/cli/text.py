@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamseg.errors import StreamsegError
-from streamseg.vision.sources import redact_text
+from streamseg.video.source import redact_text
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from streamseg.evaluation.drawing import Pose, Sprite
-from streamseg.vision.views import Window
+from streamseg.masks.roi import Window
 
 HEIGHT, WIDTH = 360, 640
 BYSTANDER = 100

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from streamseg.vision.views import Window, window_of
+from streamseg.masks.roi import Window, window_of
 
 _SIDE = 320
 """Side of the square a thing is drawn in, in pixels."""

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamseg import config
 from streamseg.evaluation.clip_kinds import crowd, make_clip
 from streamseg.evaluation.clips import Clip, Truth
+from streamseg.evaluation.metrics import region_similarity
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.masks.boxes import box_of_mask
 from streamseg.messages import Frame, Message, Segmented, Stamp
 from streamseg.node import Captured, NodeConfig, Source
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
-from streamseg.vision.boxes import box_of_mask
-from streamseg.vision.metrics import region_similarity
 
 THERE, GONE = 0.5, 0.05
 """Visible shares from which on an object is there, and below which it is gone."""

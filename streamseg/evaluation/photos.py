@@ -9,12 +9,12 @@ import cv2
 import msgspec
 import numpy as np
 
-from streamseg import config, registry
 from streamseg.evaluation.pictures import Photo, read_masks, read_rgb
+from streamseg.graph import config, registry
+from streamseg.graph.plan import cores
+from streamseg.masks.boxes import box_of_mask
 from streamseg.messages import Embedded, Frame, Segmented, Stamp
 from streamseg.node import Node, NodeContext
-from streamseg.runtime.plan import cores
-from streamseg.vision.boxes import box_of_mask
 
 GRABCUT_ROUNDS = 5
 

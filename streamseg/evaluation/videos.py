@@ -16,15 +16,15 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from streamseg import config
 from streamseg.errors import MediaError
+from streamseg.evaluation.metrics import Summary, boundary_accuracy, region_similarity, summarise
 from streamseg.evaluation.sequences import Sequence as VideoSequence
 from streamseg.evaluation.sequences import read_ids
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.masks.boxes import box_of_mask
 from streamseg.messages import Message, Segmented
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
-from streamseg.vision.boxes import box_of_mask
-from streamseg.vision.metrics import Summary, boundary_accuracy, region_similarity, summarise
 
 Init = Literal["box", "mask"]
 

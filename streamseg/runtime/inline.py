@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from streamseg.errors import rebuild
+from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Node, NodeContext, Source
-from streamseg.runtime.plan import Plan
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import Stage, reason_of
 from streamseg.transport.control import Stats

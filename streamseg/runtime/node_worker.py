@@ -9,13 +9,13 @@ from typing import Any
 
 import zmq
 
-from streamseg import registry
 from streamseg.commands import Answer
 from streamseg.errors import WireError
+from streamseg.graph import registry
 from streamseg.messages import End, Gap, Message
 from streamseg.node import Node, ports
-from streamseg.runtime.link import BEAT_S, Link, waiting
 from streamseg.runtime.stage import Passed, Stage
+from streamseg.runtime.worker_io import BEAT_S, Link, waiting
 from streamseg.transport.control import Answered, Beat, Bye, Command, Done, Exit, Finalize
 from streamseg.transport.wire import MessageDecoder
 

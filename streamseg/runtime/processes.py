@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+from streamseg.graph.plan import thread_environment
 from streamseg.redaction import redact_text
-from streamseg.runtime.link import Assignment
-from streamseg.runtime.plan import thread_environment
+from streamseg.runtime.worker_io import Assignment
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 _KEPT_LINES = 30

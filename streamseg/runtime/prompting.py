@@ -12,7 +12,7 @@ import msgspec
 
 from streamseg.commands import Answer, Applied
 from streamseg.errors import PromptError, rebuild
-from streamseg.runtime.desk import Desk
+from streamseg.runtime.command_queue import Desk
 from streamseg.transport import command_socket
 
 

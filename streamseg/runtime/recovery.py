@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from streamseg.config import Recovery
+from streamseg.graph.config import Recovery
+from streamseg.graph.plan import CALLER, Plan
 from streamseg.jobs import Job, Left, Position
 from streamseg.node import Node
-from streamseg.runtime.plan import CALLER, Plan
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 10.0

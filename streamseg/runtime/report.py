@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from streamseg import config
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
-from streamseg.runtime.plan import Plan
 from streamseg.transport.control import Stats
 
 

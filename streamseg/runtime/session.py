@@ -15,12 +15,12 @@ import numpy as np
 
 from streamseg.commands import Applied
 from streamseg.errors import PromptError, RunError, StreamsegError
+from streamseg.graph.plan import Plan
+from streamseg.graph.standard import Focus, Prompt, Settings, Tracker, make_prompts, standard_graph
 from streamseg.messages import Box, Gap, ObjectState, Segmented
-from streamseg.runtime.caller import Caller
-from streamseg.runtime.desk import Desk
-from streamseg.runtime.plan import Plan
+from streamseg.runtime.command_queue import Desk
 from streamseg.runtime.prompting import submit
-from streamseg.runtime.standard_graph import Focus, Prompt, Settings, Tracker, make_prompts, standard_graph
+from streamseg.runtime.result_iterator import Caller
 from streamseg.runtime.supervisor import Supervisor
 
 _RESULTS_FROM = "cleanup"

@@ -16,13 +16,13 @@ from typing import Any, Literal
 import zmq
 
 from streamseg.errors import RunError, StreamsegError, WireError
+from streamseg.graph.plan import SourceSpec
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Source
-from streamseg.runtime.link import BEAT_S, Link, waiting
 from streamseg.runtime.mailbox import Mailbox
-from streamseg.runtime.plan import SourceSpec
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, reason_of, trouble
+from streamseg.runtime.worker_io import BEAT_S, Link, waiting
 from streamseg.transport.control import Beat, Bye, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
 from streamseg.transport.tickets import Finished, TicketBook, report
 

@@ -4,7 +4,7 @@ starting ──all ready──▶ running ──every sink done──▶ finishe
     │                      │ stop(): sources end, what is in flight is finished
     └── an error ──────────┴▶ stopping: sinks flush and close their files, then the error is raised
 
-In a live graph a process that dies, or hangs and is killed, is replaced (`streamseg.runtime.replacing`). Otherwise that
+In a live graph a process that dies, or hangs and is killed, is replaced (`streamseg.runtime.failover`). Otherwise that
 is an error too. With `expendable` nothing is flushed then: whoever called
 starts the job again where it is durable (`streamseg.runtime.recovery`).
 """
@@ -22,12 +22,12 @@ from typing import Any, Literal
 import zmq
 
 from streamseg.errors import RunError, StreamsegError, rebuild
+from streamseg.graph.plan import CALLER, Plan
 from streamseg.jobs import Job, Position
-from streamseg.runtime.crew import Crew
-from streamseg.runtime.desk import Desk
-from streamseg.runtime.plan import CALLER, Plan
+from streamseg.runtime.command_queue import Desk
+from streamseg.runtime.failover import Replacing
 from streamseg.runtime.processes import Child, end_all
-from streamseg.runtime.replacing import Replacing
+from streamseg.runtime.worker_pool import Crew
 from streamseg.transport.control import (
     Answered,
     Beat,

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import msgspec
 
-from streamseg import config, registry
 from streamseg.errors import RunError, StreamsegError
+from streamseg.graph import config, registry
 from streamseg.node import AnyNode, Source
-from streamseg.runtime.link import BEAT_S, Assignment, Link
 from streamseg.runtime.node_worker import NodeWorker
 from streamseg.runtime.source_worker import SourceWorker
 from streamseg.runtime.stage import trouble
+from streamseg.runtime.worker_io import BEAT_S, Assignment, Link
 from streamseg.transport.control import Exit, Ready, Trouble
 from streamseg.transport.sockets import Sockets
 

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import MediaError, UsageError
-from streamseg.training.things import reduced_mask
-from streamseg.vision import rle
+from streamseg.masks import rle
+from streamseg.training.annotated_images import reduced_mask
 
 _FINER = 4
 """Polygons are painted so many times as large: OpenCV counts every pixel that an edge touches as inside."""

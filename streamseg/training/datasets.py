@@ -20,9 +20,9 @@ from PIL import Image
 from streamseg.errors import MediaError, UsageError, nearest
 from streamseg.evaluation import pictures, sequences
 from streamseg.training import coco
+from streamseg.training.annotated_images import Film, Photo, pack, reduced, reduced_mask, size_within, to_jpeg
 from streamseg.training.recipe import Data, FilmSource, PhotoSource
-from streamseg.training.things import Film, Photo, pack, reduced, reduced_mask, size_within, to_jpeg
-from streamseg.vision.reading import open_source
+from streamseg.video.open import open_source
 
 _LEAST_PX = 100
 """Things with a smaller area, at the size they are used at, cannot be learned from."""

@@ -13,10 +13,15 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from streamseg.training.mistakes import as_logits, worse_box, worse_mask
+from streamseg.masks.boxes import Box, box_of_mask, center_size, clip, expand, from_center_size
+from streamseg.masks.roi import resample_logits, to_frame
+from streamseg.tracking.candidate import without_specks
+from streamseg.tracking.state import LOGIT_LIMIT
 from streamseg.training.outlines import box_of_outline, deepest, point_on
+from streamseg.training.prompt_noise import as_logits, worse_box, worse_mask
 from streamseg.training.questions import composed, draw_mode, in_picture
 from streamseg.training.randomness import For, generator
+from streamseg.training.scene_sampler import World
 from streamseg.training.scenes import Scene
 from streamseg.training.tasks import (
     MASK_PX,
@@ -30,11 +35,6 @@ from streamseg.training.tasks import (
     click,
     point_to_view,
 )
-from streamseg.training.world import World
-from streamseg.vision.boxes import Box, box_of_mask, center_size, clip, expand, from_center_size
-from streamseg.vision.tracking_measuring import without_specks
-from streamseg.vision.tracking_state import LOGIT_LIMIT
-from streamseg.vision.views import resample_logits, to_frame
 
 Start = Literal["box", "click", "state"]
 

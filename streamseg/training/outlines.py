@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from streamseg.vision.boxes import Box, box_of_mask
+from streamseg.masks.boxes import Box, box_of_mask
 
 
 def deepest(inside: np.ndarray) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Scenes: a few moments of a small world with one object in it, to be looked at through any region.
 
-World pixels are those of the film or photo the scene is made of; see `streamseg.vision.boxes` for boxes.
+World pixels are those of the film or photo the scene is made of; see `streamseg.masks.boxes` for boxes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 import cv2
 import numpy as np
 
-from streamseg.training.looks import Look
+from streamseg.masks.boxes import Box
+from streamseg.masks.roi import FILL_RGB, sample
+from streamseg.training.annotated_images import Film
+from streamseg.training.camera_augmentation import Look
 from streamseg.training.motion import Size, mirror, onto, warp
-from streamseg.training.things import Film
-from streamseg.vision.boxes import Box
-from streamseg.vision.views import FILL_RGB, sample
 
 
 class Scene(ABC):

@@ -26,9 +26,9 @@ from streamseg.training import checkpoint, datasets, executors, network, validat
 from streamseg.training.curves import Journal, Row, Tally
 from streamseg.training.datasets import Datasets
 from streamseg.training.recipe import Recipe, difference
+from streamseg.training.scene_sampler import World
 from streamseg.training.schedule import rate
 from streamseg.training.trainer import Trainer
-from streamseg.training.world import World
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
 

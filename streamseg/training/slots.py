@@ -8,8 +8,8 @@ from concurrent.futures import Executor, Future
 import numpy as np
 
 from streamseg.training.episodes import Episode, EpisodeState
+from streamseg.training.scene_sampler import World
 from streamseg.training.tasks import Task
-from streamseg.training.world import World
 
 
 class Slots:

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from streamseg.masks.boxes import box_of_mask, expand
+from streamseg.tracking.candidate import without_specks
+from streamseg.tracking.state import LOGIT_LIMIT
 from streamseg.training.corrections import correction
 from streamseg.training.losses import judge
 from streamseg.training.network import Learner
 from streamseg.training.tasks import MASK_PX, VIEW_PX, Question, Task, Template, asking
-from streamseg.training.wholes import WholeTask
-from streamseg.vision.boxes import box_of_mask, expand
-from streamseg.vision.tracking_measuring import without_specks
-from streamseg.vision.tracking_state import LOGIT_LIMIT
+from streamseg.training.whole_image_tasks import WholeTask
 
 _ASK_AGAIN_IOU = 0.3
 """A worse answer is not asked about again."""

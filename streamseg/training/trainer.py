@@ -10,15 +10,15 @@ from concurrent.futures import Executor, Future
 import torch
 
 from streamseg.errors import CheckpointError
-from streamseg.training import schedule, wholes
+from streamseg.training import schedule, whole_image_tasks
 from streamseg.training.average import Average
 from streamseg.training.checkpoint import RunState
 from streamseg.training.network import Learner
 from streamseg.training.randomness import For, generator
 from streamseg.training.recipe import Recipe
+from streamseg.training.scene_sampler import World
 from streamseg.training.slots import Slots
 from streamseg.training.steps import Result, look_at_views, look_at_wholes
-from streamseg.training.world import World
 
 _log = logging.getLogger("streamseg.training")
 
@@ -57,7 +57,7 @@ class Trainer:
             )
             for group in range(groups)
         ]
-        self._prepared: dict[int, list[Future[wholes.WholeTask | None]]] = {}
+        self._prepared: dict[int, list[Future[whole_image_tasks.WholeTask | None]]] = {}
         self._set_mode()
 
     def advance(self) -> dict[str, list[float]]:
@@ -179,7 +179,7 @@ class Trainer:
         if step not in self._prepared:
             seed = self.recipe.seed
             self._prepared[step] = [
-                self._executor.submit(wholes.draw, self._world, generator(seed, For.WHOLE, step, number))
+                self._executor.submit(whole_image_tasks.draw, self._world, generator(seed, For.WHOLE, step, number))
                 for number in range(self.recipe.training.whole_photos)
             ]
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from streamseg.evaluation.pictures import read_rgb
+from streamseg.masks.boxes import box_of_mask
+from streamseg.masks.roi import focus_region, paste_logits, sample
+from streamseg.training.annotated_images import Photo, reduced
 from streamseg.training.datasets import PhotoSet
 from streamseg.training.network import Learner
 from streamseg.training.tasks import VIEW_PX, asking, box_to_view
-from streamseg.training.things import Photo, reduced
-from streamseg.vision.boxes import box_of_mask
-from streamseg.vision.views import focus_region, paste_logits, sample
 
 _BATCH = 16
 

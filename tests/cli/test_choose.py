@@ -12,8 +12,8 @@ from support.command import streamseg
 from support.media import write_video
 
 from streamseg.errors import PromptError
-from streamseg.vision.boxes import iou
-from streamseg.vision.prompts import ObjectPrompt, prepare
+from streamseg.masks.boxes import iou
+from streamseg.prompts.model import ObjectPrompt, prepare
 
 POINT = (120, 90)
 

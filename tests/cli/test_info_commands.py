@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from support.command import light_graph
 
-from streamseg import config
 from streamseg.cli import main
 from streamseg.cli.parser import join_negative_numbers
 from streamseg.cli.progress import progress_line
 from streamseg.cli.text import duration_text, redacted, size_text, table
-from streamseg.runtime.plan import Plan
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.sam.models import MODELS
 from streamseg.transport.control import Stats
 

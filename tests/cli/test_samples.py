@@ -15,8 +15,8 @@ from PIL import Image
 from support.command import streamseg, tracks
 from support.media import StreamServer, decode_plainly, moving_images, write_video
 
-from streamseg.vision.metrics import region_similarity
-from streamseg.vision.rle import decode, decompress
+from streamseg.evaluation.metrics import region_similarity
+from streamseg.masks.rle import decode, decompress
 
 ROOT = Path(__file__).parents[2]
 

@@ -31,7 +31,7 @@ def one(name: str, seconds: int, seed: int) -> None:
     with atheris.instrument_imports(include=["streamseg", "streamseg_nodes"]):
         from fuzz.targets import TARGETS
 
-        from streamseg import registry
+        from streamseg.graph import registry
     # Which nodes are installed does not change meanwhile; to look each time would take longer than all the rest.
     registry.entry_points = functools.cache(registry.entry_points)
     target = TARGETS[name]

@@ -18,21 +18,23 @@ import msgspec
 import numpy as np
 import yaml
 import zmq
-from streamseg_nodes import published
-from streamseg_nodes.given_prompts import PromptCommand
+from streamseg_nodes.propagate.prompts import PromptCommand
 
-from streamseg import config, keys, redaction
+from streamseg import redaction
 from streamseg.commands import Refused, Request
 from streamseg.errors import MediaError, PromptError, UsageError, WireError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.masks import rle
 from streamseg.messages import Crops, Embedded, End, Frame, Gap, ObjectResult, Region, Regions, Segmented, Stamp, View
-from streamseg.runtime.plan import Plan
+from streamseg.prompts import files, model
+from streamseg.publishing import format, keys
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
 from streamseg.transport.command_socket import CommandServer
 from streamseg.transport.slots import SlotBuffer, make_shared_file
 from streamseg.transport.wire import MessageDecoder, MessageEncoder
-from streamseg.vision import prompt_files, prompts, rle
-from streamseg.vision.reading import open_source
+from streamseg.video.open import open_source
 
 SEPARATOR = b"\xc1\xc1"
 """Between the parts of a message; msgpack never uses this byte."""
@@ -126,8 +128,8 @@ def _control_seeds() -> list[bytes]:
 def published_results(data: bytes) -> None:
     """What a listener makes of what it hears."""
     try:
-        heard = published.decode(data.split(SEPARATOR))
-        if isinstance(heard.header, published.FrameHeader) and heard.header.height * heard.header.width > _PIXELS_MAX:
+        heard = format.decode(data.split(SEPARATOR))
+        if isinstance(heard.header, format.FrameHeader) and heard.header.height * heard.header.width > _PIXELS_MAX:
             return  # allowed, but slow
         heard.image_rgb()
         for found in getattr(heard.header, "objects", []):
@@ -141,9 +143,9 @@ def _published_seeds() -> list[bytes]:
     labels = np.zeros((8, 8), np.uint16)
     labels[2:5, 3:6] = 1
     message = Segmented(frame, [ObjectResult(1, "TRACKED", 0.5, (3.0, 2.0, 6.0, 5.0), 9, "cup")], labels)
-    made = [published.encode_frame(message, 5, *kinds) for kinds in (("rle", "jpeg"), ("raw", "raw"), ("none", "none"))]
-    gap = published.encode_gap(Gap(frame.stamp, "embed", "failed", "no luck"))
-    return [SEPARATOR.join(parts) for parts in [*made, gap, published.encode_end("cam")]]
+    made = [format.encode_frame(message, 5, *kinds) for kinds in (("rle", "jpeg"), ("raw", "raw"), ("none", "none"))]
+    gap = format.encode_gap(Gap(frame.stamp, "embed", "failed", "no luck"))
+    return [SEPARATOR.join(parts) for parts in [*made, gap, format.encode_end("cam")]]
 
 
 def _file(suffix: str, data: bytes) -> Path:
@@ -196,11 +198,11 @@ def prompts_file(data: bytes) -> None:
     """A prompts file, YAML or JSON, and whether its prompts make sense together and in a frame."""
     for suffix in (".yaml", ".json"):
         try:
-            found = prompt_files.read_prompts(_file(suffix, data))
+            found = files.read_prompts(_file(suffix, data))
             # A mask is a file of the user's; whether it can be read is not the question here.
-            pointers = prompts.prepare([each for each in found if each.mask is None], ["camera"])
+            pointers = model.prepare([each for each in found if each.mask is None], ["camera"])
             for pointer in pointers:
-                prompts.fit(pointer, 640, 480)
+                model.fit(pointer, 640, 480)
         except PromptError:
             continue
 
@@ -255,8 +257,8 @@ def command(data: bytes) -> None:
         reply(Refused("PromptError", "not today"))
         try:
             asked = msgspec.msgpack.decode(request.body, type=PromptCommand)
-            pointer = prompts.point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
-            prompts.fit(pointer, 640, 480)
+            pointer = model.point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
+            model.fit(pointer, 640, 480)
         except (PromptError, msgspec.DecodeError, UnicodeDecodeError):
             continue  # `Stage.command` answers with any of them
     assert client.poll(5000)
@@ -266,8 +268,8 @@ def command(data: bytes) -> None:
 
 def _command_seeds() -> list[bytes]:
     pack = msgspec.msgpack.encode
-    asked = [PromptCommand(prompt=prompts.ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
-    asked.append(PromptCommand(prompt=prompts.ObjectPrompt(id=1, remove=True)))
+    asked = [PromptCommand(prompt=model.ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
+    asked.append(PromptCommand(prompt=model.ObjectPrompt(id=1, remove=True)))
     bodies = [*map(pack, asked), b"\xc0"]
     return [pack(Request(3, "propagate", msgspec.Raw(body))) for body in bodies]
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.errors import GraphError, MediaError, UsageError
+from streamseg.tracking.records import read_tracks
 from streamseg.training import coco
-from streamseg.vision.tracks import read_tracks
 from streamseg.yaml_files import parse_yaml, read_yaml
 
 _HEADER = msgspec.msgpack.encode({"v": 1, "kind": "gap", "stream": "abc", "frame": 1, "reason": "x"})

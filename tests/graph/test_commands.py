@@ -9,11 +9,11 @@ import pytest
 from support.told_nodes import Told
 from support.toy_nodes import Counter
 
-from streamseg import config
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import RunError
-from streamseg.runtime.desk import Desk
-from streamseg.runtime.plan import Plan
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.runtime.command_queue import Desk
 from streamseg.runtime.supervisor import Supervisor
 
 

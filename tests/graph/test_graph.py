@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from support.graphs import TOYS, children_of, lines, own_children, run, start, toy_graph, wait_until
 
-from streamseg import config
 from streamseg.errors import GraphError, OutputError, PromptError, RunError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.messages import Gap
-from streamseg.runtime.caller import Caller
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
 from streamseg.runtime.report import make_report
+from streamseg.runtime.result_iterator import Caller
 from streamseg.runtime.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
@@ -225,7 +225,7 @@ def test_leaving_early_ends_every_process(tmp_path):
 SCRIPT = """
 import sys
 from support.graphs import start, toy_graph
-from streamseg.runtime.plan import Plan
+from streamseg.graph.plan import Plan
 from streamseg.runtime.supervisor import Supervisor
 graph = toy_graph(sys.argv[1], count={"frames": 10**9, "pause_s": 0.001})
 with Supervisor(Plan(graph)) as supervisor:

@@ -11,9 +11,9 @@ import zmq
 from support.graphs import lines, start, toy_graph
 from support.toy_nodes import Sum
 
+from streamseg.graph.plan import Plan
 from streamseg.messages import Frame, Gap, Stamp
 from streamseg.node import NodeContext
-from streamseg.runtime.plan import Plan
 from streamseg.runtime.stage import Stage
 from streamseg.runtime.supervisor import Supervisor
 from streamseg.transport.control import Bye, Done, Stats, Trouble

@@ -10,11 +10,11 @@ import pytest
 from streamseg_nodes.cleanup import NOTHING_LEFT, Cleanup
 from support.bright_nodes import drawn
 
-from streamseg import config
 from streamseg.errors import GraphError, UsageError
+from streamseg.graph import config
+from streamseg.masks.cleanup import CleanupRules, clean
 from streamseg.messages import Segmented
 from streamseg.node import NodeContext, run_node
-from streamseg.vision.cleanup import CleanupRules, clean
 
 
 def dirty() -> Segmented:

@@ -14,11 +14,11 @@ import pytest
 from streamseg_nodes.decode import Decode
 from support.media import StreamServer, decode_plainly, moving_images, write_video
 
-from streamseg import config
 from streamseg.errors import GraphError, MediaError, UsageError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.messages import Frame, Stamp
 from streamseg.node import NodeContext
-from streamseg.runtime.plan import Plan
 from streamseg.runtime.supervisor import Supervisor
 
 

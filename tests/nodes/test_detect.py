@@ -10,13 +10,13 @@ from streamseg_nodes.motion import Motion
 from support.detectors import Broken, Coloured
 from support.disks import box_of, picture, truth
 
-from streamseg import config
 from streamseg.errors import PromptError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.masks.boxes import iou
 from streamseg.messages import Detected, Frame, Gap, Message, Segmented, Stamp
 from streamseg.node import run_node
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
-from streamseg.vision.boxes import iou
 
 RED_AND_YELLOW = {"words": ["red", "yellow"]}
 
@@ -37,7 +37,10 @@ def run(
                 "disks": {"use": "support.disks:Disks", "options": {"frames": frames, **(disks or {})}},
                 "detect": {"use": use, "options": detector},
                 "embed": {"use": "streamseg_nodes.embed:Embed", "options": {"device": "cpu"}},
-                "propagate": {"use": "streamseg_nodes.propagate:Propagate", "options": {"device": "cpu", **options}},
+                "propagate": {
+                    "use": "streamseg_nodes.propagate.node:Propagate",
+                    "options": {"device": "cpu", **options},
+                },
             },
             "links": ["disks -> detect -> embed -> propagate"],
             "feedback": ["propagate -> embed"] if focus else [],

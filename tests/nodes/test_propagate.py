@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 import pytest
 from streamseg_nodes.embed import Embed
-from streamseg_nodes.propagate import Propagate
+from streamseg_nodes.propagate.node import Propagate
 from support.disks import box_of, picture, truth
 
-from streamseg import config
+from streamseg import tracking
 from streamseg.errors import GraphError, PromptError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.messages import Embedded, Frame, Gap, Message, Regions, Segmented, Stamp, View
 from streamseg.node import NodeContext
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
-from streamseg.vision import tracking
 
 
 def overlap(segmented: Segmented, position: int, number: int) -> float:
@@ -37,7 +37,7 @@ def run(
                 "disks": {"use": "support.disks:Disks", "options": {"frames": frames}},
                 "embed": {"use": "streamseg_nodes.embed:Embed", "options": {"device": "cpu", "views": views}},
                 "propagate": {
-                    "use": "streamseg_nodes.propagate:Propagate",
+                    "use": "streamseg_nodes.propagate.node:Propagate",
                     "options": {"prompts": prompts, "device": "cpu", **options},
                 },
             },

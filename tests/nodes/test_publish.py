@@ -18,19 +18,19 @@ import numpy as np
 import pytest
 import yaml
 import zmq
-from streamseg_nodes import published
 from streamseg_nodes.publish import Publish
-from streamseg_nodes.published import EndHeader, FrameHeader, GapHeader, Published
 from support.bright_nodes import bright_labels, drawn
 from support.media import decode_plainly, moving_images, write_video
 
-from streamseg import config
 from streamseg.errors import GraphError, OutputError, WireError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.masks import rle
 from streamseg.messages import Gap
 from streamseg.node import NodeContext
-from streamseg.runtime.plan import Plan
+from streamseg.publishing import format
+from streamseg.publishing.format import EndHeader, FrameHeader, GapHeader, Published
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.vision import rle
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "robot"
 LABELS = np.zeros((30, 40), np.uint16)
@@ -64,7 +64,7 @@ class Listener:
         while self.socket.poll(wait_ms):
             parts = self.socket.recv_multipart()
             if parts != [b"hello"]:
-                return published.decode(parts)
+                return format.decode(parts)
         return None
 
     def __enter__(self) -> Listener:
@@ -146,7 +146,7 @@ def test_gaps_and_the_end_are_told(node: Publish) -> None:
 
 
 def test_a_listener_can_choose_one_stream(node: Publish) -> None:
-    with Listener(node, published.topic("s", "")) as listener:
+    with Listener(node, format.topic("s", "")) as listener:
         node.process(drawn(0, LABELS, (1, 2), stream="s2"))
         node.process(drawn(0, LABELS, (1, 2), stream="s"))
         node.finish("s2")
@@ -265,7 +265,7 @@ def test_an_ipc_path_is_served_and_never_taken_from_others(tmp_path: Path) -> No
 
 
 def _frame_parts(masks: Any = "rle") -> list[bytes]:
-    return published.encode_frame(drawn(0, LABELS, (1, 2)), 5, masks, "none")
+    return format.encode_frame(drawn(0, LABELS, (1, 2)), 5, masks, "none")
 
 
 @pytest.mark.parametrize(
@@ -274,31 +274,31 @@ def _frame_parts(masks: Any = "rle") -> list[bytes]:
 )
 def test_what_is_no_message_is_refused(parts: list[bytes]) -> None:
     with pytest.raises(WireError, match="expected"):
-        published.decode(parts)
+        format.decode(parts)
 
 
 def test_another_version_is_named() -> None:
     parts = _frame_parts()
     header = {**msgspec.msgpack.decode(parts[1]), "v": 2, "objects": "quite another thing"}
     with pytest.raises(WireError, match="expected version 1 of published results, got 2"):
-        published.decode([parts[0], msgspec.msgpack.encode(header)])
+        format.decode([parts[0], msgspec.msgpack.encode(header)])
 
 
 def test_unknown_keys_are_no_trouble() -> None:
     parts = _frame_parts()
     header = {**msgspec.msgpack.decode(parts[1]), "more": 1}
-    assert isinstance(published.decode([parts[0], msgspec.msgpack.encode(header), *parts[2:]]).header, FrameHeader)
+    assert isinstance(format.decode([parts[0], msgspec.msgpack.encode(header), *parts[2:]]).header, FrameHeader)
 
 
 @pytest.mark.parametrize(("masks", "bad"), [("rle", b"0"), ("rle", b"\xff\xff"), ("raw", b"short")])
 def test_damaged_masks_are_refused(masks: str, bad: bytes) -> None:
     parts = _frame_parts(masks)
     parts[2] = bad
-    heard = published.decode(parts)
+    heard = format.decode(parts)
     assert isinstance(heard.header, FrameHeader)
     with pytest.raises(WireError):
         heard.mask(heard.header.objects[0])
-    missing = published.decode(parts[:2])
+    missing = format.decode(parts[:2])
     with pytest.raises(WireError, match="part 2"):
         missing.mask(heard.header.objects[0])
 

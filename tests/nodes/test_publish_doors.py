@@ -16,17 +16,17 @@ import msgspec
 import numpy as np
 import pytest
 import zmq
-from streamseg_nodes import listening, published
 from streamseg_nodes.publish import Publish
-from streamseg_nodes.published import FrameHeader
 from support.bright_nodes import drawn
 from support.command import eventually, streamseg
 from support.media import moving_images, write_video
 
-from streamseg import config, curve, keys
 from streamseg.errors import GraphError, UsageError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.node import NodeContext
-from streamseg.runtime.plan import Plan
+from streamseg.publishing import curve, format, keys, subscriber
+from streamseg.publishing.format import FrameHeader
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "robot" / "subscribe.py"
 LABELS = np.ones((200, 300), np.uint16)
@@ -82,7 +82,7 @@ def listener(node: Publish, own: keys.KeyFiles | None, server: keys.KeyFiles | N
     endpoint = f"tcp://127.0.0.1:{port_of(node)}"
     own_key, server_key = own and own.secret, server and server.public
     with context_of_its_own() as context:
-        yield listening.listen(context, endpoint, own_key=own_key, server_key=server_key)
+        yield subscriber.listen(context, endpoint, own_key=own_key, server_key=server_key)
 
 
 def let_in(node: Publish, heard: zmq.Socket[bytes]) -> bool:
@@ -104,7 +104,7 @@ def frames_heard(node: Publish, heard: zmq.Socket[bytes], count: int) -> list[in
     for number in range(count):
         node.process(drawn(number, LABELS, (1,)))
         if heard.poll(5000):
-            header = published.decode(heard.recv_multipart()).header
+            header = format.decode(heard.recv_multipart()).header
             assert isinstance(header, FrameHeader)
             numbers.append(header.frame)
     return numbers
@@ -115,7 +115,7 @@ def test_who_is_on_the_list_hears_the_exact_masks(node: Publish, pairs: Keys) ->
         assert let_in(node, heard)
         node.process(drawn(7, LABELS, (5,)))
         assert heard.poll(5000)
-        result = published.decode(heard.recv_multipart())
+        result = format.decode(heard.recv_multipart())
         assert isinstance(result.header, FrameHeader)
         mask = result.mask(result.header.objects[0])
         assert mask is not None and mask.all() and mask.shape == LABELS.shape
@@ -205,7 +205,7 @@ def test_a_recorded_conversation_cannot_be_played_again(node: Publish, pairs: Ke
     with socket.create_server(("127.0.0.1", 0)) as proxy, context_of_its_own() as context:
         threading.Thread(target=_record, args=(proxy, port_of(node), recorded), daemon=True).start()
         endpoint = f"tcp://127.0.0.1:{proxy.getsockname()[1]}"
-        heard = listening.listen(context, endpoint, own_key=pairs.friend.secret, server_key=pairs.server.public)
+        heard = subscriber.listen(context, endpoint, own_key=pairs.friend.secret, server_key=pairs.server.public)
         assert let_in(node, heard)
     assert b"INITIATE" in b"".join(recorded) and b"MESSAGE" in b"".join(recorded)
     with listener(node, pairs.friend, pairs.server) as heard:
@@ -290,7 +290,7 @@ def test_a_flood_that_uses_up_every_open_file_ends_with_the_flood(pairs: Keys) -
         endpoint = f"tcp://127.0.0.1:{process.stdout.readline().strip()}"
 
         def friend() -> zmq.Socket[bytes]:
-            return listening.listen(context, endpoint, own_key=pairs.friend.secret, server_key=pairs.server.public)
+            return subscriber.listen(context, endpoint, own_key=pairs.friend.secret, server_key=pairs.server.public)
 
         early = friend()
         assert early.poll(10_000)
@@ -404,10 +404,10 @@ def test_the_robot_sample_gets_in_with_keys(node: Publish, pairs: Keys, tmp_path
 
 
 def test_a_header_that_names_a_huge_frame_is_refused_before_memory_is_taken() -> None:
-    parts = published.encode_frame(drawn(0, LABELS, (1,)), 5, "rle", "jpeg")
+    parts = format.encode_frame(drawn(0, LABELS, (1,)), 5, "rle", "jpeg")
     header = {**msgspec.msgpack.decode(parts[1]), "width": 1 << 40, "height": 1 << 20}
-    heard = published.decode([parts[0], msgspec.msgpack.encode(header), *parts[2:]])
+    heard = format.decode([parts[0], msgspec.msgpack.encode(header), *parts[2:]])
     assert isinstance(heard.header, FrameHeader)
     for read in (lambda: heard.mask(heard.header.objects[0]), heard.image_rgb):
-        with pytest.raises(published.WireError, match="pixels"):
+        with pytest.raises(format.WireError, match="pixels"):
             read()

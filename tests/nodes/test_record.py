@@ -12,21 +12,21 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from streamseg_nodes.record import Record
+from streamseg_nodes.record.node import Record
 from support.bright_nodes import bright_labels, drawn
 from support.media import decode_plainly, moving_images, write_video
 
-from streamseg import config
 from streamseg.errors import GraphError, OutputError, PromptError
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
+from streamseg.masks.cleanup import CleanupRules, clean
+from streamseg.masks.label_map import areas_and_boxes
+from streamseg.masks.palette import voc_palette
 from streamseg.messages import Gap, Segmented, Stamp
 from streamseg.node import NodeContext, run_node
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.plan import Plan
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.vision.cleanup import CleanupRules, clean
-from streamseg.vision.labels import areas_and_boxes
-from streamseg.vision.palette import voc_palette
-from streamseg.vision.tracks import Track, read_tracks
+from streamseg.tracking.records import Track, read_tracks
 
 
 def record(output: Path, messages: list[Any], *, streams: tuple[str, ...] = ("s",), **options: Any) -> dict[str, Any]:
@@ -313,7 +313,7 @@ import resource, sys
 from pathlib import Path
 from support.bright_nodes import drawn
 from streamseg.errors import OutputError
-from streamseg_nodes.record import Record
+from streamseg_nodes.record.node import Record
 from test_record import disk
 node = Record(Record.Config(output=sys.argv[1], overlay=sys.argv[3] == "overlay"))
 node.setup()

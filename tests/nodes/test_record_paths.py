@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from streamseg_nodes import output_folder
+from streamseg_nodes.record.node import output_folder
 from support.command import streamseg
 from support.media import moving_images, write_video
 

@@ -18,10 +18,10 @@ from support.graphs import start, wait_until
 from support.media import moving_images, write_video
 from support.storm import chained_graph
 
-from streamseg import config
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.runtime import recovery
-from streamseg.runtime.plan import Plan
 from streamseg.runtime.report import make_report
 from streamseg.runtime.supervisor import Supervisor
 

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamseg import config
-from streamseg.runtime import plan
-from streamseg.runtime.standard_graph import Settings, standard_graph
+from streamseg.graph import config, plan
+from streamseg.graph.standard import Settings, standard_graph
 
 
 @pytest.fixture(autouse=True)

@@ -128,8 +128,8 @@ from streamseg.errors import GraphError
 from streamseg.messages import Frame, Stamp
 from streamseg.node import NodeContext
 from streamseg_nodes.embed import Embed
-from streamseg_nodes.propagate import Propagate
-from streamseg.vision.prompts import ObjectPrompt
+from streamseg_nodes.propagate.node import Propagate
+from streamseg.prompts.model import ObjectPrompt
 embed, propagate = Embed(Embed.Config(device="cpu")), Propagate(
     Propagate.Config(device="cpu", prompts=[ObjectPrompt(id=1, box=(8, 8, 60, 50))]), NodeContext(streams=["s"])
 )

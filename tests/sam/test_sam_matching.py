@@ -9,7 +9,7 @@ import torch
 from streamseg.errors import UsageError
 from streamseg.sam.matching import Matching, load_matching
 from streamseg.sam.tiny import KEY_WIDTH, WIDTH, Matcher
-from streamseg.vision.tracking_templates import Template, together
+from streamseg.tracking.templates import Template, together
 
 
 @pytest.fixture(scope="module")

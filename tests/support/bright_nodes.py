@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from streamseg.masks.label_map import areas_and_boxes
 from streamseg.messages import Frame, ObjectResult, Segmented, Stamp
 from streamseg.node import Node, NodeConfig
-from streamseg.vision.labels import areas_and_boxes
 
 
 def bright_labels(image_rgb: np.ndarray) -> np.ndarray:

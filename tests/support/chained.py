@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from streamseg.jobs import NO_TRACKER
+from streamseg.masks.label_map import areas_and_boxes
 from streamseg.messages import Frame, Gap, ObjectResult, Segmented
 from streamseg.node import Node, NodeConfig
-from streamseg.vision.labels import areas_and_boxes
 
 
 class Chained(Node[Frame, Segmented]):

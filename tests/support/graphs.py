@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from streamseg import config
-from streamseg.runtime.plan import Plan
+from streamseg.graph import config
+from streamseg.graph.plan import Plan
 from streamseg.runtime.supervisor import Supervisor
 
 TOYS = "support.toy_nodes:"

@@ -10,12 +10,12 @@ from PIL import Image
 from support.training_data import HEIGHT, WIDTH, painted, shape, write_coco, write_film, write_photos
 
 from streamseg.errors import MediaError, UsageError
+from streamseg.masks import rle
 from streamseg.training import coco, datasets, executors
+from streamseg.training.annotated_images import pack, unpack
 from streamseg.training.randomness import For, generator
 from streamseg.training.recipe import parse
-from streamseg.training.things import pack, unpack
-from streamseg.training.world import World
-from streamseg.vision import rle
+from streamseg.training.scene_sampler import World
 
 
 def read(data):

@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamseg.masks.boxes import box_of_mask
+from streamseg.masks.roi import to_frame, to_view
 from streamseg.sam.tiny import WIDTH
 from streamseg.training import datasets, executors
 from streamseg.training.episodes import Episode
 from streamseg.training.recipe import parse
+from streamseg.training.scene_sampler import World
 from streamseg.training.slots import Slots
 from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
-from streamseg.training.world import World
-from streamseg.vision.boxes import box_of_mask
-from streamseg.vision.views import to_frame, to_view
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 from support.training_data import HEIGHT, WIDTH, painted, shape, write_film, write_photos
 
+from streamseg.masks.roi import FILL_RGB
 from streamseg.training import datasets, executors
 from streamseg.training.collages import Collage, Cutout
-from streamseg.training.mistakes import as_logits, worse_box, worse_mask
 from streamseg.training.motion import apply, mirror, onto, spin, warp
+from streamseg.training.prompt_noise import as_logits, worse_box, worse_mask
 from streamseg.training.recipe import parse
 from streamseg.training.scenes import FilmScene
-from streamseg.vision.views import FILL_RGB
 
 SIZE = (128, 128)
 REGION = (-10.0, -20.0, 120.0, 110.0)

@@ -19,9 +19,9 @@ from streamseg.training import datasets, executors, schedule
 from streamseg.training.episodes import Episode
 from streamseg.training.network import Learner, as_kept, build
 from streamseg.training.recipe import parse
+from streamseg.training.scene_sampler import World
 from streamseg.training.session import CHECKPOINT, WEIGHTS, Session
 from streamseg.training.steps import look_at_views
-from streamseg.training.world import World
 
 
 def train(recipe, output, *, resume=False, until=None, stop=lambda: False):

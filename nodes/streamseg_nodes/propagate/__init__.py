@@ -1,0 +1,1 @@
+"""The node that follows objects from frame to frame, and its helpers."""

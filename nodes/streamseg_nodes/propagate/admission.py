@@ -1,0 +1,113 @@
+"""Objects that a detector found, as propagate has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from streamseg.masks.boxes import expand
+from streamseg.masks.label_map import MAX_ID
+from streamseg.messages import Box, Detected, Embedded, View, Wanted
+from streamseg.prompts.model import Fitted, Pointer
+from streamseg.tracking import TrackerState, TrackingOptions, expected_box
+from streamseg.tracking.detections import DetectionOptions, newcomers
+
+
+class Newcomers:
+    """Makes objects of detections, and gives up those that stay away.
+
+    Args:
+        options: which detections.
+        tracking: of the tracker.
+    """
+
+    def __init__(self, options: DetectionOptions, tracking: TrackingOptions) -> None:
+        self._options = options
+        self._tracking = tracking
+        self._wanted: dict[str, Wanted] = {}
+
+    def want(self, stream: str, state: TrackerState, due: Sequence[Pointer]) -> Wanted:
+        """Which detections of the next frame will become objects, so that embed looks at just these.
+
+        Args:
+            stream: of the frame.
+            state: after the frame before.
+            due: prompts that come into force in the frame.
+        """
+        options = self._options
+        known = [self._place(state, position) for position in range(len(state.tracks))]
+        known += [pointer.where for pointer in due if not pointer.prompt.remove]
+        room = max(0, options.max_objects - len(known))
+        wanted = Wanted(known, options.min_score, options.same_iou, options.inside, room)
+        self._wanted[stream] = wanted
+        return wanted
+
+    def find(self, message: Embedded, first_id: int) -> dict[int, Fitted]:
+        """The new objects of a frame by the position of their detection; only those that embed looked at."""
+        frame = message.frame
+        wanted = self._wanted.get(frame.stamp.stream)
+        if not isinstance(frame, Detected) or wanted is None:
+            return {}
+        shown = {view.detection for view in message.views}
+        whole = any(view.object_id is None and view.detection is None for view in message.views)
+        positions = [position for position in new_in(frame, wanted) if whole or position in shown]
+        ids = range(first_id, MAX_ID + 1)
+        return {
+            position: _prompt(identity, frame, position) for identity, position in zip(ids, positions, strict=False)
+        }
+
+    def without_gone(self, state: TrackerState) -> TrackerState:
+        """The state without those objects of a detector that stay away."""
+        gone = {track.id for track in state.tracks if track.unseen > self._options.forget_after} & {*state.detected}
+        if not gone:
+            return state
+        tracks = [track for track in state.tracks if track.id not in gone]
+        left = [identity for identity in state.detected if identity not in gone]
+        return msgspec.structs.replace(state, tracks=tracks, detected=left, removed=[*state.removed, *sorted(gone)])
+
+    def finish(self, stream: str) -> None:
+        """Forget the stream."""
+        self._wanted.pop(stream, None)
+
+    def _place(self, state: TrackerState, position: int) -> Box:
+        """Where an object is; where it is searched if it is lost, so that it is not taken for another."""
+        track, options = state.tracks[position], self._tracking
+        frames = min(track.unseen, options.search_everywhere_after) if track.state == "LOST" else 0
+        return expand(expected_box(track, options), options.search_growth * frames)
+
+
+def new_in(frame: Detected, wanted: Wanted) -> list[int]:
+    """Positions of those detections of a frame that become objects."""
+    return newcomers(
+        [found.box_xyxy for found in frame.detections or ()],
+        [found.score for found in frame.detections or ()],
+        wanted.known,
+        min_score=wanted.min_score,
+        same_iou=wanted.same_iou,
+        inside=wanted.inside,
+        room=wanted.room,
+    )
+
+
+def views_of(message: Embedded, new: dict[int, Fitted]) -> list[View]:
+    """The views of the new objects, as if they had been made for them."""
+    return [
+        msgspec.structs.replace(view, object_id=new[view.detection].id)
+        for view in message.views
+        if view.detection is not None and view.detection in new
+    ]
+
+
+def _prompt(identity: int, frame: Detected, position: int) -> Fitted:
+    found = (frame.detections or [])[position]
+    nowhere, unlabelled = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
+    return Fitted(
+        id=identity,
+        label=found.label,
+        box=found.box_xyxy,
+        points_xy=nowhere,
+        point_labels=unlabelled,
+        mask=None,
+    )

@@ -1,0 +1,221 @@
+"""Everything mode, as propagate has it: all objects of one frame, without being pointed at any."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from streamseg.errors import PromptError
+from streamseg.masks.label_map import MAX_ID
+from streamseg.masks.roi import resample_logits, to_frame, to_view
+from streamseg.messages import Crops, Region, Stamp
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.sam.automatic_masks.crops import Crop, CropProposals, clicks_per_side, gather
+from streamseg.sam.automatic_masks.filters import as_object, sort_out
+from streamseg.sam.automatic_masks.generate import Proposal, Proposals, propose
+from streamseg.sam.automatic_masks.options import EverythingOptions
+from streamseg.sam.decoder import MaskDecoding
+from streamseg.tracking import Answer, Seen, TrackerState
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Which answer to a click an object is."""
+
+    view: Seen
+    """Where it was seen; if that is a crop, as if it had been made for the object."""
+    point_xy: tuple[float, float]
+    """The click, in pixels of that view's picture."""
+    choice: int
+    """Which of the three masks it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Objects that nobody pointed at."""
+
+    prompts: list[Fitted] = field(default_factory=list)
+    """One click for each."""
+    chosen: dict[int, Chosen] = field(default_factory=dict)
+    """By object id."""
+    looked: bool = False
+    """Whether they were looked for at all."""
+
+    @property
+    def views(self) -> list[Seen]:
+        """Those of crops, which are needed to ask about them."""
+        return [each.view for each in self.chosen.values() if each.view.object_id is not None]
+
+
+class Everything:
+    """Looks for all objects of one frame of each stream.
+
+    Args:
+        options: what to look for, and in which frame.
+        decoder: of the model that makes the features.
+        log: told what was found and what was sorted out.
+    """
+
+    def __init__(self, options: EverythingOptions, decoder: MaskDecoding, log: logging.Logger) -> None:
+        self._options = options
+        self._when = Pointer(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
+        self._decoder = decoder
+        self._quality = options.quality(decoder.info.name)
+        self._log = log
+        self.facts: dict[str, dict[str, Any]] = {}
+        """By stream: the frame, how many masks the model gave, how many each filter removed, and how many stayed."""
+
+    def wanted(self, state: TrackerState, stream: str, index: int, pts_s: float | None) -> bool:
+        """Whether a frame is the one to look at, or comes after it and it was missed.
+
+        Args:
+            state: after the frame before.
+            stream: of the frame.
+            index: its position in the stream.
+            pts_s: its presentation time; None if it is not known yet, or never.
+        """
+        if state.everything_done or self._options.stream not in (None, stream):
+            return False
+        return self._when.due(index, pts_s)
+
+    def where(self, state: TrackerState, stream: str, index: int) -> tuple[list[Region], Crops | None]:
+        """What embed should show of the next frame."""
+        if not self.wanted(state, stream, index, math.inf):
+            return [], None
+        # All of it, from the time on if there is one.
+        options, layers = self._options, self._quality.crop_n_layers
+        crops = Crops(layers, options.crop_overlap_ratio, options.time_s) if layers else None
+        return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), options.time_s)], crops
+
+    def find(
+        self,
+        stamp: Stamp,
+        seen: Sequence[Seen],
+        crops: Sequence[tuple[Seen, int]],
+        state: TrackerState,
+        prompts: Sequence[Fitted],
+        first_id: int,
+    ) -> Found:
+        """All objects but those there are already, if this is the frame to look for them and all of it was encoded.
+
+        Args:
+            stamp: of the frame.
+            seen: its views.
+            crops: views of crops of it, each with its layer.
+            state: after the frame before.
+            prompts: that come into force in this frame.
+            first_id: of the new objects; they are numbered from there on.
+        """
+        view = next((view for view in seen if view.object_id is None), None)
+        if view is None or not self.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
+            return Found()
+        known = [*_followed(view, state), *(_pointed_at(view, prompt) for prompt in prompts)]
+        views = [(view, 0), *crops]
+        proposals = sort_out(self._propose(views), view.image_size, known, self._options)
+        kept = proposals.proposals[: max(0, MAX_ID + 1 - first_id)]
+        facts = {"frame": stamp.index, "asked": proposals.asked, "removed": proposals.removed, "objects": len(kept)}
+        self.facts[stamp.stream] = facts
+        taken = ", ".join(f"{name} {count}" for name, count in proposals.removed.items() if count)
+        say = self._log.info if kept else self._log.warning
+        say(
+            "everything in frame %d of %s: %d objects of %d masks; removed by %s",
+            *(stamp.index, stamp.stream, len(kept), proposals.asked, taken or "no filter"),
+        )
+        found = dict(enumerate(kept, first_id))
+        clicks = [_click(view, proposal, identity) for identity, proposal in found.items()]
+        chosen = {
+            identity: _chosen(identity, proposal, view, *views[proposal.view]) for identity, proposal in found.items()
+        }
+        return Found(clicks, chosen, looked=True)
+
+    def pick(self, found: Found, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers, of those to clicks of `find` only the mask that was chosen, in the view that it was seen in."""
+        picked = []
+        for answer in answers:
+            chosen = found.chosen.get(answer.ask.object_id)
+            if chosen is None:
+                picked.append(answer)
+            elif chosen.view is answer.ask.seen:
+                picked.append(self._picked(chosen, answer))
+        return picked
+
+    def check_done(self, state: TrackerState, stream: str, frames: int) -> None:
+        """Complain of a frame that never came.
+
+        Raises:
+            PromptError: it did not.
+        """
+        if self._options.stream in (None, stream) and not state.everything_done:
+            options = self._options
+            when = f"frame {options.frame}" if options.time_s is None else f"{options.time_s:g} s"
+            raise PromptError(f"everything at {when}: there is no such frame; stream {stream!r} has {frames} frames")
+
+    def _propose(self, views: Sequence[tuple[Seen, int]]) -> Proposals:
+        """What the model sees in the whole frame, which comes first, and in crops of it, in the whole one's picture."""
+        whole, _ = views[0]
+        _, _, width, height = (int(edge) for edge in whole.region)
+        found = []
+        for view, layer in views:
+            x0, y0, x1, y1 = (int(edge) for edge in view.region)
+            crop = Crop((x0, y0, x1, y1), layer)
+            proposals = propose(
+                self._decoder,
+                view.features,
+                view.image_size,
+                self._options,
+                points_per_side=clicks_per_side(self._quality, layer),
+                share=crop.area_px / (width * height),
+            )
+            found.append(CropProposals(crop, view.image_size, proposals))
+        return gather(found, (height, width), whole.image_size, self._options)
+
+    def _picked(self, chosen: Chosen, answer: Answer) -> Answer:
+        logits, smallest_px = answer.logits[chosen.choice], self._options.min_mask_region_area
+        kept = as_object(logits, chosen.point_xy, chosen.view.image_size, self._quality, smallest_px)
+        return Answer(answer.ask, kept[None], answer.scores[[chosen.choice]])
+
+
+def _chosen(identity: int, proposal: Proposal, whole: Seen, view: Seen, layer: int) -> Chosen:
+    if layer == 0:
+        return Chosen(view, proposal.point_xy, proposal.choice)
+    in_frame = to_frame(np.array(proposal.point_xy), whole.region, whole.image_size)
+    x, y = to_view(in_frame, view.region, view.image_size)
+    return Chosen(replace(view, object_id=identity), (float(x), float(y)), proposal.choice)
+
+
+def _followed(view: Seen, state: TrackerState) -> list[np.ndarray]:
+    """(h, w) bool in the picture: where the objects were in the frame before."""
+    memories = [track.memory for track in state.tracks if track.memory is not None and track.state != "LOST"]
+    return [
+        np.asarray(resample_logits(memory.logits, memory.region, view.region, view.image_size) > 0)
+        for memory in memories
+    ]
+
+
+def _pointed_at(view: Seen, prompt: Fitted) -> np.ndarray:
+    """(h, w) bool in the picture: the mask of a prompt, all of its box, or the places of its clicks."""
+    height, width = view.image_size
+    if prompt.mask is not None:
+        logits = np.where(prompt.mask, np.float32(1), np.float32(-1))
+        full_height, full_width = prompt.mask.shape
+        whole = (0.0, 0.0, float(full_width), float(full_height))
+        return np.asarray(resample_logits(logits, whole, view.region, view.image_size) > 0)
+    mask = np.zeros((height, width), bool)
+    if prompt.box is not None:
+        x0, y0, x1, y1 = np.rint(to_view(np.array(prompt.box), view.region, view.image_size)).astype(int)
+        mask[max(0, y0) : y1, max(0, x0) : x1] = True
+    for x, y in to_view(prompt.points_xy[prompt.point_labels == 1], view.region, view.image_size):
+        mask[min(int(y), height - 1), min(int(x), width - 1)] = True
+    return mask
+
+
+def _click(view: Seen, proposal: Proposal, identity: int) -> Fitted:
+    # The decoder counts from the middle of the first pixel.
+    point = to_frame(np.array([proposal.point_xy]) + 0.5, view.region, view.image_size)
+    labels = np.ones(1, np.int32)
+    return Fitted(id=identity, label="", box=None, points_xy=point, point_labels=labels, mask=None)

@@ -1,0 +1,307 @@
+"""propagate: from the frame before to this one. Prompts the mask decoder with where each object was."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from streamseg import tracking
+from streamseg.commands import Reply
+from streamseg.errors import GraphError, PromptError, nearest
+from streamseg.jobs import NO_TRACKER, Position
+from streamseg.masks import label_map
+from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Region, Regions, Segmented
+from streamseg.node import Node, NodeConfig
+from streamseg.prompts.files import given_prompts
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer, fit, prepare
+from streamseg.sam.automatic_masks.options import EverythingOptions
+from streamseg.sam.checkpoints import weights_of
+from streamseg.sam.engines import Engine
+from streamseg.sam.models import find
+from streamseg.tracking import NAIVE, Candidate, Followed, TrackerState, TrackingOptions
+from streamseg.tracking.detections import DetectionOptions
+from streamseg.video.source import file_facts
+from streamseg_nodes.propagate.admission import Newcomers, views_of
+from streamseg_nodes.propagate.automatic_masks import Everything, Found
+from streamseg_nodes.propagate.decoder_queries import Asking
+from streamseg_nodes.propagate.prompts import PromptCommand
+from streamseg_nodes.propagate.stream_state import FollowedStream
+
+
+class Propagate(Node[Embedded, Segmented]):
+    """Follow objects from frame to frame, starting from prompts."""
+
+    class Config(NodeConfig, frozen=True):
+        """Options of propagate."""
+
+        prompts: list[ObjectPrompt] | str | None = None
+        """Or a YAML or JSON file with a list of them."""
+        everything: EverythingOptions | None = None
+        """Also follow all objects of one frame, found without a prompt."""
+        detections: DetectionOptions | None = None
+        """Also follow what a detector finds; defaults if None, and then there must be prompts, too."""
+        model: str = "tiny"
+        checkpoint: str | None = None
+        """A file with weights for that model; its own if None."""
+        device: str = "auto"
+        engine: Engine = "auto"
+        """auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch."""
+        tracker: Literal["default", "naive"] = "default"
+        """naive: the box of the last mask is the next prompt, and nothing else."""
+        tracking: TrackingOptions = TrackingOptions()
+        """Thresholds of the default tracker."""
+
+    gives_feedback = Regions
+    takes_commands = PromptCommand
+    resumable = True
+
+    @classmethod
+    def depends_on(cls, config: Config) -> dict[str, Any]:
+        """The weights, the file of prompts, and the masks that they name."""
+        files = [config.prompts] if isinstance(config.prompts, str) else []
+        files += [prompt.mask for prompt in given_prompts(config.prompts or []) if isinstance(prompt.mask, str)]
+        return {"weights": weights_of(config.model, config.checkpoint), "files": list(map(file_facts, files))}
+
+    @classmethod
+    def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
+        """The bundled model is so light that threads wait for each other longer than they work (benchmarks/)."""
+        return "one" if find(config.model).bundled else "all"
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Whether the prompts can be meant, as far as that can be said without a frame.
+
+        Raises:
+            PromptError: they cannot.
+        """
+        if config.prompts is None and config.everything is None and config.detections is None:
+            raise PromptError(
+                "expected to be told what to follow: give propagate prompts, or everything: {}, or detections: {} with "
+                "a detector before embed"
+            )
+        prepare(given_prompts(config.prompts or []))
+
+    def setup(self) -> None:
+        """Load the decoder, check the prompts, and say where to look first."""
+        from streamseg.sam.decoder import load_decoder
+        from streamseg.sam.matching import load_matching
+
+        self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
+        self._prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
+        self._streams: dict[str, FollowedStream] = {}
+        checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
+        self._decoder = load_decoder(
+            self.config.model,
+            checkpoint=checkpoint,
+            device=self.config.device,
+            engine=self.config.engine,
+            threads=self.context.threads,
+        )
+        matching = load_matching(self.config.model, checkpoint=checkpoint) if self._options.templates else None
+        self._asking = Asking(self._decoder, matching)
+        self._newcomers = Newcomers(self.config.detections or DetectionOptions(), self._options)
+        self._everything: Everything | None = None
+        if self.config.everything is not None:
+            self._everything = Everything(self.config.everything, self._decoder, self.context.log)
+        positions = {} if self.context.job is None else self.context.job.positions
+        for stream in self.context.streams:
+            if (position := positions.get(stream)) is not None:
+                self._resume(stream, position)
+            else:
+                self._look(self._stream(stream))
+
+    def describe(self) -> dict[str, Any]:
+        """The model, its checksum, where and in what it runs, and how objects are followed."""
+        return {
+            "model": self._decoder.info.name,
+            "sha256": self._decoder.sha256,
+            "device": self._decoder.device,
+            "engine": self._decoder.engine,
+            "tracker": self.config.tracker,
+            "tracking": msgspec.to_builtins(self._options),
+            **({} if self._everything is None else {"everything": self._everything.facts}),
+        }
+
+    def process(self, message: Embedded) -> Segmented:
+        """Find every object of the frame before, and those newly pointed at, in this frame."""
+        stamp = message.stamp
+        stream = self._stream(stamp.stream)
+        stream.come(stamp)
+        with self._looking_on(stream):
+            self._check_model(message)
+            height, width = message.frame.image_rgb.shape[:2]
+            stream.check_fit((width, height))
+            state = self._newcomers.without_gone(stream.state)
+            seen = [self._asking.seen(view) for view in message.views if view.detection is None and not view.crop_layer]
+            planned = tracking.seen_prompts(stream.due(stamp.index, stamp.pts_s), seen)
+            prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
+            busy = {pointer.id for pointer in planned}
+            given_due = stream.given.due(stamp, seen, busy, has_feedback=self.context.has_feedback)
+            given = stream.given.fit(given_due, state, (width, height))
+            state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
+            new = self._newcomers.find(message, stream.free_id)
+            seen += [self._asking.seen(view) for view in views_of(message, new)]
+            unplanned = [*(prompt for _, prompt in given), *new.values()]
+            found = Found()
+            if self._everything is not None:
+                first_id = stream.free_id + len(new)
+                crops = [(self._asking.seen(view), view.crop_layer) for view in message.views if view.crop_layer]
+                found = self._everything.find(stamp, seen, crops, state, [*prompts, *unplanned], first_id)
+            unplanned += found.prompts
+            seen += found.views
+            questions = tracking.ask(state, prompts, seen, message.frame.image_rgb, self._options, unplanned)
+            answers = self._asking.answer(questions.asks)
+            if self._everything is not None:
+                answers = self._everything.pick(found, answers)
+            if self._options.passes > 1:
+                answers = self._asking.answer_again(answers, message.frame.image_rgb, self._options)
+            followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
+            after = msgspec.structs.replace(
+                followed.state,
+                everything_done=state.everything_done or found.looked,
+                detected=[*state.detected, *(prompt.id for prompt in new.values())],
+            )
+            followed = Followed(after, followed.masks)
+            stream.reach(followed.state)
+            stream.given.applied([each for each, _ in given], stamp, state, followed.state)
+        # Embed is at work again by now.
+        return self._segmented(message, followed)
+
+    def choices(self, message: Embedded) -> list[Candidate]:
+        """The things that the first prompt, a click, may mean in a frame, the largest first; for `streamseg choose`.
+
+        Raises:
+            PromptError: it lies outside the frame.
+        """
+        height, width = message.frame.image_rgb.shape[:2]
+        seen = [self._asking.seen(view) for view in message.views]
+        prompt = fit(self._prompts[0], width, height)
+        questions = tracking.ask(TrackerState(), [prompt], seen, message.frame.image_rgb, self._options)
+        answers = self._asking.answer(questions.asks)
+        return tracking.choices(answers, message.frame.image_rgb, self._options)
+
+    def restore(self, stream: str, state: TrackerState, next_index: int, next_seq: int = 0) -> None:
+        """Go on from a state that was written down (`Segmented.tracker`) instead of from the beginning.
+
+        Args:
+            stream: whose.
+            state: after the last frame that was finished.
+            next_index: position in the stream of the first frame to come.
+            next_seq: its number among the frames that enter the graph.
+        """
+        followed = self._stream(stream)
+        followed.resume(state, next_index, next_seq)
+        self._look(followed)
+
+    def _resume(self, stream: str, position: Position) -> None:
+        state = TrackerState() if position.tracker == NO_TRACKER else tracking.from_bytes(position.tracker)
+        self.restore(stream, state, position.next_index, position.seq)
+
+    def on_command(self, command: PromptCommand, reply: Reply) -> None:
+        """Add, correct or remove an object; answered when it has come into force.
+
+        Raises:
+            PromptError: that is not possible.
+        """
+        self._stream_of(command.prompt).take(command, reply, has_feedback=self.context.has_feedback)
+
+    def gap(self, gap: Gap) -> None:
+        """A frame that does not come must not keep embed waiting."""
+        stream = self._stream(gap.stamp.stream)
+        stream.miss(gap.stamp)
+        self._look(stream)
+
+    def repeated(self, gap: Gap) -> None:
+        """Embed may have been replaced and not know where to look."""
+        self._look(self._stream(gap.stamp.stream))
+
+    def finish(self, stream: str) -> None:
+        """Complain of prompts for frames that never came, unless the stream was ended before its end.
+
+        Raises:
+            PromptError: there is one.
+        """
+        followed = self._stream(stream)
+        self._newcomers.finish(stream)
+        followed.end()
+        if stream in self.context.stopped:
+            return
+        if self._everything is not None:
+            self._everything.check_done(followed.state, stream, followed.next_index)
+        followed.check_done()
+
+    def _stream(self, name: str) -> FollowedStream:
+        # Made when it is asked for: outside a graph nobody says beforehand which streams there will be.
+        if name not in self._streams:
+            self._streams[name] = FollowedStream(name, self._prompts)
+        return self._streams[name]
+
+    def _fit(self, pointer: Pointer, state: TrackerState, frame_size: tuple[int, int]) -> list[Fitted]:
+        """The prompt in this frame, if what has become of its object allows it."""
+        try:
+            tracking.check_possible(pointer, state)
+        except PromptError as error:
+            self.context.log.warning("%s; it is left out", error)
+            return []
+        return [fit(pointer, *frame_size)]
+
+    def _stream_of(self, prompt: ObjectPrompt) -> FollowedStream:
+        """The stream that a command is about.
+
+        Raises:
+            PromptError: it does not say which, there is no such stream, or it is over.
+        """
+        streams = self.context.streams
+        stream = prompt.stream or (streams[0] if len(streams) == 1 else None)
+        if stream is None:
+            raise PromptError(f"{prompt.name}: there are several streams; say which: {', '.join(streams)}")
+        if stream not in streams:
+            raise PromptError(f"{prompt.name}: there is no such stream; {nearest(stream, streams)}")
+        followed = self._stream(stream)
+        if followed.over:
+            raise PromptError(f"{prompt.name}: stream {stream!r} is over; nothing can be followed in it any more")
+        return followed
+
+    @contextlib.contextmanager
+    def _looking_on(self, stream: FollowedStream) -> Iterator[None]:
+        """Whatever happens to this frame, embed is told where to look in the next."""
+        try:
+            yield
+        finally:
+            self._look(stream)
+
+    def _look(self, stream: FollowedStream) -> None:
+        state, index, seq = stream.state, stream.next_index, stream.last_seq
+        given = stream.given.to_look_for(seq, index)
+        looks = tracking.looks(state, stream.planned, index, self._options, given)
+        regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
+        crops: Crops | None = None
+        if self._everything is not None:
+            whole, crops = self._everything.where(state, stream.name, index)
+            regions += whole
+        wanted = self._newcomers.want(stream.name, state, [*stream.due(index, None), *given])
+        self.context.feedback(Regions(stream.name, seq, regions, wanted, crops))
+
+    def _check_model(self, message: Embedded) -> None:
+        if message.model != self._decoder.info.name:
+            raise GraphError(
+                f"node {self.context.name!r} decodes with model {self._decoder.info.name!r}, but the features come "
+                f"from {message.model!r}; give embed and propagate the same model"
+            )
+
+    def _segmented(self, message: Embedded, followed: Followed) -> Segmented:
+        frame = message.frame
+        height, width = frame.image_rgb.shape[:2]
+        kept = self.context.empty(frame.stamp, (height, width), np.uint16)
+        np.copyto(kept, label_map.merge(followed.masks, (height, width)))
+        tracks = followed.state.tracks
+        objects = [
+            ObjectResult(track.id, track.state, track.score, box, area, track.label, track.reason)
+            for track, (area, box) in zip(tracks, label_map.areas_and_boxes(kept, len(tracks)), strict=True)
+        ]
+        return Segmented(frame, objects, kept, msgspec.Raw(tracking.to_bytes(followed.state)))

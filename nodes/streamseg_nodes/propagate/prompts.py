@@ -1,0 +1,185 @@
+"""Prompts that are given while a stream is running: from the command to the frame that they come into force at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from streamseg import tracking
+from streamseg.commands import Applied, Refused, Reply
+from streamseg.errors import PromptError
+from streamseg.messages import Stamp
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer, fit, point
+from streamseg.prompts.rules import check_sequel, free_id
+from streamseg.tracking import Seen, TrackerState
+
+
+class PromptCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Add, correct or remove an object of a running stream."""
+
+    prompt: ObjectPrompt
+    """Without frame and time: as soon as possible."""
+    mask_png: bytes | None = None
+    """The picture of its mask, if it has one."""
+
+
+@dataclass(eq=False)
+class Given:
+    """One that has not come into force yet."""
+
+    pointer: Pointer
+    reply: Reply
+    told_seq: int | None = None
+    """The frame after which embed was told to look for it; None if it was not yet."""
+
+
+@dataclass
+class Moment:
+    """How far a stream is."""
+
+    state: TrackerState
+    planned: Sequence[Pointer]
+    """Its planned prompts that have not come into force yet."""
+    first_possible: int
+    """The first frame that a prompt can hold for now."""
+    last_s: float | None
+    """Presentation time of the last frame."""
+    frame_size: tuple[int, int] | None
+    """(width, height); None before the first frame."""
+
+
+class GivenPrompts:
+    """Of one stream."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._waiting: list[Given] = []
+
+    @property
+    def ids(self) -> list[int]:
+        """Of the objects that prompts wait for."""
+        return [given.pointer.id for given in self._waiting]
+
+    def take(self, command: PromptCommand, reply: Reply, now: Moment) -> None:
+        """A command that can come into force, as far as that can be said before its frame.
+
+        Raises:
+            PromptError: it cannot; says what is possible.
+        """
+        prompt = command.prompt
+        self._check_when(prompt, now)
+        known, removed, taken = self._objects(now)
+        if prompt.id is None and not prompt.remove:
+            prompt = msgspec.structs.replace(prompt, id=free_id(taken))
+        if command.mask_png is not None:
+            prompt = msgspec.structs.replace(prompt, mask=prompt.mask or "of the command")
+        pointer = point(prompt, (self._stream,), command.mask_png)
+        later = next((each for each in now.planned if each.id == pointer.id), None)
+        if later is not None and pointer.id not in known and pointer.id not in removed:
+            raise PromptError(
+                f"{prompt.name}: object {pointer.id} is planned to come{later.prompt.when}; a new object can have id "
+                f"{free_id(taken)}"
+            )
+        check_sequel(prompt, known, removed)
+        if all(each.pointer.id != pointer.id for each in self._waiting):
+            tracking.check_possible(pointer, now.state)
+        if now.frame_size is not None:
+            fit(pointer, *now.frame_size)
+        self._waiting.append(Given(pointer, reply))
+
+    def to_look_for(self, seq: int, next_index: int) -> list[Pointer]:
+        """Those that embed has to be told of after frame `seq`, since they may come into force at the next one."""
+        found = []
+        for given in self._waiting:
+            prompt = given.pointer.prompt
+            if prompt.time_s is not None or (prompt.frame or 0) <= next_index:
+                if given.told_seq is None:
+                    given.told_seq = seq
+                found.append(given.pointer)
+        return found
+
+    def due(self, stamp: Stamp, seen: Sequence[Seen], busy: set[int], *, has_feedback: bool) -> list[Given]:
+        """Those that come into force at a frame.
+
+        Args:
+            stamp: of the frame.
+            seen: its views.
+            busy: ids of the objects that another prompt comes into force for: they wait for the next frame.
+            has_feedback: whether embed is told where to look.
+        """
+        found: list[Given] = []
+        for given in self._waiting:
+            told = not has_feedback or (given.told_seq is not None and given.told_seq < stamp.seq)
+            reached = given.pointer.due(stamp.index, stamp.pts_s)
+            if told and reached and given.pointer.id not in busy and tracking.is_seen(given.pointer, seen):
+                found.append(given)
+            # In the order they were given, those for one object.
+            busy.add(given.pointer.id)
+        return found
+
+    def fit(self, due: Sequence[Given], state: TrackerState, frame_size: tuple[int, int]) -> list[tuple[Given, Fitted]]:
+        """Those of the due ones that fit their frame (width, height); the others are refused."""
+        fitted = []
+        for given in due:
+            try:
+                tracking.check_possible(given.pointer, state)
+                fitted.append((given, fit(given.pointer, *frame_size)))
+            except PromptError as error:
+                self._waiting.remove(given)
+                given.reply(Refused.of(error))
+        return fitted
+
+    def applied(self, given: Sequence[Given], stamp: Stamp, before: TrackerState, after: TrackerState) -> None:
+        """They have come into force at a frame."""
+        known = {track.id for track in before.tracks}
+        tracks = {track.id: track for track in after.tracks}
+        for each in given:
+            self._waiting.remove(each)
+            prompt, track = each.pointer.prompt, tracks.get(each.pointer.id)
+            again = "corrected" if prompt.only_clicks else "pointed anew"
+            each.reply(
+                Applied(
+                    what="removed" if prompt.remove else again if each.pointer.id in known else "added",
+                    id=each.pointer.id,
+                    stream=stamp.stream,
+                    frame=stamp.index,
+                    pts_s=stamp.pts_s,
+                    state="" if track is None else track.state,
+                    reason="" if track is None else track.reason,
+                )
+            )
+
+    def end(self, frames: int) -> None:
+        """The stream is over, after so many frames."""
+        for given in self._waiting:
+            given.reply(
+                Refused.of(
+                    PromptError(
+                        f"{given.pointer.prompt.name}: stream {self._stream!r} ended before the prompt could come into "
+                        f"force; it had {frames} frames"
+                    )
+                )
+            )
+        self._waiting.clear()
+
+    def _objects(self, now: Moment) -> tuple[dict[int, str], set[int], set[int]]:
+        """Labels of the objects that there will be by then, ids of the removed ones, and all ids that are taken."""
+        known = {track.id: track.label for track in now.state.tracks}
+        removed = set(now.state.removed)
+        for given in self._waiting:
+            if given.pointer.prompt.remove:
+                removed.add(given.pointer.id)
+                known.pop(given.pointer.id, None)
+            else:
+                known[given.pointer.id] = known.get(given.pointer.id, "") or given.pointer.prompt.label
+        return known, removed, {*known, *removed, *(pointer.id for pointer in now.planned)}
+
+    @staticmethod
+    def _check_when(prompt: ObjectPrompt, now: Moment) -> None:
+        possible = f"the next that is possible is frame {now.first_possible}; without a frame it is taken"
+        if prompt.frame is not None and 0 <= prompt.frame < now.first_possible:
+            raise PromptError(f"{prompt.name}: frame {prompt.frame} has gone by; {possible}")
+        if prompt.time_s is not None and now.last_s is not None and 0 <= prompt.time_s <= now.last_s:
+            raise PromptError(f"{prompt.name}: {prompt.time_s:g} s has gone by, it is {now.last_s:g} s; {possible}")

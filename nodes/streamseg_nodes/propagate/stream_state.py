@@ -1,0 +1,126 @@
+"""One stream as propagate has it: how far it is, what is followed in it, and which prompts are still to come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamseg import tracking
+from streamseg.commands import Reply
+from streamseg.errors import PromptError
+from streamseg.messages import Stamp
+from streamseg.prompts.model import Pointer, fit
+from streamseg.tracking import TrackerState
+from streamseg_nodes.propagate.prompts import GivenPrompts, Moment, PromptCommand
+
+
+class FollowedStream:
+    """The books of one stream.
+
+    Args:
+        name: of the stream.
+        prompts: all that are planned, in order of frame or time; those for other streams too, since ids are shared.
+    """
+
+    def __init__(self, name: str, prompts: Sequence[Pointer]) -> None:
+        self.name = name
+        self.planned = [pointer for pointer in prompts if pointer.prompt.stream in (None, name)]
+        """Its planned prompts, in order of frame or time."""
+        self.given = GivenPrompts(name)
+        """Its prompts that were given while it is running and have not come into force yet."""
+        self.state = TrackerState()
+        """After the last frame that was finished."""
+        self.next_index = 0
+        """Number of the next frame in the source."""
+        self.last_seq = -1
+        """Number of the last frame among those that enter the graph; -1 before the first."""
+        self.over = False
+        self._highest_planned_id = max((pointer.id for pointer in prompts), default=0)
+        self._begun = False
+        self._last_s: float | None = None
+        self._frame_size: tuple[int, int] | None = None
+
+    @property
+    def free_id(self) -> int:
+        """An id that no object had before and no prompt has; so are all above it."""
+        return 1 + max(self.state.highest_id, self._highest_planned_id, *self.given.ids)
+
+    def resume(self, state: TrackerState, next_index: int, next_seq: int) -> None:
+        """Go on from a state that was written down.
+
+        Args:
+            state: after the last frame that was finished.
+            next_index: number of the next frame in the source.
+            next_seq: its number among the frames that enter the graph.
+        """
+        self.next_index = next_index
+        self.last_seq = next_seq - 1
+        self.reach(state)
+
+    def come(self, stamp: Stamp) -> None:
+        """A frame has come."""
+        self.miss(stamp)
+        self._last_s = stamp.pts_s
+
+    def miss(self, stamp: Stamp) -> None:
+        """A frame does not come, but its place in the stream has."""
+        self.next_index = stamp.index + 1
+        self.last_seq = stamp.seq
+
+    def check_fit(self, frame_size: tuple[int, int]) -> None:
+        """With its first frame, check all planned prompts against (width, height) of the frames.
+
+        Raises:
+            PromptError: one does not fit; better now than after hours.
+        """
+        self._frame_size = frame_size
+        if not self._begun:
+            for pointer in self.planned:
+                fit(pointer, *frame_size)
+
+    def due(self, index: int, pts_s: float | None) -> list[Pointer]:
+        """Planned prompts that come into force at a frame, or were missed; see `tracking.due`."""
+        return tracking.due(self.state, self.planned, index, pts_s)
+
+    def reach(self, state: TrackerState) -> None:
+        """A frame is finished, with this state."""
+        self.state = state
+        self._begun = True
+
+    def take(self, command: PromptCommand, reply: Reply, *, has_feedback: bool) -> None:
+        """Take a prompt that is given now; answered when it has come into force.
+
+        Args:
+            command: the prompt.
+            reply: gets the answer.
+            has_feedback: whether embed is told where to look.
+
+        Raises:
+            PromptError: that is not possible.
+        """
+        now = Moment(
+            state=self.state,
+            planned=self.planned[self.state.prompts_done :],
+            # Where to look in the next frame embed has been told already.
+            first_possible=self.next_index + has_feedback,
+            last_s=self._last_s,
+            frame_size=self._frame_size,
+        )
+        self.given.take(command, reply, now)
+
+    def end(self) -> None:
+        """No more frames come."""
+        self.over = True
+        self.given.end(self.next_index)
+
+    def check_done(self) -> None:
+        """Complain of planned prompts for frames that never came.
+
+        Raises:
+            PromptError: there is one.
+        """
+        frames = self.next_index
+        missed = self.planned[self.state.prompts_done :]
+        if missed and not missed[0].due(frames - 1, self._last_s):
+            span = f"has {frames} frames, 0 to {frames - 1}"
+            until = "" if self._last_s is None else f", the last one at {self._last_s:g} s"
+            raise PromptError(f"{missed[0].prompt.name}: there is no such frame; stream {self.name!r} {span}{until}")

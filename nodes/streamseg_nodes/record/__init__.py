@@ -1,0 +1,1 @@
+"""The node that writes results to a folder, and its helpers."""

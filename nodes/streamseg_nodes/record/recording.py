@@ -1,0 +1,257 @@
+"""The files that one stream is recorded in."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from streamseg import commits
+from streamseg.commits import Committed
+from streamseg.errors import OutputError
+from streamseg.jobs import Job, Position
+from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
+from streamseg.tracking.records import Track
+from streamseg.video.writer import write_labels_png
+from streamseg_nodes.record import output_folder
+from streamseg_nodes.record.commits import Commits
+from streamseg_nodes.record.files import OverlayFile, OverlayMark, TracksFile
+from streamseg_nodes.record.output_folder import MASKS, OVERLAY, TRACKS, mask_name
+
+_log = logging.getLogger("streamseg.nodes.record")
+
+_MOST_EARLY = 10_000
+"""Gaps that wait for the first good frame; should there be more, the oldest are let go: memory stays bounded."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the files of a recording are cut off to go on with it."""
+
+    frames: int
+    gaps: int
+    size: tuple[int, int]
+    """(height, width) of the masks."""
+    tracks_bytes: int
+    overlay: OverlayMark | None
+
+
+class Recording:
+    """Mask, overlay and tracks of every frame of a stream, in its order.
+
+    A gap in the stream gets an empty mask and, in the overlay, the picture before it with a note; its object lines
+    are missing from the tracks. Gaps before the first good frame wait for it, since only then the size is known.
+
+    Every few seconds a thread commits: it ends the piece of the overlay, makes the files durable and says so in the
+    commit log. A later run of the same job cuts the files off there and goes on. Without a job there is no log.
+
+    Raises:
+        OutputError: the files cannot be made, or another process writes to them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        overlay: bool = True,
+        masks: bool = True,
+        tracks: bool = True,
+        alpha: float = 0.5,
+        job: Job | None = None,
+    ) -> None:
+        self.folder = folder
+        self._masks = folder / MASKS if masks else None
+        try:
+            (self._masks or folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
+            ) from error
+        self._lock_fd = None if job is None else output_folder.lock(folder)
+        self._commits = Commits(folder, job)
+        last = self._commits.last
+        self._position = Position(seq=0, next_index=0) if last is None else last.position
+        if job is not None and job.begun:
+            output_folder.cut_off(folder, self._position.next_index, keep_files=last is not None)
+        mark = None if last is None else msgspec.convert(last.marks, Mark)
+        self._first_seq = self._position.seq
+        self.frames = 0 if mark is None else mark.frames
+        """Frames that are whole in every file."""
+        self.gaps = 0 if mark is None else mark.gaps
+        """How many of them are gaps."""
+        self._size = None if mark is None else mark.size
+        self._overlay_mark = None if mark is None else mark.overlay
+        self._tracks_bytes = 0 if mark is None else mark.tracks_bytes
+        self._tracks = TracksFile(folder / TRACKS, self._tracks_bytes) if tracks else None
+        self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark) if overlay else None
+        self._early: deque[Gap] = deque(maxlen=_MOST_EARLY)
+        self._new_masks: list[Path] = []
+        self._closed = False
+
+    @property
+    def saved(self) -> str:
+        """What is there, for the end of an error."""
+        again = f"; streamseg run --resume {self.folder} goes on from there" if self._commits.logged else ""
+        return f"{self.frames} frames are whole in {self.folder}{again}"
+
+    def add(self, message: Segmented) -> None:
+        """Write one frame.
+
+        Raises:
+            OutputError: the disk is full or gone.
+        """
+        stamp, objects = message.stamp, message.objects
+        if stamp.seq < self._first_seq:
+            return  # an earlier run has it
+        if self._size is None:
+            self._begin(message.frame.image_rgb)
+        self._size = message.labels.shape[:2]
+        if self._masks is not None:
+            self._write_mask(stamp, message.labels, [found.id for found in objects])
+        if self._tracks is not None:
+            self._tracks.append([_track(stamp, found) for found in objects])
+        if self._overlay is not None:
+            self._overlay.add(message)
+        self._count(stamp, None if message.tracker == _NIL else bytes(message.tracker))
+        self._commit_if_due()
+
+    def add_gap(self, gap: Gap) -> None:
+        """Write what stands for a frame that some node dropped or failed at.
+
+        Raises:
+            OutputError: the disk is full or gone.
+        """
+        if gap.stamp.seq < self._first_seq:
+            return
+        if self._size is None:
+            self._early.append(gap)
+            return
+        if self._masks is not None:
+            self._write_mask(gap.stamp, np.zeros(self._size, np.uint8), None)
+        if self._overlay is not None:
+            self._overlay.add_note(gap.stamp, f"frame {gap.stamp.index} {gap.kind} at {gap.node}")
+        self.gaps += 1
+        self._count(gap.stamp, None, dropped=gap.kind == "dropped", failed=gap.kind == "failed")
+        self._commit_if_due()
+
+    def close(self) -> None:
+        """Commit the rest and finish the files. Safe to call twice.
+
+        Raises:
+            OutputError: the rest cannot be written; what is there can be read.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._early:
+            _log.warning("%s: none of %d frames could be used, nothing is recorded", self.folder, len(self._early))
+            self._early.clear()
+        try:
+            self._commits.wait()
+            if self._commits.behind:
+                self._commits.begin(self._piece())
+                self._commits.wait()
+        finally:
+            self._commits.close()
+            if self._tracks is not None:
+                self._tracks.close()
+            if self._overlay is not None:
+                self._overlay.close()
+            if self._lock_fd is not None:
+                os.close(self._lock_fd)
+
+    def _begin(self, image_rgb: np.ndarray) -> None:
+        self._size = image_rgb.shape[:2]
+        if self._overlay is not None:
+            self._overlay.begin(image_rgb.shape[1], image_rgb.shape[0])
+        for gap in self._early:
+            self.add_gap(gap)
+        self._early.clear()
+
+    def _write_mask(self, stamp: Stamp, labels: np.ndarray, ids: list[int] | None) -> None:
+        if self._masks is not None:
+            path = self._masks / mask_name(stamp.index)
+            write_labels_png(path, labels, ids)
+            if self._commits.logged:
+                self._new_masks.append(path)
+
+    def _count(self, stamp: Stamp, tracker: bytes | None, *, dropped: bool = False, failed: bool = False) -> None:
+        """A frame is whole in every file."""
+        self.frames += 1
+        self._commits.count()
+        self._tracks_bytes = 0 if self._tracks is None else self._tracks.whole_bytes
+        before = self._position
+        # In a live graph the frames that were in flight when this node was replaced are missing.
+        missed = stamp.seq - before.seq
+        self._position = Position(
+            seq=stamp.seq + 1,
+            next_index=stamp.index + 1,
+            tracker=before.tracker if tracker is None else tracker,
+            dropped=before.dropped + missed + dropped,
+            failed=before.failed + failed,
+        )
+
+    def _commit_if_due(self) -> None:
+        if self._commits.due:
+            self._commits.wait()
+            self._commits.begin(self._piece())
+
+    def _piece(self) -> Callable[[], Committed]:
+        """What finishes the files up to here, for the thread that commits."""
+        piece = None if self._overlay is None else self._overlay.cut()
+        masks, self._new_masks = self._new_masks, []
+        position, frames, gaps, size = self._position, self.frames, self.gaps, self._size or (0, 0)
+        tracks_bytes = self._tracks_bytes
+
+        def work() -> Committed:
+            if self._overlay is not None and piece is not None:
+                self._overlay_mark = self._overlay.append(piece, sync=self._commits.logged)
+            if self._commits.logged:
+                self._sync(masks)
+            mark = Mark(frames=frames, gaps=gaps, size=size, tracks_bytes=tracks_bytes, overlay=self._overlay_mark)
+            return Committed(position, msgspec.to_builtins(mark))
+
+        return work
+
+    def _sync(self, masks: list[Path]) -> None:
+        try:
+            for path in masks:
+                _sync_file(path)
+            if self._masks is not None:
+                commits.sync_folder(self._masks)
+            if self._tracks is not None:
+                self._tracks.sync()
+            commits.sync_folder(self.folder)
+        except OSError as error:
+            raise OutputError(
+                f"expected to make the files in {self.folder} durable, got: {error.strerror}; check the disk"
+            ) from error
+
+
+_NIL = msgspec.Raw(b"\xc0")
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _track(stamp: Stamp, found: ObjectResult) -> Track:
+    return Track(
+        frame=stamp.index,
+        pts_s=stamp.pts_s,
+        id=found.id,
+        box_xyxy=found.box_xyxy,
+        area_px=found.area_px,
+        score=round(found.score, 6),
+        state=found.state,
+        label=found.label,
+        reason=found.reason,
+    )

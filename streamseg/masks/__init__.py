@@ -1,0 +1,1 @@
+"""Masks, boxes and label maps as plain arrays: numpy and OpenCV only, no processes, no models."""

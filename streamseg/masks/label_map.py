@@ -1,0 +1,122 @@
+"""Label maps: the masks of all objects of a frame in one picture.
+
+(H, W) uint16: 0 is background, k is object number k counted from 1. Masks cannot overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from streamseg.errors import OutputError
+from streamseg.masks.boxes import Box
+from streamseg.masks.roi import Window
+
+MAX_ID = 65535
+"""The largest object id a 16-bit PNG can hold."""
+
+
+class Runs(NamedTuple):
+    """The foreground of a label map as horizontal runs, in reading order: N of each, int64."""
+
+    label: np.ndarray
+    y: np.ndarray
+    x0: np.ndarray
+    x1: np.ndarray
+    """Exclusive."""
+
+
+def merge(windows: Sequence[tuple[np.ndarray, Window]], frame_size: tuple[int, int]) -> np.ndarray:
+    """One label map of the logits of several objects: each pixel goes to the largest logit above 0.
+
+    On a tie the earlier object keeps the pixel.
+
+    Args:
+        windows: per object, its logits (h, w) float32 and the window of the frame they belong to, as
+            `streamseg.masks.roi.paste_logits` gives them. The first becomes label 1.
+        frame_size: (H, W).
+    """
+    labels = np.zeros(frame_size, np.uint16)
+    best = np.zeros(frame_size, np.float32) if len(windows) > 1 else None
+    for label, (logits, (x0, y0, x1, y1)) in enumerate(windows, start=1):
+        here = (slice(y0, y1), slice(x0, x1))
+        if best is None:
+            labels[here] = logits > 0
+            continue
+        wins = logits > best[here]
+        np.maximum(best[here], logits, out=best[here])
+        np.copyto(labels[here], np.uint16(label), where=wins)
+    return labels
+
+
+def runs_of(labels: np.ndarray) -> Runs:
+    """The horizontal runs of equal label, background left out. One pass over the rows that have any foreground."""
+    # The largest of a row costs a fraction of what its runs do.
+    used = np.flatnonzero(labels.max(axis=1, initial=0))
+    if len(used) == 0:
+        return Runs(*(np.zeros(0, np.int64) for _ in range(4)))
+    top = int(used[0])
+    rows = labels[top : used[-1] + 1]
+    starts_here = np.ones(rows.shape, bool)
+    np.not_equal(rows[:, 1:], rows[:, :-1], out=starts_here[:, 1:])
+    starts = np.flatnonzero(starts_here)
+    label = rows.reshape(-1)[starts].astype(np.int64)
+    ends = np.append(starts[1:], rows.size)
+    seen = label > 0
+    starts, ends = starts[seen], ends[seen]
+    width = labels.shape[1]
+    y = starts // width
+    return Runs(label[seen], y + top, starts - y * width, ends - y * width)
+
+
+def areas_and_boxes(labels: np.ndarray, n: int) -> list[tuple[int, Box | None]]:
+    """Per object its area in pixels and its tight box, None if its mask is empty.
+
+    Args:
+        labels: (H, W) uint16.
+        n: how many objects there are; the result has n entries, labels above n are ignored.
+    """
+    runs = runs_of(labels)
+    top = int(max(n, runs.label.max(initial=0))) + 1
+    areas = np.bincount(runs.label, weights=runs.x1 - runs.x0, minlength=top).astype(np.int64)
+    low = np.full((2, top), np.iinfo(np.int64).max)
+    high = np.zeros((2, top), np.int64)
+    np.minimum.at(low[0], runs.label, runs.x0)
+    np.minimum.at(low[1], runs.label, runs.y)
+    np.maximum.at(high[0], runs.label, runs.x1)
+    np.maximum.at(high[1], runs.label, runs.y + 1)
+    found: list[tuple[int, Box | None]] = []
+    for k in range(1, n + 1):
+        box = (float(low[0, k]), float(low[1, k]), float(high[0, k]), float(high[1, k]))
+        found.append((int(areas[k]), box if areas[k] else None))
+    return found
+
+
+def to_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """The label map with object ids in place of positions, ready to be written as a PNG.
+
+    Args:
+        labels: (H, W) uint16.
+        ids: of the objects, in label order, each from 1 to 65535.
+
+    Returns:
+        (H, W), uint8 if every id fits, else uint16. 0 is background.
+
+    Raises:
+        OutputError: an id does not fit, or the map has labels without an id.
+    """
+    for identity in ids:
+        if not 1 <= identity <= MAX_ID:
+            raise OutputError(f"an id map holds ids from 1 to {MAX_ID}, got {identity}; export masks as RLE instead")
+    top = int(labels.max(initial=0))
+    if top > len(ids):
+        raise OutputError(f"expected an id for each of the {top} labels in the map, got {len(ids)} ids")
+    if max(ids, default=0) < 256 and len(ids) < 256:
+        # Ten times as fast as numpy's own look-up.
+        table = np.zeros(256, np.uint8)
+        table[1 : len(ids) + 1] = ids
+        return np.asarray(cv2.LUT(labels.astype(np.uint8), table))
+    return np.take(np.array([0, *ids], np.uint8 if max(ids) < 256 else np.uint16), labels)

@@ -1,0 +1,72 @@
+"""Label images as PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from streamseg.errors import OutputError, UsageError
+from streamseg.masks.palette import voc_palette
+
+# Runs of one value are what a label image is made of: a third of the size of zlib's default, at the same speed.
+_ZLIB_RLE = 3
+
+
+@cache
+def _palette_bytes() -> bytes:
+    return voc_palette().tobytes()
+
+
+def write_labels_png(path: str | Path, labels: np.ndarray, ids: Sequence[int] | None = None) -> None:
+    """Write object ids as a PNG whose pixel values are the ids, in the way of DAVIS.
+
+    If all ids of the picture fit into 8 bits, it is a palette image in the colours of PASCAL VOC, otherwise a
+    16-bit grey one: an id is never cut. The file appears under its name only once it is complete.
+
+    Args:
+        path: ends in ``.png``.
+        labels: (H, W) uint8 or uint16; 0 is background.
+        ids: the object id of each label, ``ids[k - 1]`` for label k; None if labels are ids already.
+
+    Raises:
+        OutputError: the file cannot be written.
+        UsageError: the labels have another shape or type, or an id is not between 1 and 65535.
+    """
+    if labels.ndim != 2 or labels.dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"expected (H, W) labels of uint8 or uint16, got {labels.shape} {labels.dtype}; convert them")
+    image = _image(labels if ids is None else _with_ids(labels, ids))
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        # PNG is named here since Pillow would judge by the name, which ends otherwise.
+        image.save(part, "PNG", compress_level=1, compress_type=_ZLIB_RLE)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"expected to write {path}, got: {error.strerror or error}; free space or choose another folder"
+        ) from error
+
+
+def _with_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    if any(not 1 <= object_id <= 65535 for object_id in ids):
+        raise UsageError(f"expected object ids between 1 and 65535, got {list(ids)}; a 16-bit image holds no others")
+    top = int(labels.max(initial=0))
+    if top > len(ids):
+        raise UsageError(f"expected an id for each label up to {top}, got {len(ids)}; give one id per object")
+    kind = np.uint8 if max(ids, default=0) <= 255 else np.uint16
+    return np.take(np.array([0, *ids], kind), labels)
+
+
+def _image(values: np.ndarray) -> Image.Image:
+    # Not `Image.fromarray`: over thousands of pictures it fills the table of interned strings, which then grows.
+    size = values.shape[::-1]
+    if values.dtype == np.uint16 and values.max(initial=0) > 255:
+        return Image.frombuffer("I;16", size, np.ascontiguousarray(values), "raw", "I;16", 0, 1)
+    image = Image.frombuffer("L", size, np.ascontiguousarray(values, np.uint8), "raw", "L", 0, 1)
+    image.putpalette(_palette_bytes())
+    return image

@@ -1,0 +1,1 @@
+"""What other programs hear of a run: the format, the address, keys, and a subscriber."""

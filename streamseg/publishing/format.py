@@ -1,0 +1,264 @@
+"""What `publish` sends, version 1: for listeners outside of the graph, in any language with ZeroMQ and msgpack.
+
+A message has at least two parts::
+
+    0   topic: b"<stream>/frame", b"<stream>/gap" or b"<stream>/end"
+    1   header: a msgpack map, below
+    2…  raw bytes that the header refers to by their number
+
+Every header has ``v`` (1), ``kind`` and ``stream``. A frame has, beside the fields of `FrameHeader`, a list of
+``objects`` (`PublishedObject`), each with its box in pixels of the frame (right and bottom edges exclusive; nil if the
+mask is empty) and its ``mask``: nil, or ``{encoding, part}``. Encodings of masks:
+
+``coco-rle``
+    COCO's compressed counts, as ``{"size": [height, width], "counts": …}`` of pycocotools.
+``uint8``
+    height × width bytes in rows, 1 where the object is.
+
+An ``image`` is nil, or ``{encoding, part}`` with ``rgb8`` (height × width × 3 bytes in rows) or ``jpeg``. More keys may
+be added under the same version; a change that breaks listeners makes another version.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import msgspec
+import numpy as np
+from PIL import Image
+
+from streamseg.errors import UsageError, WireError
+from streamseg.masks import rle
+from streamseg.messages import Box, Gap, ObjectState, Segmented
+
+VERSION = 1
+PIXELS_MAX = 1 << 26
+"""A larger frame is not believed: 8192 x 8192."""
+PART_MAX_BYTES = 3 * PIXELS_MAX
+"""A listener need take no larger part: a raw picture of so many pixels."""
+
+MaskKind = Literal["rle", "raw", "none"]
+ImageKind = Literal["none", "jpeg", "raw"]
+Parts = Sequence[bytes | memoryview]
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """Where the bytes of a mask or image are."""
+
+    encoding: str
+    part: int
+    """Number of the message part, from 2 on."""
+
+
+class PublishedObject(msgspec.Struct, frozen=True):
+    """One object of a frame."""
+
+    id: int
+    """Stable for life, never reused."""
+    label: str
+    state: ObjectState
+    score: float
+    """The model's own estimate of the mask's IoU, 0 to 1."""
+    box_xyxy: Box | None
+    area_px: int
+    mask: Attachment | None = None
+
+
+class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="frame"):
+    """One frame with its objects. Times ending in ``_ns`` are nanoseconds since the epoch."""
+
+    stream: str
+    frame: int
+    """Number of the frame in the source; those of dropped frames are missing."""
+    pts_s: float | None
+    captured_ns: int
+    """When the source received the frame."""
+    published_ns: int
+    width: int
+    height: int
+    objects: list[PublishedObject]
+    image: Attachment | None = None
+    v: int = VERSION
+
+
+class GapHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
+    """A frame that could not be finished."""
+
+    stream: str
+    frame: int
+    reason: str
+    v: int = VERSION
+
+
+class EndHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="end"):
+    """The stream is over."""
+
+    stream: str
+    v: int = VERSION
+
+
+Header = FrameHeader | GapHeader | EndHeader
+
+
+class Published(msgspec.Struct, frozen=True):
+    """A received message: its header, and access to what is attached."""
+
+    header: Header
+    parts: Parts
+
+    def mask(self, found: PublishedObject) -> np.ndarray | None:
+        """(H, W) bool mask of an object of this frame; None if masks were not sent.
+
+        Raises:
+            WireError: the bytes are not such a mask.
+        """
+        if found.mask is None:
+            return None
+        height, width = self._size()
+        data = self._part(found.mask)
+        if found.mask.encoding == "uint8":
+            if len(data) != height * width:
+                raise WireError(f"expected a mask of {height} x {width} bytes, got {len(data)}; compare versions")
+            return np.frombuffer(data, np.uint8).reshape(height, width) > 0
+        if found.mask.encoding == "coco-rle":
+            try:
+                return rle.decode(rle.decompress(bytes(data)), height, width)
+            except UsageError as error:
+                raise WireError(f"the mask of object {found.id} cannot be read: {error}") from error
+        raise WireError(f"expected a mask as 'coco-rle' or 'uint8', got {found.mask.encoding!r}; update streamseg")
+
+    def image_rgb(self) -> np.ndarray | None:
+        """(H, W, 3) uint8 RGB picture of this frame; None if images were not sent.
+
+        Raises:
+            WireError: the bytes are not such a picture.
+        """
+        if not isinstance(self.header, FrameHeader) or self.header.image is None:
+            return None
+        attached = self.header.image
+        data = np.frombuffer(self._part(attached), np.uint8)
+        shape = (*self._size(), 3)
+        if attached.encoding == "rgb8" and data.size == shape[0] * shape[1] * 3:
+            return data.reshape(shape)
+        # The size comes first: a small file can hold a picture that fills all memory.
+        if attached.encoding != "jpeg" or _jpeg_size(data) != shape[:2]:
+            raise WireError(f"expected a picture of {shape} as 'rgb8' or 'jpeg', got {attached.encoding!r}")
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if decoded is None or decoded.shape != shape:
+            raise WireError(f"expected a picture of {shape}, got a damaged one")
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+    def _size(self) -> tuple[int, int]:
+        if not isinstance(self.header, FrameHeader):
+            raise WireError(f"expected a frame, got {type(self.header).__name__}, which has no pictures")
+        height, width = self.header.height, self.header.width
+        if min(height, width) < 1 or height * width > PIXELS_MAX:
+            raise WireError(f"expected a frame of 1 to {PIXELS_MAX} pixels, got {width} x {height}")
+        return height, width
+
+    def _part(self, attached: Attachment) -> bytes | memoryview:
+        if not 2 <= attached.part < len(self.parts):
+            raise WireError(f"expected part {attached.part} of the message, it has {len(self.parts)} parts")
+        return self.parts[attached.part]
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Header)
+_version_decoder = msgspec.msgpack.Decoder(_Version)
+
+
+def topic(stream: str, kind: str) -> bytes:
+    """What listeners subscribe to; ``topic(stream, "")`` for everything of a stream and nothing of others."""
+    return f"{stream}/{kind}".encode()
+
+
+def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: ImageKind) -> list[bytes]:
+    """The parts of a frame's message; they own their bytes."""
+    parts = [topic(message.stamp.stream, "frame"), b""]
+    objects = []
+    for position, found in enumerate(message.objects):
+        mask = _attach_mask(parts, message.mask(position), masks)
+        objects.append(
+            PublishedObject(found.id, found.label, found.state, found.score, found.box_xyxy, found.area_px, mask)
+        )
+    height, width = message.labels.shape
+    header = FrameHeader(
+        stream=message.stamp.stream,
+        frame=message.stamp.index,
+        pts_s=message.stamp.pts_s,
+        captured_ns=message.stamp.captured_ns,
+        published_ns=published_ns,
+        width=width,
+        height=height,
+        objects=objects,
+        image=_attach_image(parts, message.frame.image_rgb, image),
+    )
+    parts[1] = _encoder.encode(header)
+    return parts
+
+
+def encode_gap(gap: Gap) -> list[bytes]:
+    """The parts of the message about a missing frame."""
+    header = GapHeader(stream=gap.stamp.stream, frame=gap.stamp.index, reason=gap.reason)
+    return [topic(gap.stamp.stream, "gap"), _encoder.encode(header)]
+
+
+def encode_end(stream: str) -> list[bytes]:
+    """The parts of the message that ends a stream."""
+    return [topic(stream, "end"), _encoder.encode(EndHeader(stream=stream))]
+
+
+def decode(parts: Parts) -> Published:
+    """What a listener makes of a received multipart message.
+
+    Raises:
+        WireError: it is not such a message, or of another version.
+    """
+    if len(parts) < 2:
+        raise WireError(f"expected a topic and a header at least, got {len(parts)} parts; receive with recv_multipart")
+    try:
+        version = _version_decoder.decode(parts[1]).v
+        if version != VERSION:
+            raise WireError(f"expected version {VERSION} of published results, got {version}; use the same streamseg")
+        return Published(_decoder.decode(parts[1]), parts)
+    except WireError:
+        raise
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise WireError(f"expected a header as publish sends it, got: {error}") from error
+
+
+def _jpeg_size(data: np.ndarray) -> tuple[int, int] | None:
+    """(height, width) that a JPEG file says it has; None if it is none."""
+    try:
+        with Image.open(io.BytesIO(data.tobytes()), formats=("JPEG",)) as image:
+            return image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _attach_mask(parts: list[bytes], mask: np.ndarray, kind: MaskKind) -> Attachment | None:
+    if kind == "none":
+        return None
+    if kind == "raw":
+        parts.append(mask.tobytes())
+        return Attachment("uint8", len(parts) - 1)
+    parts.append(rle.compress(rle.encode(mask)).encode("ascii"))
+    return Attachment("coco-rle", len(parts) - 1)
+
+
+def _attach_image(parts: list[bytes], image_rgb: np.ndarray, kind: ImageKind) -> Attachment | None:
+    if kind == "none":
+        return None
+    if kind == "raw":
+        parts.append(image_rgb.tobytes())
+        return Attachment("rgb8", len(parts) - 1)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
+    parts.append(data.tobytes())
+    return Attachment("jpeg", len(parts) - 1)

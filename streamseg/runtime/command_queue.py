@@ -1,0 +1,144 @@
+"""Where commands to a running graph come in, and from where their answers go out.
+
+Whoever runs a graph has a desk: it outlives the supervisor, holds what was asked until that is answered, and answers
+what is left when the run is over. Commands come from this process (`submit`, from any thread) or, if the desk has a
+socket, from others.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import zmq
+
+from streamseg.commands import Answer, Applied, Refused, Reply
+from streamseg.errors import GraphError, RunError, StreamsegError, UsageError, nearest
+from streamseg.graph.plan import Plan
+from streamseg.transport.command_socket import CommandServer
+
+log = logging.getLogger(__name__)
+
+_MOST_WAITING = 1000
+
+
+class _Command(NamedTuple):
+    node: str
+    body: msgspec.Raw
+    reply: Reply
+
+
+class Desk:
+    """Commands that wait to be handed on, and those that wait for their answer.
+
+    Args:
+        plan: of the graph, for the nodes that take commands.
+        control: where other processes shall find a socket for commands; None takes them from this one only.
+
+    Raises:
+        GraphError: there shall be a socket, but no node in the graph takes commands.
+        UsageError: the path is too long, something else is there, or another run listens there.
+        OutputError: the socket cannot be made.
+    """
+
+    def __init__(self, plan: Plan, control: Path | None = None) -> None:
+        self._takers = [name for name in plan.order if getattr(plan.kinds[name], "takes_commands", None) is not None]
+        if control is not None and not self._takers:
+            raise GraphError(f"no node of this graph takes commands, so nobody would listen at {control}")
+        self._server = None if control is None else CommandServer(control)
+        self._lock = threading.Lock()
+        self._waiting: deque[_Command] = deque()
+        self._asked: dict[int, _Command] = {}
+        self._next = 0
+        self._over: StreamsegError | None = None
+
+    @property
+    def socket(self) -> zmq.Socket[bytes] | None:
+        """Readable when other processes have sent commands; None if none can."""
+        return None if self._server is None else self._server.socket
+
+    def submit(self, node: str | None, body: bytes, reply: Reply) -> None:
+        """Take a command. `reply` is called once, from the thread that runs the graph; at once if it is refused here.
+
+        Args:
+            node: which is meant; the only one that takes commands if None.
+            body: msgpack, as that node understands it.
+            reply: gets the answer.
+        """
+        try:
+            name = self._taker(node)
+            with self._lock:
+                if self._over is not None:
+                    raise self._over
+                if len(self._waiting) + len(self._asked) >= _MOST_WAITING:
+                    raise UsageError(f"{_MOST_WAITING} commands wait for their answers already; try again later")
+                self._waiting.append(_Command(name, msgspec.Raw(body), reply))
+        except StreamsegError as error:
+            reply(Refused.of(error))
+
+    def take(self) -> Iterator[tuple[str, int, msgspec.Raw]]:
+        """Commands to be handed on now: the node, a number for the answer, and the command."""
+        if self._server is not None:
+            for request, reply in self._server.requests():
+                self.submit(request.node, bytes(request.body), reply)
+        while self._waiting:
+            with self._lock:
+                command = self._waiting.popleft()
+                self._next += 1
+                self._asked[self._next] = command
+            yield command.node, self._next, command.body
+
+    def again(self, node: str) -> None:
+        """A new process of a node has come: what was handed to the one before and has no answer is handed on again."""
+        with self._lock:
+            numbers = [number for number, command in self._asked.items() if command.node == node]
+            self._waiting.extendleft([self._asked.pop(number) for number in reversed(numbers)])
+
+    def answer(self, number: int, answer: Answer) -> None:
+        """Pass an answer on to whoever asked."""
+        command = self._asked.pop(number, None)
+        if command is None:
+            return
+        log.log(logging.INFO if isinstance(answer, Applied) else logging.WARNING, "command: %s", _text(answer))
+        command.reply(answer)
+
+    def close(self, error: StreamsegError | None = None) -> None:
+        """The run is over: what has no answer is refused, and so is all that comes later.
+
+        Args:
+            error: what ended the run; None if it came to its end.
+        """
+        why = "it came to its end" if error is None else str(error)
+        over = RunError(f"the run was over before the command could come into force: {why}")
+        with self._lock:
+            if self._over is not None:
+                return
+            self._over = over
+            left = [command.reply for command in (*self._asked.values(), *self._waiting)]
+            self._asked.clear()
+            self._waiting.clear()
+        for reply in left:
+            reply(Refused.of(over))
+        if self._server is not None:
+            for _, reply in self._server.requests():
+                reply(Refused.of(over))
+            self._server.close()
+
+    def _taker(self, node: str | None) -> str:
+        if node is None and len(self._takers) == 1:
+            return self._takers[0]
+        if node is None:
+            there = f"say which node: {', '.join(self._takers)}" if self._takers else "no node of this graph takes any"
+            raise UsageError(f"a command without a node; {there}")
+        if node not in self._takers:
+            raise UsageError(f"node {node!r} takes no commands; {nearest(node, self._takers)}")
+        return node
+
+
+def _text(answer: Answer) -> str:
+    return str(answer) if isinstance(answer, Applied) else f"refused: {answer.message}"

@@ -1,0 +1,163 @@
+"""The sockets and buffers of one worker process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import zmq
+
+from streamseg.errors import WireError
+from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
+from streamseg.jobs import Job
+from streamseg.messages import Message, Stamp
+from streamseg.node import NodeContext
+from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, order
+from streamseg.transport.heartbeats import Heart
+from streamseg.transport.slots import SlotBuffer
+from streamseg.transport.sockets import Sockets
+from streamseg.transport.tickets import Finished, Outcome
+from streamseg.transport.wire import MessageEncoder
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+_MOST_AT_ONCE = 64  # messages taken from one socket before the others get their turn
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The line on standard input."""
+
+    spec: WorkerSpec
+    run_dir: str
+    file_descriptors: dict[int, int]
+    """Buffer number -> inherited file descriptor."""
+    log_level: int
+    job: Job | None = None
+    heart: tuple[int, int] | None = None
+    """File descriptor of the heartbeats, and this process's number among them."""
+
+
+class Link:
+    """The sockets and buffers that every worker has."""
+
+    def __init__(self, assignment: Assignment, sockets: Sockets) -> None:
+        self.spec = assignment.spec
+        self.job = assignment.job
+        self.heart = None if assignment.heart is None else Heart(*assignment.heart)
+        self.sockets = sockets
+        fds = assignment.file_descriptors
+        own = self.spec.own_buffer
+        self._own = None if own is None else self._attach(own, fds, writable=True)
+        self.buffers = {buffer.number: self._attach(buffer, fds, writable=False) for buffer in self.spec.buffers}
+        shared = dict(self.buffers)
+        if own is not None and self._own is not None:
+            shared[own.number] = self._own
+        self._encoder = MessageEncoder(shared, self._place)
+        self._outbox = [sockets.push(endpoints) for endpoints in self.spec.outbox]
+        self._feedback = [sockets.push([endpoint]) for endpoint in self.spec.feedback_outbox]
+        self._finished = {stream: sockets.push([endpoint]) for stream, endpoint in self.spec.finished.items()}
+        # Bound before the node is set up, which may take long, so that nobody has to try again.
+        self.inbox = sockets.pull(inbox(self.spec.name, self.spec.replica)) if self.spec.inputs else None
+        self.finished_inbox = sockets.pull(finished_inbox(self.spec.name)) if self.spec.source else None
+        takes_back = bool(self.spec.feedback_inputs)
+        self.feedback_inbox = sockets.pull(feedback_inbox(self.spec.name, self.spec.replica)) if takes_back else None
+        self.control = sockets.worker(self.spec.identity)
+        self._packer = msgspec.msgpack.Encoder()
+        self._next_beat_s = 0.0
+
+    def context(self) -> NodeContext:
+        """What the node sees of all this."""
+        spec = self.spec
+        return NodeContext(
+            spec.name,
+            streams=spec.streams,
+            threads=spec.threads,
+            output_dir=spec.output_dir,
+            empty=self.empty,
+            feedback=self.send_feedback,
+            has_feedback=bool(spec.feedback_outbox or spec.feedback_inputs),
+            job=self.job,
+        )
+
+    def first_seqs(self) -> dict[str, int]:
+        """Stream -> number of its first frame in this run, where that is not 0."""
+        return {} if self.job is None else {name: place.seq for name, place in self.job.positions.items()}
+
+    def empty(self, stamp: Stamp, shape: Sequence[int], dtype: Any) -> np.ndarray:
+        """An array in this node's slot for the frame."""
+        if self._own is None:
+            return np.empty(tuple(shape), dtype)
+        return self._own.empty(stamp.ticket, stamp.generation, shape, dtype)
+
+    def send(self, message: Message) -> None:
+        """Send along every link that leaves this node."""
+        parts = self._encoder.encode(message)
+        for socket in self._outbox:
+            socket.send_multipart(parts)
+
+    def send_feedback(self, message: Message) -> None:
+        """Send along the back-edge."""
+        parts = self._encoder.encode(message)
+        for socket in self._feedback:
+            socket.send_multipart(parts)
+
+    def finish(self, stamp: Stamp, outcome: Outcome) -> None:
+        """Tell the source that a frame's journey has ended at this sink."""
+        report = Finished(self.spec.name, stamp.ticket, stamp.generation, outcome)
+        self._finished[stamp.stream].send(self._packer.encode(report))
+
+    def rest(self, seconds: float, poller: zmq.Poller) -> dict[Any, int]:
+        """Wait for something to do, for so long at most. Returns what has come."""
+        if self.heart is not None:
+            self.heart.rest()
+        news = dict(poller.poll(int(seconds * 1000)))
+        if self.heart is not None:
+            self.heart.work()
+        return news
+
+    def tell(self, message: ToSupervisor) -> None:
+        """Tell the supervisor."""
+        self.control.send(self._packer.encode(message))
+
+    def orders(self) -> list[FromSupervisor]:
+        """What the supervisor has said since."""
+        found: list[FromSupervisor] = []
+        while self.control.poll(0):
+            try:
+                found.append(order(self.control.recv()))
+            except WireError as error:
+                log.warning("an order was thrown away: %s", error)
+        return found
+
+    def close(self) -> None:
+        """Give what was said last, to the sources and to the supervisor, a moment to leave."""
+        for socket in (*self._finished.values(), self.control):
+            socket.close(linger=1000)
+
+    def beat(self, make: Callable[[], Beat]) -> None:
+        """Say how far we are, now and then."""
+        now_s = time.monotonic()
+        if now_s >= self._next_beat_s:
+            self._next_beat_s = now_s + BEAT_S
+            self.tell(make())
+
+    def _place(self, stamp: Stamp, array: np.ndarray) -> np.ndarray:
+        copy = self.empty(stamp, array.shape, array.dtype)
+        copy[...] = array
+        return copy
+
+    def _attach(self, spec: BufferSpec, fds: dict[int, int], *, writable: bool) -> SlotBuffer:
+        return SlotBuffer(fds[spec.number], spec.slots, spec.slot_bytes, writable=writable)
+
+
+def waiting(socket: zmq.Socket[bytes]) -> list[list[zmq.Frame]]:
+    """Messages that have arrived at a socket, but not so many that other sockets starve."""
+    found: list[list[zmq.Frame]] = []
+    while len(found) < _MOST_AT_ONCE and socket.poll(0):
+        found.append(socket.recv_multipart(copy=False))
+    return found

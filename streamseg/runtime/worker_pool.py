@@ -1,0 +1,147 @@
+"""The worker processes of a run and what they share: buffers, heartbeats, sockets, the control channel."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from types import TracebackType
+
+import msgspec
+import zmq
+
+from streamseg.errors import WireError
+from streamseg.graph.plan import Plan, WorkerSpec
+from streamseg.jobs import Job
+from streamseg.runtime.processes import Child, Janitor
+from streamseg.runtime.watchdog import Vigil
+from streamseg.runtime.worker_io import Assignment
+from streamseg.transport.control import FromWorker, ToWorker, heard
+from streamseg.transport.heartbeats import make_heartbeats
+from streamseg.transport.slots import make_shared_file
+from streamseg.transport.sockets import Sockets, make_run_dir
+
+log = logging.getLogger(__name__)
+
+
+class Crew:
+    """Use as a context manager: entering makes what is shared, leaving ends every process and removes every trace.
+
+    Args:
+        plan: the checked graph.
+        log_level: what workers write to their log.
+        job: the work that the run is a part of, if it can be gone on with.
+    """
+
+    def __init__(self, plan: Plan, log_level: int, job: Job | None) -> None:
+        self._plan = plan
+        self._log_level = log_level
+        self._job = job
+        self._stack = contextlib.ExitStack()
+        self._encoder = msgspec.msgpack.Encoder()
+        self.children: dict[str, Child] = {}
+        """The processes by identity; of those that were replaced the last one."""
+        self.run_dir: str
+        """Where the sockets are."""
+        self.sockets: Sockets
+        self.control: zmq.Socket[bytes]
+        """Readable when a process has said something."""
+
+    def __enter__(self) -> Crew:
+        with contextlib.ExitStack() as stack:
+            self._janitor = Janitor()
+            stack.callback(self._janitor.dismiss)
+            run_dir = make_run_dir(self._janitor.clean)
+            stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
+            identities = [spec.identity for spec in self._plan.workers()]
+            self._heart_fd = make_heartbeats(len(identities))
+            stack.callback(os.close, self._heart_fd)
+            self._vigil = Vigil(self._heart_fd, identities, self._plan.graph.recovery.hang_s)
+            self._buffer_fds: dict[int, int] = {}
+            for buffer in self._plan.buffers.values():
+                fd = self._buffer_fds[buffer.number] = make_shared_file(buffer.slots * buffer.slot_bytes)
+                stack.callback(os.close, fd)
+            self.sockets = stack.enter_context(Sockets(run_dir))
+            self.control = self.sockets.supervisor()
+            stack.callback(self._end)
+            self.run_dir = str(run_dir)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Number of every process, by its identity."""
+        return {identity: child.pid for identity, child in self.children.items()}
+
+    def start(self) -> None:
+        """Start every process."""
+        for number, spec in enumerate(self._plan.workers()):
+            self._start(spec, number, self._job)
+
+    def start_anew(self, identities: Collection[str], job: Job) -> None:
+        """Put new processes in the place of some that have ended.
+
+        Args:
+            identities: of those.
+            job: where the new ones begin.
+        """
+        for spec in self._plan.workers():
+            if spec.identity in identities:
+                old = self.children[spec.identity]
+                self._janitor.forget(old.pid)
+                old.close()
+                self._start(spec, self._vigil.begin_anew(spec.identity), job)
+
+    def assignment(self, spec: WorkerSpec) -> Assignment:
+        """What a process is told at its start."""
+        needed = [*spec.buffers, *([spec.own_buffer] if spec.own_buffer else [])]
+        fds = {buffer.number: self._buffer_fds[buffer.number] for buffer in needed}
+        return Assignment(spec, self.run_dir, fds, self._log_level, self._job)
+
+    def look_after(self, seasoned: Collection[str]) -> None:
+        """Kill processes that hang, and see that there is a janitor.
+
+        Args:
+            seasoned: identities of those that have finished a frame.
+        """
+        self._janitor.look_after()
+        self._vigil.end_hung(self.children, seasoned)
+
+    def tell(self, identity: str, message: ToWorker) -> None:
+        """Tell a process; one that is dead hears nothing."""
+        try:
+            self.control.send_multipart([identity.encode(), self._encoder.encode(message)])
+        except zmq.ZMQError as error:
+            # It is dead, which the next look at the children will show.
+            log.debug("%s could not be told %s: %s", identity, type(message).__name__, error)
+
+    def hear(self) -> Iterator[tuple[str, FromWorker]]:
+        """What processes have said since, each with the identity of who said it."""
+        while self.control.poll(0):
+            try:
+                who, message = heard(self.control.recv_multipart())
+            except WireError as error:
+                log.warning("a message on the control channel was thrown away: %s", error)
+                continue
+            if who in self.children:
+                yield who, message
+
+    def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
+        assignment = msgspec.structs.replace(self.assignment(spec), job=job, heart=(self._heart_fd, number))
+        child = Child(assignment)
+        self.children[spec.identity] = child
+        self._janitor.watch(child.pid)
+
+    def _end(self) -> None:
+        for child in self.children.values():
+            if child.alive:
+                child.kill()
+            self._janitor.forget(child.pid)
+            child.close()

@@ -1,0 +1,1 @@
+"""Masks of all that there is to see, without a prompt: SAM's automatic mask generator."""

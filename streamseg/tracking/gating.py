@@ -1,0 +1,164 @@
+"""Whether to believe a mask, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamseg.masks.boxes import Box, center_size, from_center_size
+from streamseg.tracking.candidate import Candidate
+from streamseg.tracking.colors import COLOURS
+from streamseg.tracking.options import TrackingOptions
+from streamseg.tracking.predict import expected_box, usual_size
+from streamseg.tracking.state import State, Track
+
+_NEAR = 0.5
+"""In box sizes: how far from its last place an object may be that was lost a moment ago."""
+_HIDDEN = 0.25
+"""How fast, compared with others, an object may get away from the one that hides it."""
+_FEW = 0.5
+"""Of pixels of a colour: they are no part of an object that mostly has fewer than this share of them."""
+
+Verdict = tuple[State, str]
+"""The new state and the reason for it."""
+
+
+def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> Verdict:
+    """How far to believe a mask of an object that was there in the frame before.
+
+    Args:
+        track: the object as it was.
+        found: the mask.
+        frame_size: (H, W).
+        options: of the tracker.
+    """
+    growth = _growth(track, found)
+    change = max(growth, 1 / growth)
+    jump = _jump(track, found, options)
+    if _is_whole_frame(track, found, frame_size, options):
+        return "LOST", "the mask is the whole frame"
+    if found.score < options.lost_score:
+        return "LOST", f"score {found.score:.2f} below {options.lost_score:g}"
+    if change > options.lost_area:
+        return "LOST", f"area x{growth:.2f} against the frames before"
+    if jump > options.lost_jump:
+        return "LOST", f"jumped by {jump:.1f} box sizes"
+    similarity, colour = alike(track, found)
+    usual = growth_since(track, found.area_px)
+    if similarity < options.lost_similarity and (colour < options.lost_both or usual > options.uncertain_area):
+        return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
+    if colour < options.lost_colour:
+        return "LOST", f"colours {colour:.2f} below {options.lost_colour:g}"
+    if found.score < options.uncertain_score:
+        return "UNCERTAIN", f"score {found.score:.2f} below {options.uncertain_score:g}"
+    if found.stability < options.uncertain_stability:
+        return "UNCERTAIN", f"stability {found.stability:.2f} below {options.uncertain_stability:g}"
+    if change > options.uncertain_area:
+        return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
+    if similarity < options.uncertain_similarity:
+        return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
+    if colour < options.uncertain_colour:
+        return "UNCERTAIN", f"colours {colour:.2f} below {options.uncertain_colour:g}"
+    return "TRACKED", f"score {found.score:.2f}"
+
+
+def judge_lost(
+    track: Track, found: Candidate, frame_size: tuple[int, int], within: Box | None, options: TrackingOptions
+) -> Verdict:
+    """Whether a mask is the object that was lost: everything has to agree.
+
+    Args:
+        track: the object as it was when it was last seen.
+        found: the mask.
+        frame_size: (H, W).
+        within: where its middle can be; anywhere if None.
+        options: of the tracker.
+    """
+    if _is_whole_frame(track, found, frame_size, options):
+        return "LOST", "the mask is the whole frame"
+    if not of_its_size(track, found, options):
+        return "LOST", f"area x{growth_since(track, found.area_px):.2f}"
+    if found.score < options.found_score:
+        return "LOST", f"score {found.score:.2f} below {options.found_score:g}"
+    similarity, colour = alike(track, found)
+    if similarity < options.found_similarity:
+        return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
+    least_colour = options.found_colour_after_cut if track.displaced else options.found_colour
+    if colour < least_colour:
+        return "LOST", f"colours {colour:.2f} below {least_colour:g}"
+    x, y, _, _ = center_size(found.box)
+    if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
+        return "LOST", f"too far off for {track.unseen} frames"
+    return "REACQUIRED", f"score {found.score:.2f}, similarity {similarity:.2f}, colours {colour:.2f}"
+
+
+def of_its_size(track: Track, found: Candidate, options: TrackingOptions) -> bool:
+    """Whether a mask has about the area that a lost object had."""
+    growth = growth_since(track, found.area_px)
+    return max(growth, 1 / growth) <= options.found_area
+
+
+def reachable(track: Track, hider: Box | None, options: TrackingOptions) -> Box | None:
+    """Where the middle of a lost object can be by now; None if anywhere, since a scene cut has come.
+
+    Args:
+        track: the object.
+        hider: the box of the object that it was hidden by when it was lost, if that is still there: it stays with it.
+        options: of the tracker.
+    """
+    if track.displaced:
+        return None
+    x, y, _, _ = center_size(expected_box(track, options))
+    box = hider or from_center_size(x, y, *center_size(track.box)[2:])
+    rate = options.found_reach * (_HIDDEN if hider else 1)
+    far = (_NEAR + rate * track.unseen) * sum(usual_size(track)) / 2
+    return (box[0] - far, box[1] - far, box[2] + far, box[3] + far)
+
+
+def alike(track: Track, found: Candidate) -> tuple[float, float]:
+    """How like the object a mask is, now or as it was first: cosine of the features, agreement of the colours.
+
+    Both are 1 for an object whose looks are not known yet.
+    """
+    known = [looks for looks in (track.first_appearance, track.appearance) if looks is not None]
+    similarity = max((looks.similarity(found.appearance) for looks in known), default=1.0)
+    return similarity, max((looks.colour_similarity(found.appearance) for looks in known), default=1.0)
+
+
+def likeness(track: Track, found: Candidate) -> float:
+    """Both in one number, 0 to 1, to compare masks by."""
+    similarity, colour = alike(track, found)
+    return max(0.0, similarity + colour) / 2
+
+
+def usual_colours(track: Track) -> np.ndarray:
+    """(216,) float32: of how many pixels of an object each colour mostly is; of none if its looks are not known yet."""
+    if track.appearance is None:
+        return np.zeros(COLOURS, np.float32)
+    return track.appearance.pixels(track.usual_px or track.area_px)
+
+
+def new_colours(track: Track, pixels: np.ndarray) -> np.ndarray:
+    """(216,) bool: of which colours an object mostly has far fewer pixels than are given, so that these are no part of
+    it; of none if its looks are not known yet."""
+    return np.asarray((usual_colours(track) < _FEW * pixels) & (track.appearance is not None))
+
+
+def _growth(track: Track, found: Candidate) -> float:
+    return max(found.area_px, 1.0) / max(track.area_px, 1.0)
+
+
+def growth_since(track: Track, area_px: float) -> float:
+    """An area against the one that the object mostly has."""
+    return max(area_px, 1.0) / max(track.usual_px or track.area_px, 1.0)
+
+
+def _is_whole_frame(track: Track, found: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
+    whole_px = frame_size[0] * frame_size[1] * options.whole_frame
+    return found.area_px > whole_px and track.area_px < whole_px / 2
+
+
+def _jump(track: Track, found: Candidate, options: TrackingOptions) -> float:
+    """How far the box's middle is off the expected one, in mean box sides."""
+    x, y, _, _ = center_size(found.box)
+    expected_x, expected_y, width, height = center_size(expected_box(track, options))
+    return float(np.hypot(x - expected_x, y - expected_y) / max(1.0, (width + height) / 2))

@@ -1,0 +1,142 @@
+"""Following objects, first of three steps: where to look next, and which prompts come into force there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from streamseg.errors import PromptError
+from streamseg.masks.boxes import center_size, expand, from_center_size
+from streamseg.prompts.model import Pointer
+from streamseg.prompts.rules import check_sequel
+from streamseg.tracking.options import TrackingOptions
+from streamseg.tracking.predict import around_clicks, expected_box, usual_size
+from streamseg.tracking.questions import Look, Seen
+from streamseg.tracking.state import Track, TrackerState
+
+CLICK_SCALES = (1.0, 0.5, 0.25)
+"""A click does not say how large the object is: look at the whole frame, and at squares of these parts of its side."""
+_SOON_S = 1.0
+"""Prompts by time, so long after the next of them, are looked for too: no two frames should be further apart."""
+
+
+def looks(
+    state: TrackerState,
+    pointers: Sequence[Pointer],
+    next_index: int,
+    options: TrackingOptions,
+    given: Sequence[Pointer] = (),
+) -> list[Look]:
+    """Where to look in the next frame.
+
+    Args:
+        state: after this frame; the empty one before the first.
+        pointers: all prompts of the stream, in order of frame or time.
+        next_index: position of the next frame in its stream.
+        options: of the tracker.
+        given: prompts beyond those, given while the stream is running, that may come into force at the next frame.
+    """
+    tracks = {track.id: track for track in state.tracks}
+    found = _looks_for_tracks(state, options)
+    # Of several for one object the first comes into force, the others wait.
+    for pointer in reversed(due(state, pointers, next_index, None)):
+        if not pointer.prompt.remove:
+            found[pointer.id] = _look_for(pointer, tracks.get(pointer.id), options)
+    # Beside the objects' own looks: these prompts may not come into force after all.
+    maybe = [*_soon(state, pointers), *(pointer for pointer in given if not pointer.prompt.remove)]
+    return [*found.values(), *(_look_for(pointer, tracks.get(pointer.id), options) for pointer in maybe)]
+
+
+def _looks_for_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Look]:
+    found = {track.id: _look(track, options) for track in state.tracks}
+    searched = [track for track in state.tracks if found[track.id].scales]
+    # A view of the whole frame is dear: while other objects are followed, it is taken now and then, for all at once.
+    if len(searched) < len(found) and state.frames % options.search_every:
+        found |= {track.id: _look_near(track, options) for track in searched}
+        for track in searched:
+            if track.displaced:
+                del found[track.id]
+    return found
+
+
+def due(state: TrackerState, pointers: Sequence[Pointer], index: int, pts_s: float | None) -> list[Pointer]:
+    """Prompts that come into force at a frame, or should have earlier but were missed.
+
+    Args:
+        state: after the frame before.
+        pointers: all prompts of the stream, in order of frame or time.
+        index: of the frame in its stream.
+        pts_s: its presentation time; None if it has none, or it is not known yet.
+    """
+    return list(itertools.takewhile(lambda pointer: pointer.due(index, pts_s), pointers[state.prompts_done :]))
+
+
+def _soon(state: TrackerState, pointers: Sequence[Pointer]) -> list[Pointer]:
+    """Of the prompts that say a time, the next, and those shortly after it: the next frame's time is not known."""
+    timed = [p for p in pointers[state.prompts_done :] if p.prompt.time_s is not None and not p.prompt.remove]
+    return [p for p in timed if (p.prompt.time_s or 0) <= (timed[0].prompt.time_s or 0) + _SOON_S]
+
+
+def seen_prompts(due_now: Sequence[Pointer], seen: Sequence[Seen]) -> list[Pointer]:
+    """Those of the prompts that can be used now, in order, up to the first for whose place there is no view.
+
+    When a live source jumps over frames, a prompt may come into force before anybody was told to look there. And of
+    two prompts for one object the second waits for the next frame.
+    """
+    usable: list[Pointer] = []
+    for pointer in due_now:
+        if not is_seen(pointer, seen) or any(pointer.id == earlier.id for earlier in usable):
+            break
+        usable.append(pointer)
+    return usable
+
+
+def is_seen(pointer: Pointer, seen: Sequence[Seen]) -> bool:
+    """Whether there is a view of the place that a prompt is about."""
+    return pointer.prompt.remove or any(view.object_id in (pointer.id, None) for view in seen)
+
+
+def check_possible(pointer: Pointer, state: TrackerState) -> None:
+    """Whether a prompt fits what has become of the objects.
+
+    Raises:
+        PromptError: it is about an object that was removed, is not there, or is lost, and so cannot be corrected.
+    """
+    prompt = pointer.prompt
+    check_sequel(prompt, {track.id: track.label for track in state.tracks}, state.removed)
+    lost = next((track for track in state.tracks if track.id == pointer.id and not track.has_mask), None)
+    if lost is not None and prompt.only_clicks and not prompt.points:
+        raise PromptError(
+            f"{prompt.name} has clicks on what is not the object only, and the object is {lost.state}, so it has no "
+            f"mask to correct; give a click on it, a box, or a mask"
+        )
+
+
+def _look_for(pointer: Pointer, track: Track | None, options: TrackingOptions) -> Look:
+    from_s = pointer.prompt.time_s
+    if not pointer.prompt.only_clicks:
+        return Look(pointer.where, pointer.id, (), from_s)
+    if track is None or not track.has_mask:
+        return Look(pointer.where, pointer.id, CLICK_SCALES, from_s)
+    clicks = [*pointer.prompt.points, *pointer.prompt.negative]
+    return Look(around_clicks(track, clicks, options), pointer.id, (), from_s)
+
+
+def _look(track: Track, options: TrackingOptions) -> Look:
+    box = expected_box(track, options)
+    if track.state != "LOST" or not options.gates:
+        return Look(box, track.id)
+    if track.hint is not None:
+        x, y, width, height = center_size(track.hint)
+        usual_width, usual_height = usual_size(track)
+        # It may be seen in part only; all of it is to be in the picture.
+        return Look(from_center_size(x, y, max(width, usual_width), max(height, usual_height)), track.id)
+    if track.displaced or track.unseen > options.search_everywhere_after:
+        return Look(box, track.id, (1.0,))
+    return _look_near(track, options)
+
+
+def _look_near(track: Track, options: TrackingOptions) -> Look:
+    """Where it was lost, or should be by now, and ever further round."""
+    growth = options.search_growth * min(track.unseen, options.search_everywhere_after)
+    return Look(expand(expected_box(track, options), growth), track.id)

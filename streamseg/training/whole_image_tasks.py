@@ -1,0 +1,67 @@
+"""Whole photos with several prompts each: the other way of looking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from streamseg.masks.boxes import Box, box_of_mask
+from streamseg.masks.roi import fit
+from streamseg.training.camera_augmentation import Look
+from streamseg.training.prompt_noise import worse_box
+from streamseg.training.scene_sampler import World
+from streamseg.training.tasks import Question, asking, click
+
+SIDES_PX, _SIDE_SHARES = (384, 448, 512), (0.4, 0.3, 0.3)
+"""Longer sides of the photos; the packaged model looks at 512."""
+
+PROMPTS = 5
+"""For each photo; of fewer things some are asked for again, otherwise."""
+
+_CLICK_SHARE = 0.6
+_LEAST_PX = 20
+
+
+@dataclass(frozen=True, eq=False)
+class WholeTask:
+    """A photo and what is asked about it."""
+
+    picture_rgb: np.ndarray
+    """(h, w, 3) uint8; its longer side is that of the square."""
+    square_px: int
+    """Side of the square the prompts are placed in; the photo lies in its upper left corner."""
+    questions: list[Question]
+    truth: np.ndarray
+    """(N, square_px / 2, square_px / 2) bool."""
+
+
+def draw(world: World, rng: np.random.Generator) -> WholeTask | None:
+    """A photo at one of the sizes, perhaps mirrored; None if all its things have become too small."""
+    square_px = int(rng.choice(SIDES_PX, p=_SIDE_SHARES))
+    rgb, masks = world.whole(rng, PROMPTS)
+    height, width = (max(1, side) for side in fit(rgb.shape[1], rgb.shape[0], square_px))
+    picture = Look(rng).see(cv2.resize(rgb, (width, height)), rng)
+    mirrored = rng.random() < 0.5
+    if mirrored:
+        picture = np.ascontiguousarray(picture[:, ::-1])
+    questions, truths = [], []
+    for mask in (masks * PROMPTS)[:PROMPTS]:
+        covered = cv2.resize(mask * np.uint8(255), (width, height))
+        covered = covered[:, ::-1] if mirrored else covered
+        box = box_of_mask(covered > 127)
+        if box is None or np.count_nonzero(covered > 127) < _LEAST_PX:
+            continue
+        questions.append(_question(covered > 127, box, rng))
+        square = np.zeros((square_px, square_px), np.uint8)
+        square[:height, :width] = covered
+        truths.append(cv2.resize(square, (square_px // 2, square_px // 2), interpolation=cv2.INTER_AREA) > 127)
+    return WholeTask(picture, square_px, questions, np.stack(truths)) if questions else None
+
+
+def _question(mask: np.ndarray, box: Box, rng: np.random.Generator) -> Question:
+    if rng.random() < _CLICK_SHARE:
+        y, x = np.unravel_index(int(rng.choice(np.flatnonzero(mask))), mask.shape)
+        return click((float(x) + 0.5, float(y) + 0.5))
+    return asking(worse_box(box, rng.uniform(0, 0.12), rng))

@@ -1,0 +1,1 @@
+"""Video in and out: what a source is, reading and decoding it, writing video files."""

@@ -1,0 +1,162 @@
+"""Opening a video with PyAV, and saying in one sentence why it could not be opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from streamseg.errors import MediaError
+from streamseg.video.source import SourceKind, classify, local_path, redact, redact_text
+
+# FFmpeg takes these for video: `tty` turns any .txt file into pictures of a terminal, the others are subtitles.
+_NOT_VIDEO = frozenset({"tty", "srt", "ass", "webvtt", "subviewer", "microdvd", "jacosub", "sami"})
+_UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.EIO})
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open one source; kept, since a live source is opened again after a loss."""
+
+    source: str
+    live: bool | None
+    """None: decided by the source's own nature."""
+    open_timeout_s: float
+    read_timeout_s: float
+    threads: int
+    """Decoder threads; 0 lets FFmpeg choose."""
+    options: dict[str, str]
+    """Options for FFmpeg's demuxer and protocol."""
+
+    @property
+    def shown(self) -> str:
+        """The source, fit for logs and errors."""
+        return redact(self.source)
+
+
+def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
+    """Open a file, camera or URL and choose its best video stream.
+
+    Raises:
+        MediaError: it is missing, unreachable, forbidden, not a video, or has no video stream.
+    """
+    kind = classify(opening.source)
+    if kind is SourceKind.FILE:
+        _check_file(opening)
+    try:
+        container = _open(opening, kind)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        # No cause: PyAV's own text repeats the URL with its password.
+        raise MediaError(_why(opening, kind, error)) from None
+    stream = container.streams.best("video")
+    if container.format.name in _NOT_VIDEO or not isinstance(stream, VideoStream) or stream.codec_context is None:
+        found = ", ".join(sorted({s.type for s in container.streams})) or "no"
+        text = container.format.name in _NOT_VIDEO
+        container.close()
+        if text:
+            raise MediaError(f"expected a video, but {opening.shown} is a text file; give a video file")
+        raise MediaError(
+            f"expected a video stream in {opening.shown}, found only {found} streams; give a file that has pictures"
+        )
+    return container, stream
+
+
+def _open(opening: Opening, kind: SourceKind) -> InputContainer:
+    timeout = (opening.open_timeout_s, opening.read_timeout_s)
+    if kind is SourceKind.CAMERA:
+        name, device_format = camera_device(opening.source)
+        return av.open(name, "r", format=device_format, options=opening.options, timeout=timeout)
+    if kind is SourceKind.FILE:
+        # A local file never blocks; without a timeout FFmpeg does not have to ask for the time at each read.
+        return av.open(str(local_path(opening.source)), "r", options=opening.options)
+    options = dict(opening.options)
+    if is_endless(opening.source) or opening.live:
+        options = {"fflags": "nobuffer", "analyzeduration": "2000000"} | options
+    if opening.source.lower().startswith("rtsp"):
+        options = {"rtsp_transport": "tcp"} | options
+    return av.open(opening.source, "r", options=options, timeout=timeout)
+
+
+def is_endless(source: str) -> bool:
+    """Whether a URL can only be live, by its protocol; HTTP may be either and is decided once it is open."""
+    return source.partition("://")[0].lower() not in {"http", "https", "ftp", "sftp", "smb"}
+
+
+def camera_device(source: str) -> tuple[str, str]:
+    """(device name, FFmpeg input format) of a camera source on this system: v4l2, avfoundation or dshow."""
+    number = source if source.isdigit() else None
+    if sys.platform == "darwin":
+        return source, "avfoundation"
+    if sys.platform == "win32":
+        return (source if number is None else f"video={number}"), "dshow"
+    return (f"/dev/video{number}" if number is not None else source), "v4l2"
+
+
+def set_threads(stream: VideoStream, threads: int, *, live: bool) -> None:
+    """Set up the decoder's threads, 0 for as many as FFmpeg likes; to be called before the first frame.
+
+    Frame threads hold back one frame each: more speed for a file, more delay for a live source.
+    """
+    kinds = av.codec.context.ThreadType
+    stream.codec_context.thread_count = threads
+    stream.codec_context.thread_type = kinds.SLICE if live else kinds.AUTO
+
+
+def _check_file(opening: Opening) -> None:
+    path = local_path(opening.source)
+    try:
+        if path.is_fifo():
+            return
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise MediaError(f"expected a video file, but {path} does not exist; check the path") from None
+    except PermissionError:
+        raise MediaError(
+            f"expected a readable video file, but reading {path} is not permitted; change its mode"
+        ) from None
+    except OSError as error:
+        raise MediaError(f"expected a readable video file, but {path} gave: {error.strerror}; check the disk") from None
+    if empty:
+        raise MediaError(f"expected a video file, but {path} is empty; copy or record it again")
+
+
+def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
+    shown = opening.shown
+    reason = redact_text(str(getattr(error, "strerror", None) or error))
+    if kind is SourceKind.CAMERA:
+        there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none under /dev"
+        return f"expected camera {shown} to open, got: {reason}; cameras here: {there}"
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return f"expected a URL with a known protocol such as rtsp, http, udp or srt, got {shown}; check its spelling"
+    if isinstance(error, (av.error.HTTPError, av.error.HTTPClientError)):
+        return f"expected a stream at {shown}, but the server answered: {reason}; check the address and the password"
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return (
+            f"expected {shown} to answer within {opening.open_timeout_s:g} s, nothing came; "
+            "check that it is running, or allow a longer open timeout"
+        )
+    if kind is SourceKind.URL and (error.errno if isinstance(error, av.error.FFmpegError) else None) in _UNREACHABLE:
+        return f"expected a stream at {shown}, but it cannot be reached ({reason}); check the address and the network"
+    if isinstance(error, av.error.InvalidDataError):
+        return (
+            f"expected a video, but {shown} is not one that FFmpeg can read, or its header is damaged; "
+            f"{'check it with a player' if kind is SourceKind.FILE else 'check the address'}"
+        )
+    return f"expected a readable video at {shown}, got: {reason}; check it with a player"
+
+
+def strerror(error: Exception) -> str:
+    """FFmpeg's reason in words, without the URL."""
+    number = getattr(error, "errno", None)
+    if isinstance(error, av.error.ExitError):
+        return "no data within the read timeout"
+    known = os.strerror(number) if isinstance(number, int) and 0 < number < 200 else None
+    return redact_text(str(getattr(error, "strerror", None) or known or error))

@@ -1,0 +1,151 @@
+"""Pictures of a video file, every frame of it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from streamseg.errors import MediaError
+from streamseg.video.container import Opening, set_threads, strerror
+from streamseg.video.decode import Converter, Decoded, Decoding, Timing
+from streamseg.video.orientation import orientation_of
+from streamseg.video.reader import Picture, Reader, SourceInfo
+from streamseg.video.source import SourceKind, classify
+
+_log = logging.getLogger("streamseg.video")
+
+
+class FileReader(Reader):
+    """Reads a file (or a URL that has an end) from the first frame to the last.
+
+    What comes before `start_index` is decoded but not converted: only then do frame numbers mean the same in a
+    file that is damaged, has edit lists or no index as in a full read of it.
+
+    With `live` the pictures are held back until their time has come, as a camera would give them.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        opened: tuple[InputContainer, VideoStream],
+        *,
+        live: bool,
+        start_index: int,
+        max_frames: int | None,
+    ) -> None:
+        super().__init__(start_index, max_frames)
+        self._shown = opening.shown
+        self._container, stream = opened
+        set_threads(stream, opening.threads, live=False)
+        decoding = Decoding(
+            self._container,
+            stream,
+            shown=self._shown,
+            patient=classify(opening.source) is SourceKind.FILE,
+            stopping=self._stopping,
+            on_damage=self._damage,
+        )
+        self._decoded = iter(decoding)
+        first = self._first()
+        self._decoded = itertools.chain([first], self._decoded)
+        self._orientation = orientation_of(first.frame)
+        self._converter = Converter(
+            *self._orientation.size(first.frame.width, first.frame.height), threads=max(1, opening.threads)
+        )
+        self.info = describe(stream, opening, self._converter, first, live=live)
+
+    def _first(self) -> Decoded:
+        try:
+            first = next(self._decoded, None)
+        except av.error.FFmpegError as error:
+            raise self._lost(error) from None
+        if first is None:
+            raise MediaError(
+                f"expected at least one picture in {self._shown}, none could be decoded; check it with a player"
+            )
+        return first
+
+    def _lost(self, error: av.error.FFmpegError) -> MediaError:
+        shown = self._shown
+        return MediaError(f"expected {shown} to go on, got: {strerror(error)}; try again, or download it first")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _damage(self, count: int) -> None:
+        if not self.damaged:
+            _log.warning("%s is damaged; going on with what can be decoded", self._shown)
+        self.damaged += count
+
+    def _read(self) -> Iterator[Picture]:
+        pace = _Pace() if self.info.live else None
+        for index in itertools.count():
+            try:
+                decoded = next(self._decoded, None)
+            except av.error.FFmpegError as error:
+                raise self._lost(error) from None
+            if decoded is None:
+                break
+            if index < self._start_index:
+                continue
+            captured_ns = decoded.timing.received_ns
+            if pace is not None:
+                if self._stopping.wait(pace.delay_s(decoded.timing)):
+                    return
+                captured_ns = time.time_ns()
+            yield Picture(
+                index=index,
+                pts=decoded.timing.pts,
+                time_base=self.info.time_base,
+                captured_ns=captured_ns,
+                width=self.info.width,
+                height=self.info.height,
+                fill=partial(self._converter.write, decoded.frame, self._orientation),
+            )
+        if self.damaged:
+            _log.warning("%s: %d damaged packets or frames in all", self._shown, self.damaged)
+
+
+class _Pace:
+    """When the next picture of a file that plays in real time is due."""
+
+    def __init__(self) -> None:
+        self._origin_s: float | None = None
+
+    def delay_s(self, timing: Timing) -> float:
+        if timing.pts is None:
+            return 0.0
+        shown_s = float(timing.pts * timing.time_base)
+        now_s = time.monotonic()
+        if self._origin_s is None:
+            self._origin_s = now_s - shown_s
+        return max(0.0, self._origin_s + shown_s - now_s)
+
+
+def describe(stream: VideoStream, opening: Opening, converter: Converter, first: Decoded, *, live: bool) -> SourceInfo:
+    """The facts about a video whose first frame has been decoded."""
+    rate = stream.average_rate or stream.guessed_rate
+    duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    if duration_s is None and isinstance(duration_us := getattr(stream.container, "duration", None), int):
+        duration_s = duration_us / av.time_base
+    estimate = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
+    time_base = first.timing.time_base
+    return SourceInfo(
+        kind=classify(opening.source),
+        width=converter.width,
+        height=converter.height,
+        fps=float(rate) if rate else None,
+        frames=estimate or None,
+        time_base=(time_base.numerator, time_base.denominator),
+        codec=stream.codec_context.name,
+        live=live,
+    )

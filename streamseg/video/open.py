@@ -1,0 +1,106 @@
+"""Reading video: one call for files, image folders, cameras and streams.
+
+::
+
+    with open_source("clip.mp4") as reader:
+        out = np.empty((reader.info.height, reader.info.width, 3), np.uint8)
+        for picture in reader:
+            picture.write_rgb(out)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streamseg.errors import UsageError
+from streamseg.video.container import Opening, is_endless, open_video
+from streamseg.video.file_reader import FileReader
+from streamseg.video.folder_reader import FolderReader
+from streamseg.video.live_reader import LiveReader
+from streamseg.video.reader import Picture, Reader, SourceInfo
+from streamseg.video.source import SourceKind, classify, local_path, redact
+
+__all__ = ["Picture", "Reader", "SourceInfo", "SourceKind", "classify", "open_source", "redact"]
+
+
+def open_source(
+    source: str,
+    *,
+    live: bool | None = None,
+    open_timeout_s: float = 10.0,
+    read_timeout_s: float = 10.0,
+    reconnect: bool = True,
+    reconnect_attempts: int | None = None,
+    start_index: int = 0,
+    first_index: int = 0,
+    max_frames: int | None = None,
+    image_fps: float = 25.0,
+    threads: int = 0,
+    options: Mapping[str, str] | None = None,
+) -> Reader:
+    """Open a source and decode its first picture, so that its size is known.
+
+    Cameras are opened through FFmpeg's own devices: v4l2 on Linux, avfoundation on macOS, dshow on Windows.
+    The project's tests have no camera: what they test of this path is the errors. PyAV's own wheels have v4l2
+    only; elsewhere a camera needs a PyAV that was built against an FFmpeg with the device.
+
+    Args:
+        source: see `streamseg.video.source.classify`.
+        live: whether frames come at the source's pace. None: yes for cameras and streams, no for files and
+            for URLs that have a known duration. True with a file or folder plays it in real time.
+        open_timeout_s: for cameras and URLs.
+        read_timeout_s: for cameras and URLs: silence for so long counts as a lost connection.
+        reconnect: connect again when a live source is lost (`streamseg.video.live_reader.LiveReader`).
+        reconnect_attempts: failures in a row after which it is given up; None for never.
+        start_index: number of the first picture to give. The pictures are those of a full read; in a damaged file
+            those of one with the same `threads`, since FFmpeg patches holes from what it has decoded already.
+        first_index: the number that the first picture of a camera or stream gets; `start_index` is not looked at then.
+        max_frames: give so many at most; None for all.
+        image_fps: frames per second of a folder of images.
+        threads: for the decoder and the conversion; 0 lets FFmpeg choose for the decoder and takes 1 for the
+            conversion.
+        options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
+
+    Raises:
+        MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
+        UsageError: an argument cannot be meant.
+    """
+    _check(start_index, max_frames, image_fps)
+    kind = classify(source)
+    if kind is SourceKind.FOLDER:
+        return FolderReader(
+            local_path(source), fps=image_fps, live=bool(live), start_index=start_index, max_frames=max_frames
+        )
+    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}))
+    opened = open_video(opening)
+    container = opened[0]
+    try:
+        if kind is SourceKind.URL and live is None:
+            live = is_endless(source) or container.duration is None
+        if kind is SourceKind.FILE or (kind is SourceKind.URL and not live):
+            return FileReader(opening, opened, live=bool(live), start_index=start_index, max_frames=max_frames)
+        if start_index and not first_index:
+            raise UsageError(
+                f"expected start_index 0 for the live source {redact(source)}, got {start_index}; "
+                "only files and folders can start later"
+            )
+        return LiveReader(
+            opening,
+            opened,
+            reconnect=reconnect,
+            reconnect_attempts=reconnect_attempts,
+            max_frames=max_frames,
+            first_index=first_index,
+        )
+    except BaseException:
+        container.close()
+        raise
+
+
+def _check(start_index: int, max_frames: int | None, image_fps: float) -> None:
+    if start_index < 0:
+        raise UsageError(f"expected start_index to be 0 or more, got {start_index}; frames are counted from 0")
+    if max_frames is not None and max_frames < 1:
+        raise UsageError(f"expected max_frames to be at least 1, got {max_frames}; leave it out for all frames")
+    if not 0.01 <= image_fps <= 1000:
+        raise UsageError(f"expected image_fps between 0.01 and 1000, got {image_fps}; 25 is usual")

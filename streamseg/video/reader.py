@@ -1,0 +1,141 @@
+"""What a reader gives: facts about the source, then pictures whose pixels are converted only when wanted."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from streamseg.errors import UsageError
+from streamseg.video.source import SourceKind
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What is known of a source once its first picture has been decoded."""
+
+    kind: SourceKind
+    width: int
+    """Pixels, after rotation."""
+    height: int
+    """Pixels, after rotation."""
+    fps: float | None
+    """Mean frames per second as the source states it; None if it does not."""
+    frames: int | None
+    """How many frames to expect: an estimate, good for progress bars only. None if unknown or endless."""
+    time_base: tuple[int, int]
+    """Seconds per pts unit as (numerator, denominator)."""
+    codec: str
+    live: bool
+    """Whether frames come at the source's own pace, so that a slow consumer must drop some."""
+
+
+class Picture:
+    """One decoded picture. Its pixels are converted by `write_rgb`, so a dropped picture costs no conversion.
+
+    Valid until the reader is closed; not to be shared between threads.
+    """
+
+    __slots__ = ("_fill", "captured_ns", "height", "index", "pts", "time_base", "width")
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        pts: int | None,
+        time_base: tuple[int, int],
+        captured_ns: int,
+        width: int,
+        height: int,
+        fill: Callable[[np.ndarray], None],
+    ) -> None:
+        self.index = index
+        """Position among all frames of the source, from 0; goes on over a reconnect."""
+        self.pts = pts
+        """Presentation time in units of `time_base`; None if the source has none."""
+        self.time_base = time_base
+        """Seconds per pts unit as (numerator, denominator)."""
+        self.captured_ns = captured_ns
+        """When the packet that completed the picture arrived, nanoseconds since the epoch."""
+        self.width = width
+        self.height = height
+        self._fill = fill
+
+    @property
+    def pts_s(self) -> float | None:
+        """Presentation time in seconds."""
+        return None if self.pts is None else self.pts * self.time_base[0] / self.time_base[1]
+
+    def write_rgb(self, out: np.ndarray) -> None:
+        """Convert the picture into `out`, (height, width, 3) uint8, RGB, upright; rows must be contiguous.
+
+        Raises:
+            UsageError: `out` has another shape or type, or is read-only.
+        """
+        wanted = (self.height, self.width, 3)
+        if out.shape != wanted or out.dtype != np.uint8 or out.strides[1:] != (3, 1) or not out.flags.writeable:
+            raise UsageError(
+                f"expected a writable uint8 array {wanted} with contiguous rows for the picture, got {out.dtype} "
+                f"{out.shape} with strides {out.strides}; allocate it by the reader's info.height and info.width"
+            )
+        self._fill(out)
+
+    def to_rgb(self) -> np.ndarray:
+        """The picture as a new (height, width, 3) uint8 array, RGB, upright."""
+        out = np.empty((self.height, self.width, 3), np.uint8)
+        self.write_rgb(out)
+        return out
+
+
+class Reader(ABC, Iterator[Picture]):
+    """Pictures of one source, in order, once. A context manager; made by `streamseg.video.open.open_source`."""
+
+    info: SourceInfo
+
+    def __init__(self, start_index: int, max_frames: int | None) -> None:
+        self.damaged = 0
+        """Packets, pictures or image files found damaged so far; what could not be decoded was left out."""
+        self.reconnects = 0
+        """How often a lost connection has been made again."""
+        self._start_index = start_index
+        self._left = max_frames
+        self._stopping = threading.Event()
+        self._pictures: Iterator[Picture] | None = None
+
+    @abstractmethod
+    def _read(self) -> Iterator[Picture]:
+        """The pictures from `start_index` on; looks at `_stopping` between pictures."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the source. To be called by the thread that reads; safe to call twice."""
+
+    def stop(self) -> None:
+        """End the iteration early. The only method that another thread may call.
+
+        A reader that waits for its source notices when the next packet comes, or after the read timeout.
+        """
+        self._stopping.set()
+
+    def __next__(self) -> Picture:
+        if self._stopping.is_set() or self._left == 0:
+            raise StopIteration
+        if self._pictures is None:
+            self._pictures = self._read()
+        picture = next(self._pictures)
+        if self._left is not None:
+            self._left -= 1
+        return picture
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,177 @@
+"""Prompts that propagate is given while a stream is running, with the bundled model, in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from streamseg_nodes.embed import Embed
+from streamseg_nodes.propagate.node import Propagate
+from streamseg_nodes.propagate.prompts import PromptCommand
+from support.disks import box_of, picture, truth
+
+from streamseg import tracking
+from streamseg.commands import Answer, Applied, Refused
+from streamseg.errors import PromptError
+from streamseg.graph import config
+from streamseg.messages import Frame, Message, Regions, Segmented, Stamp
+from streamseg.node import NodeContext
+from streamseg.prompts.model import ObjectPrompt
+
+
+class Running:
+    """Embed and propagate with the back-edge of focus, or without, frame by frame."""
+
+    def __init__(
+        self, prompts: list[dict[str, Any]], *, focus: bool = True, streams: tuple[str, ...] = ("disks",)
+    ) -> None:
+        self.embed = Embed(Embed.Config(device="cpu"), NodeContext("embed", streams=streams, has_feedback=focus))
+        self.embed.setup()
+        options = config.options_of(Propagate.Config, {"prompts": prompts, "device": "cpu"}, "propagate")
+        context = NodeContext("propagate", streams=streams, feedback=self.back, has_feedback=focus)
+        self.node = Propagate(options, context)
+        self.node.setup()
+        self.index = 0
+        self.answers: list[Answer] = []
+
+    def back(self, message: Message) -> None:
+        assert isinstance(message, Regions)
+        self.embed.on_feedback(message)
+
+    def step(self) -> Segmented:
+        stamp = Stamp("disks", self.index, self.index, self.index, (1, 25), 0, 0, self.index + 1)
+        self.index += 1
+        return self.node.process(self.embed.process(Frame(stamp, picture(stamp.index))))
+
+    def steps(self, count: int) -> list[list[int]]:
+        """The ids in each of the next frames."""
+        return [[found.id for found in self.step().objects] for _ in range(count)]
+
+    def say(self, mask_png: bytes | None = None, **prompt: Any) -> None:
+        command = PromptCommand(prompt=msgspec.convert(prompt, ObjectPrompt), mask_png=mask_png)
+        self.node.on_command(command, self.answers.append)
+
+    def refusal(self, **prompt: Any) -> str:
+        before = len(self.answers)
+        with pytest.raises(PromptError) as refused:
+            self.say(**prompt)
+        assert len(self.answers) == before
+        return str(refused.value)
+
+
+@pytest.mark.parametrize(("focus", "first"), [(True, 3), (False, 2)])
+def test_objects_come_and_go_and_each_command_is_answered_with_its_frame(focus: bool, first: int) -> None:
+    """With focus the next frame is being looked at already, so the one after it is the first possible."""
+    run = Running([{"id": 1, "box": box_of(0, 0)}], focus=focus)
+    assert run.steps(2) == [[1], [1]]
+    run.say(box=box_of(first, 1), label="yellow")
+    assert run.answers == []
+    assert run.steps(3) == ([[1], [1, 2], [1, 2]] if focus else [[1, 2]] * 3)
+    (added,) = run.answers
+    assert isinstance(added, Applied)
+    assert (added.what, added.id, added.frame, added.pts_s, added.state) == ("added", 2, first, first / 25, "TRACKED")
+    run.say(id=1, remove=True)
+    assert run.steps(2) == ([[1, 2], [2]] if focus else [[2], [2]])
+    assert [(each.what, each.id) for each in run.answers[1:] if isinstance(each, Applied)] == [("removed", 1)]
+    assert "removed" in run.refusal(id=1, box=[5, 5, 20, 20])
+
+
+def test_a_given_prompt_makes_what_a_planned_one_makes_and_leaves_the_rest_untouched() -> None:
+    start = {"id": 1, "box": box_of(0, 0)}
+    plain, planned = Running([start]), Running([start, {"id": 2, "frame": 3, "box": box_of(3, 1)}])
+    given = Running([start])
+    for index in range(6):
+        if index == 1:
+            given.say(id=2, frame=3, box=box_of(3, 1))
+        results = [run.step() for run in (plain, planned, given)]
+        np.testing.assert_array_equal(results[0].labels == 1, results[2].labels == 1)
+        np.testing.assert_array_equal(results[1].labels, results[2].labels)
+        tracks = [tracking.from_bytes(bytes(result.tracker)).tracks for result in results]
+        assert tracks[1] == tracks[2]
+    assert [each.frame for each in given.answers if isinstance(each, Applied)] == [3]
+
+
+def test_what_a_given_prompt_changed_is_in_the_state() -> None:
+    run = Running([{"id": 1, "box": box_of(0, 0)}, {"id": 4, "box": box_of(0, 1)}])
+    results = [run.step()]
+    run.say(id=4, remove=True)
+    run.say(id=1, points=[[68, 40]], negative=[[68, 110]])
+    results += [run.step() for _ in range(4)]
+    assert [(each.what, each.frame) for each in run.answers if isinstance(each, Applied)] == [
+        ("removed", 2),
+        ("corrected", 2),
+    ]
+    again = Running([{"id": 1, "box": box_of(0, 0)}, {"id": 4, "box": box_of(0, 1)}])
+    again.node.restore("disks", tracking.from_bytes(bytes(results[2].tracker)), next_index=3)
+    again.index = 3
+    for result in results[3:]:
+        np.testing.assert_array_equal(again.step().labels, result.labels)
+    assert "object 4 was removed" in again.refusal(id=4, box=[5, 5, 20, 20])
+
+
+def test_bad_prompts_get_one_error_that_says_what_is_possible_and_touch_nothing() -> None:
+    prompts = [{"id": 1, "label": "red", "box": box_of(0, 0)}, {"id": 9, "frame": 9, "box": [1, 1, 9, 9]}]
+    run, plain = Running(prompts), Running(prompts)
+    run.steps(4)
+    plain.steps(4)
+    assert "outside the 240x180 frame" in run.refusal(box=[300, 10, 400, 60])
+    assert "outside the 240x180 frame" in run.refusal(id=1, points=[[10, 200]])
+    assert "frame 2 has gone by; the next that is possible is frame 5" in run.refusal(frame=2, box=[1, 1, 9, 9])
+    assert "0.1 s has gone by, it is 0.12 s; the next" in run.refusal(time_s=0.1, box=[1, 1, 9, 9])
+    assert "no such object to remove; known is object 1" in run.refusal(id=7, remove=True)
+    assert "no such object to correct" in run.refusal(id=7, negative=[[1, 1]])
+    assert "that is the same place" in run.refusal(id=1, points=[[9, 9]], negative=[[9, 9]])
+    assert "called 'red' before and 'blue' here" in run.refusal(id=1, label="blue", points=[[60, 50]])
+    assert "planned to come at frame 9; a new object can have id 2" in run.refusal(id=9, box=[1, 1, 9, 9])
+    assert "no words" in run.refusal(text="a dog")
+    assert "has nothing" in run.refusal(id=1)
+    assert "no such stream; did you mean 'disks'" in run.refusal(stream="disk", box=[1, 1, 9, 9])
+    run.say(id=1, remove=True)
+    assert "object 1 was removed" in run.refusal(id=1, points=[[60, 50]])
+    assert run.answers == []
+    assert run.step().objects == plain.step().objects
+    assert run.steps(1) == [[]]
+    assert "object 1 was removed, and ids are never used again" in run.refusal(id=1, box=[1, 1, 9, 9])
+
+
+def test_one_object_takes_its_prompts_one_frame_after_the_other() -> None:
+    run = Running([])
+    run.say(id=5, box=box_of(2, 0))
+    run.say(id=5, points=[[80, 40]])
+    run.say(id=5, remove=True)
+    run.steps(6)
+    answers = [(each.what, each.frame) for each in run.answers if isinstance(each, Applied)]
+    assert answers == [("added", 1), ("corrected", 2), ("removed", 3)]
+
+
+def test_a_mask_comes_along(tmp_path: Path) -> None:
+    run = Running([])
+    run.say(cv2.imencode(".png", truth(1, 1).astype(np.uint8) * 255)[1].tobytes(), id=3)
+    run.step()
+    np.testing.assert_array_equal(run.step().mask(0), truth(1, 1))
+    with pytest.raises(PromptError, match="240x180, got 10x10"):
+        run.say(cv2.imencode(".png", np.ones((10, 10), np.uint8))[1].tobytes(), id=4)
+    with pytest.raises(PromptError, match="more pixels than any frame"):
+        run.say(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xff\xff\xff\xff\xff\xff\xff", id=4)
+
+
+def test_what_did_not_come_into_force_before_the_end_is_refused() -> None:
+    run = Running([{"id": 1, "box": box_of(0, 0)}])
+    run.say(id=2, frame=40, box=box_of(0, 1))
+    run.say(id=3, time_s=9.0, box=box_of(0, 1))
+    run.steps(2)
+    run.node.finish("disks")
+    assert [type(answer) for answer in run.answers] == [Refused, Refused]
+    assert "at frame 40: stream 'disks' ended before" in str(run.answers[0])
+    assert "stream 'disks' is over" in run.refusal(box=[1, 1, 9, 9])
+
+
+def test_with_several_streams_a_command_says_which() -> None:
+    run = Running([], streams=("disks", "other"))
+    assert "say which: disks, other" in run.refusal(box=[1, 1, 9, 9])
+    run.say(stream="disks", box=box_of(1, 0))
+    assert run.steps(2) == [[], [1]]
