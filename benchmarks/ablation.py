@@ -146,7 +146,7 @@ class BoxAndCut(Node[Frame, Segmented]):
 
 
 def _cut(image_bgr: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """(H, W) bool: GrabCut's foreground in a box, by the colours in it and of its surroundings."""
+    """(H, W) bool: GrabCut's foreground in a box, by the colors in it and of its surroundings."""
     found = np.zeros(image_bgr.shape[:2], bool)
     height, width = found.shape
     x0, y0, x1, y1 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])

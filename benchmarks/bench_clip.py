@@ -57,10 +57,10 @@ def loop_clip(clip: Path, looped: Path, times: int) -> None:
                 offset += length or round(1 / (Fraction(FPS) * (video.time_base or 1)))
 
 
-def _texture(draw: np.random.Generator, height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
+def _texture(draw: np.random.Generator, height: int, width: int, color: tuple[int, int, int]) -> np.ndarray:
     coarse = cv2.resize(draw.normal(0, 30, (height // 12 + 1, width // 12 + 1, 3)), (width, height))
     fine = draw.normal(0, 8, (height, width, 3))
-    return np.clip(np.array(colour) + coarse + fine, 0, 255).astype(np.uint8)
+    return np.clip(np.array(color) + coarse + fine, 0, 255).astype(np.uint8)
 
 
 def _place(phase: float, room_x: int, room_y: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--frames 20000] [--focus auto|off] [--toy] [--width 320 --height 180]
 
-The clip is a short one looped. The graph is the standard one with the bundled model; ``--toy`` puts a colour threshold
+The clip is a short one looped. The graph is the standard one with the bundled model; ``--toy`` puts a color threshold
 in the model's place and takes a few minutes for 20,000 frames. Memory is the resident set: what a process has of its
 own, the pages of shared slots it has touched, and those of libraries. After the first tenth of the frames it should
 stay within 2 %.
@@ -150,7 +150,7 @@ def plot(samples: dict[str, list[Sample]], frames: int) -> np.ndarray:
     picture = np.full((height, width, 3), 255, np.uint8)
     most = 1.1 * max((resident(sample) for found in samples.values() for sample in found), default=1.0)
     right = width - 150
-    colours = [(180, 119, 31), (14, 127, 255), (44, 160, 44), (40, 39, 214), (189, 103, 148), (75, 86, 140)]
+    colors = [(180, 119, 31), (14, 127, 255), (44, 160, 44), (40, 39, 214), (189, 103, 148), (75, 86, 140)]
 
     def point(frame: float, mib: float) -> tuple[int, int]:
         return (
@@ -166,10 +166,10 @@ def plot(samples: dict[str, list[Sample]], frames: int) -> np.ndarray:
             cv2.putText(picture, text, (at[0] + place[0], at[1] + place[1]), 0, 0.4, (60, 60, 60), 1, cv2.LINE_AA)
         cv2.line(picture, point(0, most * k / 5), point(frames, most * k / 5), (225, 225, 225), 1)
     for k, (name, found) in enumerate(samples.items()):
-        colour = colours[k % len(colours)]
+        color = colors[k % len(colors)]
         line = np.array([point(sample["frame"], resident(sample)) for sample in found], np.int32)
-        cv2.polylines(picture, [line], False, colour, 2, cv2.LINE_AA)
-        cv2.putText(picture, name, (right + 12, top + 20 + 20 * k), 0, 0.5, colour, 1, cv2.LINE_AA)
+        cv2.polylines(picture, [line], False, color, 2, cv2.LINE_AA)
+        cv2.putText(picture, name, (right + 12, top + 20 + 20 * k), 0, 0.5, color, 1, cv2.LINE_AA)
     return picture
 
 
@@ -181,7 +181,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--height", type=int, default=180)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--focus", choices=("auto", "on", "off"), default="auto")
-    parser.add_argument("--toy", action="store_true", help="a colour threshold instead of a model")
+    parser.add_argument("--toy", action="store_true", help="a color threshold instead of a model")
     parser.add_argument("--no-overlay", action="store_true")
     return parser.parse_args()
 

@@ -2,7 +2,7 @@
 
     python benchmarks/recovery.py
 
-A 1280x720 video is recorded with a colour threshold in the model's place, so that recording is the larger part of the
+A 1280x720 video is recorded with a color threshold in the model's place, so that recording is the larger part of the
 work, and then with the bundled model. Every round runs each way in turn. Without commits the same files are written,
 but no log, and nothing is made durable; heartbeats are left out together with them. Beside frames/s there is the
 processor time of all processes, which other programs disturb less.
@@ -91,7 +91,7 @@ def measure(graph: config.Graph, *, recover: bool) -> tuple[float, float]:
 
 
 def threshold(clip: Path, folder: Path) -> config.Graph:
-    """decode -> a colour threshold -> record."""
+    """decode -> a color threshold -> record."""
     return config.parse(
         {
             "nodes": {

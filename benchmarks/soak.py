@@ -4,7 +4,7 @@
 
 The source is a clip that is looped; live, it comes at its own pace, ``--fps``, and the freshest frame is taken. The
 graph is the standard one with the bundled model, recorded with commits and heartbeats, without masks (an hour of them
-would be a hundred thousand files); ``--toy`` puts a colour threshold in the model's place. At the end frames in have to
+would be a hundred thousand files); ``--toy`` puts a color threshold in the model's place. At the end frames in have to
 be frames out and counted drops, exactly, or the exit code is 1. A slope is within noise if what it adds up to after the
 first tenth of the time is less than 2 % of the value, or than three times what the samples scatter about the line.
 """
@@ -142,7 +142,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--only", type=lambda text: text.split(","), default=["live", "lossless"])
     parser.add_argument("--fps", type=int, default=FPS, help="of the live source")
-    parser.add_argument("--toy", action="store_true", help="a colour threshold instead of a model")
+    parser.add_argument("--toy", action="store_true", help="a color threshold instead of a model")
     return parser.parse_args()
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/strangers.py [--rounds 5] [--frames 300]
 
-A graph (720p frames, a colour threshold, publish with keys) runs alone and with each kind of stranger, in turns. Time
+A graph (720p frames, a color threshold, publish with keys) runs alone and with each kind of stranger, in turns. Time
 on the processors is what the graph's own processes use for a frame, from the moment they are ready. What the strangers
 use does not count there, but it does in frames per second: they are on the same machine only for want of another.
 """

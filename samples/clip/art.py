@@ -92,11 +92,11 @@ def ball(radius: float, roll: float) -> tuple[np.ndarray, np.ndarray]:
         skin, (turned_x * 90 + 128).astype(np.float32), (turned_y * 90 + 128).astype(np.float32), cv2.INTER_LINEAR
     )
     band = np.clip((0.30 - np.abs(turned_y * 0.9 + z * 0.35 - 0.1)) * 25, 0, 1)
-    colour = mix((0.88, 0.36, 0.08), (0.93, 0.88, 0.76), band) * (0.72 + 0.5 * scuff)[..., None]
+    color = mix((0.88, 0.36, 0.08), (0.93, 0.88, 0.76), band) * (0.72 + 0.5 * scuff)[..., None]
     toward = np.clip(x * SUN[0] + y * SUN[1] + z * SUN[2], 0, 1)
     gloss = np.clip(2 * toward * z - SUN[2], 0, 1) ** 18 * 0.35
     bounce = 0.10 * np.clip(y, 0, 1)
-    shaded = colour * (0.34 + 0.78 * toward + bounce)[..., None] + gloss[..., None]
+    shaded = color * (0.34 + 0.78 * toward + bounce)[..., None] + gloss[..., None]
     return np.clip(shaded, 0, 1), np.clip((1 - rim) * radius + 0.5, 0, 1)
 
 
@@ -184,9 +184,9 @@ def car(turn: float) -> tuple[np.ndarray, np.ndarray]:
     for hub_x in (84, 298):
         away, angle = np.hypot(x - hub_x, y - 119), np.arctan2(y - 119, x - hub_x) - turn
         picture = mix(picture, (0.02, 0.02, 0.02), np.clip(35 - away, 0, 1) * body)
-        tyre = np.clip(29.5 - away, 0, 1)
-        picture = mix(picture, (0.09, 0.09, 0.095), tyre)
+        tire = np.clip(29.5 - away, 0, 1)
+        picture = mix(picture, (0.09, 0.09, 0.095), tire)
         rim = (0.45 + 0.35 * np.clip(np.cos(5 * angle) * 2, 0, 1)) * (1.1 - 0.3 * (y - 100) / 40)
         picture = mix(picture, rim[..., None] * np.array((1.0, 1.0, 1.03), np.float32), np.clip(18 - away, 0, 1))
-        alpha = np.maximum(alpha, tyre)
+        alpha = np.maximum(alpha, tire)
     return np.clip(picture, 0, 1), alpha

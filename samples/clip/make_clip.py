@@ -32,13 +32,13 @@ Sprite = tuple[np.ndarray, np.ndarray, float, float]
 def place(sprite: tuple[np.ndarray, np.ndarray], scale: float, foot_x: float, foot_y: float, foot_row: float) -> Sprite:
     """The sprite scaled and moved so that the middle of its row `foot_row` is at (foot_x, foot_y), to a fraction of a
     pixel."""
-    colour, alpha = sprite
+    color, alpha = sprite
     height, width = alpha.shape
     x0, y0 = foot_x - width / 2 * scale, foot_y - foot_row * scale
     left, top = int(np.floor(x0)), int(np.floor(y0))
     size = (int(width * scale) + 3, int(height * scale) + 3)
     matrix = np.array([[scale, 0, x0 - left + (scale - 1) / 2], [0, scale, y0 - top + (scale - 1) / 2]])
-    premultiplied = np.dstack([colour * alpha[..., None], alpha]).astype(np.float32)
+    premultiplied = np.dstack([color * alpha[..., None], alpha]).astype(np.float32)
     moved = cv2.warpAffine(premultiplied, matrix, size, flags=cv2.INTER_LINEAR)
     return moved[..., :3], moved[..., 3], left, top
 
@@ -61,14 +61,14 @@ def actors(time: float) -> dict[str, Sprite]:
 
 def blend(canvas: np.ndarray, sprite: Sprite, camera_x: float) -> tuple[slice, slice, np.ndarray] | None:
     """Paint the sprite on the canvas; returns where, and its alpha there."""
-    colour, alpha, x0, y0 = sprite
+    color, alpha, x0, y0 = sprite
     left, top = round(x0 - camera_x), round(y0)
     a, b = max(left, 0), max(top, 0)
     c, d = min(left + alpha.shape[1], canvas.shape[1]), min(top + alpha.shape[0], canvas.shape[0])
     if a >= c or b >= d:
         return None
     part = np.s_[b - top : d - top, a - left : c - left]
-    canvas[b:d, a:c] = canvas[b:d, a:c] * (1 - alpha[part][..., None]) + colour[part]
+    canvas[b:d, a:c] = canvas[b:d, a:c] * (1 - alpha[part][..., None]) + color[part]
     return np.s_[b:d], np.s_[a:c], alpha[part]
 
 

@@ -1,4 +1,4 @@
-"""A detector of one's own: things by the name of their colour. Put a model that knows more words in its place."""
+"""A detector of one's own: things by the name of their color. Put a model that knows more words in its place."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from streamseg.detector import Detector
 from streamseg.messages import Detection, Frame
 
 # Hue (OpenCV counts to 180), saturation and value, from and to.
-COLOURS = {
+COLORS = {
     "orange": ((3, 170, 120), (16, 255, 255)),
     "blue": ((104, 150, 60), (125, 255, 255)),
 }
 
 
-class ColourWords(Detector):
-    """Finds a thing of each colour that it is asked for."""
+class ColorWords(Detector):
+    """Finds a thing of each color that it is asked for."""
 
     replicable = True  # it keeps nothing from frame to frame
 
@@ -24,9 +24,9 @@ class ColourWords(Detector):
         words: list[str]
 
     def setup(self) -> None:
-        unknown = set(self.config.words) - set(COLOURS)
+        unknown = set(self.config.words) - set(COLORS)
         if unknown:
-            raise ValueError(f"this detector knows the words {', '.join(COLOURS)}, not {', '.join(sorted(unknown))}")
+            raise ValueError(f"this detector knows the words {', '.join(COLORS)}, not {', '.join(sorted(unknown))}")
 
     def detect(self, frame: Frame) -> list[Detection]:
         # frame.image_rgb is (H, W, 3) uint8, RGB; a box is (x0, y0, x1, y1) in its pixels.
@@ -34,7 +34,7 @@ class ColourWords(Detector):
         return [found for word in self.config.words for found in self._named(word, hsv)]
 
     def _named(self, word: str, hsv: np.ndarray) -> list[Detection]:
-        mask = cv2.morphologyEx(cv2.inRange(hsv, *map(np.array, COLOURS[word])), cv2.MORPH_CLOSE, np.ones((31, 31)))
+        mask = cv2.morphologyEx(cv2.inRange(hsv, *map(np.array, COLORS[word])), cv2.MORPH_CLOSE, np.ones((31, 31)))
         _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
         x, y, width, height, area_px = max(stats[1:].tolist(), key=lambda part: part[4], default=(0, 0, 0, 0, 0))
         if area_px < 0.002 * mask.size:

@@ -4,8 +4,8 @@
     python samples/train/imagenet.py -o start.safetensors
 
 The package has Google's EfficientNet-Lite0 (Apache-2.0), trained on ImageNet, as a file of PyTorch weights; `--trunk`
-takes another file of that layout. How the model sees colours differs: there (value - 127) / 128, here less ImageNet's
-mean and over its standard deviation. The first convolution and its normalisation take that up.
+takes another file of that layout. How the model sees colors differs: there (value - 127) / 128, here less ImageNet's
+mean and over its standard deviation. The first convolution and its normalization take that up.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def trunk_of(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """
     found: dict[str, torch.Tensor] = {}
 
-    def take(place: str, convolution: str, normalisation: str) -> None:
+    def take(place: str, convolution: str, normalization: str) -> None:
         found[f"{place}.0.weight"] = weights[f"{convolution}.weight"]
         for name in ("weight", "bias", "running_mean", "running_var"):
-            found[f"{place}.1.{name}"] = weights[f"{normalisation}.{name}"]
+            found[f"{place}.1.{name}"] = weights[f"{normalization}.{name}"]
 
     take("a.0", "_conv_stem", "_bn0")
     kernel = weights["_conv_stem.weight"]
@@ -48,9 +48,9 @@ def trunk_of(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             parts = [("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
             if number:
                 parts.insert(0, ("_expand_conv", "_bn0"))
-            for k, (convolution, normalisation) in enumerate(parts):
+            for k, (convolution, normalization) in enumerate(parts):
                 block = f"_blocks.{number}"
-                take(f"{stage}.{i}.layers.{k}", f"{block}.{convolution}", f"{block}.{normalisation}")
+                take(f"{stage}.{i}.layers.{k}", f"{block}.{convolution}", f"{block}.{normalization}")
             number += 1
     return found
 

@@ -163,7 +163,7 @@ def _scale(rng: np.random.Generator) -> Made:
 
 
 def _crowd(rng: np.random.Generator, count: int) -> tuple[Scene, ...]:
-    """Objects on a grid, each wandering so far that it meets its neighbours."""
+    """Objects on a grid, each wandering so far that it meets its neighbors."""
     hue, things = _hues(rng, count)
     columns = math.ceil(math.sqrt(count * WIDTH / HEIGHT))
     rows = math.ceil(count / columns)

@@ -41,9 +41,9 @@ class Sprite:
     """(320, 320, 4) float32: RGB times alpha, 0 to 255, and alpha, 0 to 1."""
 
     @staticmethod
-    def of(colour_rgb: np.ndarray, alpha: np.ndarray) -> Sprite:
-        """Of (320, 320, 3) colours, 0 to 255, and (320, 320) alpha, 0 to 1."""
-        return Sprite(np.dstack([colour_rgb * alpha[..., None], alpha]).astype(np.float32))
+    def of(color_rgb: np.ndarray, alpha: np.ndarray) -> Sprite:
+        """Of (320, 320, 3) colors, 0 to 255, and (320, 320) alpha, 0 to 1."""
+        return Sprite(np.dstack([color_rgb * alpha[..., None], alpha]).astype(np.float32))
 
     def placed(self, pose: Pose, size: tuple[int, int]) -> tuple[np.ndarray, Window]:
         """The thing at a pose in a frame of (H, W).
@@ -93,7 +93,7 @@ def smooth_noise(size: tuple[int, int], scale_px: float, rng: np.random.Generato
 
 
 def blob(hues: Sequence[float], rng: np.random.Generator) -> Sprite:
-    """A thing with a smooth outline, in two colours (hues 0 to 1), leaves on it as on grounds, shaded to its edge."""
+    """A thing with a smooth outline, in two colors (hues 0 to 1), leaves on it as on grounds, shaded to its edge."""
     y, x = (np.mgrid[:_SIDE, :_SIDE].astype(np.float32) + 0.5) / _SIDE * 2 - 1
     angle, radius = np.arctan2(y, x), np.hypot(x, y)
     outline = np.full_like(angle, 0.78)
@@ -103,10 +103,10 @@ def blob(hues: Sequence[float], rng: np.random.Generator) -> Sprite:
     first, second = (np.array(_vivid(hue, rng), np.float32) for hue in hues)
     pattern = _pattern(rng)[..., None]
     leaves = dead_leaves((_SIDE, _SIDE), hues[0], rng).astype(np.float32)
-    colour = (first * (1 - pattern) + second * pattern) * 0.7 + leaves * 0.3
+    color = (first * (1 - pattern) + second * pattern) * 0.7 + leaves * 0.3
     shade = 1.08 - 0.42 * np.clip(radius / outline, 0, 1)[..., None] ** 3
     light = 1 + 0.06 * smooth_noise((_SIDE, _SIDE), 12, rng)[..., None]
-    return Sprite.of(np.clip(colour * shade * light, 0, 255), alpha)
+    return Sprite.of(np.clip(color * shade * light, 0, 255), alpha)
 
 
 def pillar(hue: float, rng: np.random.Generator, width: float = 0.5) -> Sprite:

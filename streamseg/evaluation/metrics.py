@@ -61,7 +61,7 @@ def boundary_accuracy(truth: np.ndarray, found: np.ndarray, tolerance: float = 0
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> Summary:
     """Mean, recall and decay of a measure over the frames of a sequence.
 
     The benchmark leaves out the first frame, which was given, and the last; that is for the caller to do.
@@ -79,7 +79,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: 1 where a pixel differs from its right, lower or lower right neighbour."""
+    """(H, W) uint8: 1 where a pixel differs from its right, lower or lower right neighbor."""
     inside = mask.astype(bool)
     outline = np.zeros(inside.shape, bool)
     outline[:, :-1] |= inside[:, :-1] ^ inside[:, 1:]

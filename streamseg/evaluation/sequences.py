@@ -3,7 +3,7 @@
 - official DAVIS: ``JPEGImages/480p/<seq>/*.jpg`` and ``Annotations/480p/<seq>/*.png`` (or another resolution's folder);
 - one folder a sequence: ``<seq>/video.*`` or ``<seq>/frames/``, and ``<seq>/masks/*.png``.
 
-A mask file is a palette or grey image of object ids. A file whose only values are 0 and 255 is one object, id 1.
+A mask file is a palette or gray image of object ids. A file whose only values are 0 and 255 is one object, id 1.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from streamseg.errors import MediaError
-from streamseg.evaluation.metrics import Summary, boundary_accuracy, region_similarity, summarise
+from streamseg.evaluation.metrics import Summary, boundary_accuracy, region_similarity, summarize
 from streamseg.evaluation.sequences import Sequence as VideoSequence
 from streamseg.evaluation.sequences import read_ids
 from streamseg.graph import config
@@ -116,7 +116,7 @@ class Scores:
             raise MediaError(f"{name}: {masks} frames; expected at least 3, since first and last do not count")
         several = len(self._j) > 1
         return [
-            Measured(f"{name}.{i}" if several else name, summarise(self._j[i]), summarise(self._f[i])) for i in self._j
+            Measured(f"{name}.{i}" if several else name, summarize(self._j[i]), summarize(self._f[i])) for i in self._j
         ]
 
 

@@ -69,7 +69,7 @@ def center_size(box: Box) -> tuple[float, float, float, float]:
 
 
 def from_center_size(center_x: float, center_y: float, width: float, height: float) -> Box:
-    """The box of that centre and size, in pixels: the inverse of `center_size`."""
+    """The box of that center and size, in pixels: the inverse of `center_size`."""
     return (center_x - width / 2, center_y - height / 2, center_x + width / 2, center_y + height / 2)
 
 

@@ -148,7 +148,7 @@ def _without_small_parts(mask: np.ndarray, smallest_px: float, *, only_largest: 
 def _contours(mask: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """The outlines of the parts of a mask and of their holes; per outline its parent, -1 if it is a part's own.
 
-    Following outlines takes a fortieth of the time of labelling every pixel.
+    Following outlines takes a fortieth of the time of labeling every pixel.
     """
     contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return list(contours), hierarchy[0, :, 3] if len(contours) else np.zeros(0, np.int32)

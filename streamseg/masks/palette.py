@@ -1,4 +1,4 @@
-"""One colour per object id: the palette of PASCAL VOC, which DAVIS uses too."""
+"""One color per object id: the palette of PASCAL VOC, which DAVIS uses too."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def voc_palette() -> np.ndarray:
     highest free bits of red, green and blue, bits 3, 4, 5 the next lower ones, and so on.
     """
     ids = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
+    colors = np.zeros((256, 3), np.uint8)
     for level in range(8):
         for channel in range(3):
             bit = (ids >> (3 * level + channel)) & 1
-            colours[:, channel] |= (bit << (7 - level)).astype(np.uint8)
-    colours.flags.writeable = False
-    return colours
+            colors[:, channel] |= (bit << (7 - level)).astype(np.uint8)
+    colors.flags.writeable = False
+    return colors
 
 
-def colour_of(object_id: int) -> tuple[int, int, int]:
-    """RGB colour of an object id of any size; ids above 255 take the colours 1 to 255 again, never the background's."""
+def color_of(object_id: int) -> tuple[int, int, int]:
+    """RGB color of an object id of any size; ids above 255 take the colors 1 to 255 again, never the background's."""
     row = object_id if 0 <= object_id <= 255 else 1 + (object_id - 1) % 255
     red, green, blue = voc_palette()[row].tolist()
     return red, green, blue

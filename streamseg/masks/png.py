@@ -24,8 +24,8 @@ def _palette_bytes() -> bytes:
 def write_labels_png(path: str | Path, labels: np.ndarray, ids: Sequence[int] | None = None) -> None:
     """Write object ids as a PNG whose pixel values are the ids, in the way of DAVIS.
 
-    If all ids of the picture fit into 8 bits, it is a palette image in the colours of PASCAL VOC, otherwise a
-    16-bit grey one: an id is never cut. The file appears under its name only once it is complete.
+    If all ids of the picture fit into 8 bits, it is a palette image in the colors of PASCAL VOC, otherwise a
+    16-bit gray one: an id is never cut. The file appears under its name only once it is complete.
 
     Args:
         path: ends in ``.png``.

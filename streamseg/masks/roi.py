@@ -1,7 +1,7 @@
 """The geometry of a view: a rectangle of the frame resampled to a picture for the image encoder.
 
 A *region* is a box in frame pixels (`streamseg.masks.boxes`), not necessarily on whole pixels, that may reach
-beyond the frame. A *picture size* is ``(height, width)`` in pixels; an int means a square. Pixel centres lie at
+beyond the frame. A *picture size* is ``(height, width)`` in pixels; an int means a square. Pixel centers lie at
 +0.5 in frame and picture alike, so the edges of the region are the edges of the picture, and any grid over the
 picture (features, low-resolution logits) is a picture of the region with fewer pixels.
 """
@@ -23,7 +23,7 @@ Window = tuple[int, int, int, int]
 """x0, y0, x1, y1: a rectangle of whole frame pixels, right and bottom exclusive."""
 
 FILL_RGB = (124, 116, 104)
-"""SAM's mean colour, rounded: what lies outside the frame is about zero after normalisation, as SAM's padding is."""
+"""SAM's mean color, rounded: what lies outside the frame is about zero after normalization, as SAM's padding is."""
 
 NOTHING_LOGIT = -10.0
 """Logit of a place that was not seen: surely background (sigmoid 0.00005)."""
@@ -99,7 +99,7 @@ def to_frame(coordinates: np.ndarray, region: Box, picture_size: Size) -> np.nda
 
 
 def window_of(region: Box, frame_size: tuple[int, int]) -> Window:
-    """The frame pixels whose centres lie in the region; without area if there are none.
+    """The frame pixels whose centers lie in the region; without area if there are none.
 
     Args:
         region: in frame pixels.
@@ -116,7 +116,7 @@ def window_of(region: Box, frame_size: tuple[int, int]) -> Window:
 def paste_logits(logits: np.ndarray, region: Box, frame_size: tuple[int, int]) -> tuple[np.ndarray, Window]:
     """Logits of a view at frame resolution, only where the view looked.
 
-    Bilinear; beyond the outermost centres the nearest value holds.
+    Bilinear; beyond the outermost centers the nearest value holds.
 
     Args:
         logits: (h, w) float32 over the region.
@@ -167,7 +167,7 @@ def _warp(
     """
     inwards = _scale(region, picture.shape[:2])
     step = inwards / _scale(target, size)
-    # Centre of target pixel 0 in picture coordinates, less the half pixel by which OpenCV's (0, 0) is a centre.
+    # Center of target pixel 0 in picture coordinates, less the half pixel by which OpenCV's (0, 0) is a center.
     start = (np.array(target[:2]) - np.array(region[:2])) * inwards + step / 2 - 0.5
     matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
     border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT

@@ -95,7 +95,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
         # A cut or scrambled file can fail anywhere in torch's reader.
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"checkpoint {path} is truncated or damaged: {first}") from error
-    # Training scripts like to wrap the weights with optimiser state.
+    # Training scripts like to wrap the weights with optimizer state.
     if isinstance(found, dict):
         for key in ("model", "state_dict", "model_state_dict"):
             if isinstance(found.get(key), dict):

@@ -15,7 +15,7 @@ _STD_RGB = (58.395, 57.12, 57.375)
 
 
 class Looking(nn.Module):
-    """Pictures to features: normalise, pad, encode.
+    """Pictures to features: normalize, pad, encode.
 
     Args:
         info: the model.
@@ -111,7 +111,7 @@ class Answering(nn.Module):
         return predict_masks(self.mask_decoder, features, positions, sparse, dense)
 
     def _embed_points(self, points_xy: torch.Tensor, labels: torch.Tensor, square: int) -> torch.Tensor:
-        """(N, K, 2), pixel centres at +0.5, and (N, K) -> (N, K, C)."""
+        """(N, K, 2), pixel centers at +0.5, and (N, K) -> (N, K, C)."""
         encoder = self.prompt_encoder
         codes = encoder.pe_layer._pe_encoding(points_xy / square)  # type: ignore[union-attr, operator]
         labels = labels[..., None]

@@ -32,7 +32,7 @@ _MEANINGS = {
     "features": "of the picture's square, padding included; (1, …) for all prompts or one each",
     "points_xy": "pixels of that picture; a box is two points",
     "point_labels": "1 on the object, 0 not on it, 2 and 3 first and second corner of a box; points without a box are "
-    "followed by one point labelled -1",
+    "followed by one point labeled -1",
     "mask_input": "logits of an earlier answer; any values where has_mask_input is false",
     "has_mask_input": "whether mask_input counts",
     "logits": "four masks over the square, above 0 is the object: the single one, then three for an ambiguous click",

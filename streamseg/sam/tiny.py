@@ -79,7 +79,7 @@ class PyramidEncoder(nn.Module):
         self.o = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), nn.GroupNorm(1, WIDTH))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) normalised RGB, H and W multiples of 32 -> (B, 128, H/8, W/8)."""
+        """(B, 3, H, W) normalized RGB, H and W multiples of 32 -> (B, 128, H/8, W/8)."""
         fine = self.a(pixels)
         middle = self.b(fine)
         coarse = self.c(middle)
@@ -145,7 +145,7 @@ class Matcher(nn.Module):
 
 
 def fold_batch_norm(network: nn.Module) -> None:
-    """Multiply every batch normalisation into the convolution before it, in place, for inference.
+    """Multiply every batch normalization into the convolution before it, in place, for inference.
 
     The result is the same up to rounding (1e-5 in the features) in about 0.87 of the time on one CPU core.
     """

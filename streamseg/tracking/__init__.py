@@ -2,7 +2,7 @@
 
 A frame goes through three of them. `looks` says which parts of it to encode, `ask` makes the questions to the mask
 decoder from the state and the views, `follow` makes the new state and the masks from the answers. The state
-(`TrackerState`) is one small serialisable value, so following can stop after any frame and go on from there.
+(`TrackerState`) is one small serializable value, so following can stop after any frame and go on from there.
 """
 
 from streamseg.tracking.ambiguity import choices, full_mask

@@ -1,4 +1,4 @@
-"""What an object looks like, so that it is known again: the model's features under its mask, and its colours."""
+"""What an object looks like, so that it is known again: the model's features under its mask, and its colors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from streamseg.masks.roi import Window
-from streamseg.tracking.colors import colours_under
+from streamseg.tracking.colors import colors_under
 
 
 class Appearance(msgspec.Struct, frozen=True):
@@ -14,13 +14,13 @@ class Appearance(msgspec.Struct, frozen=True):
 
     feature: bytes
     """(C,) float16 of unit length: the mean feature."""
-    colours: bytes
-    """(216,) float16: share of each colour, the root of it."""
+    colors: bytes
+    """(216,) float16: share of each color, the root of it."""
 
     @staticmethod
-    def of(feature: np.ndarray, colours: np.ndarray) -> Appearance:
+    def of(feature: np.ndarray, colors: np.ndarray) -> Appearance:
         """Keep a (C,) feature and a (216,) histogram."""
-        return Appearance(feature.astype(np.float16).tobytes(), colours.astype(np.float16).tobytes())
+        return Appearance(feature.astype(np.float16).tobytes(), colors.astype(np.float16).tobytes())
 
     @property
     def feature_vector(self) -> np.ndarray:
@@ -28,26 +28,26 @@ class Appearance(msgspec.Struct, frozen=True):
         return np.frombuffer(self.feature, np.float16).astype(np.float32)
 
     @property
-    def colour_vector(self) -> np.ndarray:
+    def color_vector(self) -> np.ndarray:
         """(216,) float32."""
-        return np.frombuffer(self.colours, np.float16).astype(np.float32)
+        return np.frombuffer(self.colors, np.float16).astype(np.float32)
 
     def similarity(self, other: Appearance) -> float:
         """Cosine of the features, -1 to 1."""
         return float(self.feature_vector @ other.feature_vector)
 
-    def colour_similarity(self, other: Appearance) -> float:
-        """Bhattacharyya coefficient of the colours: 1 for the same shares, 0 for none in common."""
-        return float(self.colour_vector @ other.colour_vector)
+    def color_similarity(self, other: Appearance) -> float:
+        """Bhattacharyya coefficient of the colors: 1 for the same shares, 0 for none in common."""
+        return float(self.color_vector @ other.color_vector)
 
     def pixels(self, area_px: float) -> np.ndarray:
-        """(216,) float32: how many pixels of each colour an area of such looks has."""
-        return np.asarray(np.square(self.colour_vector) * np.float32(area_px))
+        """(216,) float32: how many pixels of each color an area of such looks has."""
+        return np.asarray(np.square(self.color_vector) * np.float32(area_px))
 
     def towards(self, other: Appearance, step: float) -> Appearance:
         """This, changed by a fraction `step` of the way to another."""
         mixed = []
-        for mine, its in ((self.feature_vector, other.feature_vector), (self.colour_vector, other.colour_vector)):
+        for mine, its in ((self.feature_vector, other.feature_vector), (self.color_vector, other.color_vector)):
             between = mine + np.float32(step) * (its - mine)
             mixed.append(between / max(float(np.linalg.norm(between)), 1e-6))
         return Appearance.of(*mixed)
@@ -65,7 +65,7 @@ def appearance_under(
         pasted: the logits at frame resolution, in a window of the frame.
         window: that window.
     """
-    return Appearance.of(mean_feature(features, logits), colours_under(image_rgb, pasted, window))
+    return Appearance.of(mean_feature(features, logits), colors_under(image_rgb, pasted, window))
 
 
 def mean_feature(features: np.ndarray, logits: np.ndarray) -> np.ndarray:

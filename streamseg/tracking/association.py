@@ -10,7 +10,7 @@ import numpy as np
 
 from streamseg.masks.boxes import iou
 from streamseg.tracking.candidate import Candidate, covered, overlap, without
-from streamseg.tracking.gating import growth_since, judge, likeness, new_colours
+from streamseg.tracking.gating import growth_since, judge, likeness, new_colors
 from streamseg.tracking.occlusion import are_exchanged, doubted, hiding, later, meeting
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import expected_box
@@ -122,9 +122,9 @@ def _swallowed(found: Candidate, owner: Track, its: Candidate, less: float = 1.0
 
 
 def _is_new(found: Candidate, owner: Track) -> bool:
-    """Whether most of a mask is of colours that another object did not have so much of, so that it is no part of it."""
+    """Whether most of a mask is of colors that another object did not have so much of, so that it is no part of it."""
     pixels = found.appearance.pixels(found.area_px)
-    return float(pixels[new_colours(owner, pixels)].sum()) > _MOSTLY * found.area_px
+    return float(pixels[new_colors(owner, pixels)].sum()) > _MOSTLY * found.area_px
 
 
 def _divide(

@@ -1,4 +1,4 @@
-"""Colours of objects and frames, as histograms: to tell things and scenes apart, and to see where an object may be."""
+"""Colors of objects and frames, as histograms: to tell things and scenes apart, and to see where an object may be."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from streamseg.masks.boxes import Box
 from streamseg.masks.roi import Window
 
 _LEVELS = 6
-"""Steps of each colour channel in the histogram of an object."""
-COLOURS = _LEVELS**3
-"""How many colours that are."""
+"""Steps of each color channel in the histogram of an object."""
+COLORS = _LEVELS**3
+"""How many colors that are."""
 _SCENE_LEVELS = 4
-"""Steps of each colour channel in the histogram of a frame."""
+"""Steps of each color channel in the histogram of a frame."""
 _SAMPLES = 64
 """A mask or frame is sampled at so many places at most, in each direction."""
 _GLANCE_ROWS = 96
 """A frame that is searched is sampled in about so many rows."""
 _RARE = 1e-4
-"""A colour that covers less of both object and frame says nothing."""
+"""A color that covers less of both object and frame says nothing."""
 
 
-def colours_under(image_rgb: np.ndarray, pasted: np.ndarray, window: Window) -> np.ndarray:
-    """(216,) float32: the root of each colour's share under a mask; zeros if the mask is empty.
+def colors_under(image_rgb: np.ndarray, pasted: np.ndarray, window: Window) -> np.ndarray:
+    """(216,) float32: the root of each color's share under a mask; zeros if the mask is empty.
 
     Args:
         image_rgb: (H, W, 3) uint8, the frame.
@@ -39,14 +39,14 @@ def colours_under(image_rgb: np.ndarray, pasted: np.ndarray, window: Window) -> 
 
 
 def scene_of(image_rgb: np.ndarray) -> bytes:
-    """The colours of a frame (H, W, 3) uint8 as (64,) float16, for `scene_similarity`."""
+    """The colors of a frame (H, W, 3) uint8 as (64,) float16, for `scene_similarity`."""
     height, width = image_rgb.shape[:2]
     picture = image_rgb[:: max(1, height // _SAMPLES), :: max(1, width // _SAMPLES)]
     return _histogram(picture.reshape(-1, 3), _SCENE_LEVELS).astype(np.float16).tobytes()
 
 
 def scene_similarity(first: bytes, second: bytes) -> float:
-    """Bhattacharyya coefficient of two frames' colours, 0 to 1.
+    """Bhattacharyya coefficient of two frames' colors, 0 to 1.
 
     Frames that follow each other were seen above 0.96 (fast pans included), frames of different scenes below 0.94.
     """
@@ -56,32 +56,32 @@ def scene_similarity(first: bytes, second: bytes) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameColours:
-    """Which colour of the histogram each of some pixels of a frame has."""
+class FrameColors:
+    """Which color of the histogram each of some pixels of a frame has."""
 
     bins: np.ndarray
     """(h, w) int32, of every `step`-th pixel."""
     shares: np.ndarray
-    """(216,) float32: how much of the frame each colour covers."""
+    """(216,) float32: how much of the frame each color covers."""
     step: int
 
     @staticmethod
-    def of(image_rgb: np.ndarray) -> FrameColours:
+    def of(image_rgb: np.ndarray) -> FrameColors:
         """Those of a frame (H, W, 3) uint8."""
         step = max(1, image_rgb.shape[0] // _GLANCE_ROWS)
         bins = _bins(image_rgb[::step, ::step], _LEVELS)
-        shares = np.bincount(bins.ravel(), minlength=COLOURS) / bins.size
-        return FrameColours(bins, shares.astype(np.float32), step)
+        shares = np.bincount(bins.ravel(), minlength=COLORS) / bins.size
+        return FrameColors(bins, shares.astype(np.float32), step)
 
-    def where(self, colours: np.ndarray) -> np.ndarray:
-        """(h, w) float32, 0 to 1: how far each pixel's colour is that of an object rather than of the frame.
+    def where(self, colors: np.ndarray) -> np.ndarray:
+        """(h, w) float32, 0 to 1: how far each pixel's color is that of an object rather than of the frame.
 
         This is histogram back-projection with the ratio of Swain and Ballard (1991).
 
         Args:
-            colours: (216,) float32, the root of each colour's share of the object.
+            colors: (216,) float32, the root of each color's share of the object.
         """
-        own = np.square(colours)
+        own = np.square(colors)
         ratio = own / (own + self.shares + np.float32(_RARE))
         return np.asarray(ratio.astype(np.float32)[self.bins])
 
@@ -102,6 +102,6 @@ def _bins(pixels_rgb: np.ndarray, levels: int) -> np.ndarray:
 
 
 def _histogram(pixels_rgb: np.ndarray, levels: int) -> np.ndarray:
-    """(N, 3) uint8 -> (levels ** 3,) float32, the root of each colour's share; zeros if there are no pixels."""
+    """(N, 3) uint8 -> (levels ** 3,) float32, the root of each color's share; zeros if there are no pixels."""
     bins = _bins(pixels_rgb, levels)
     return np.sqrt(np.bincount(bins, minlength=levels**3) / max(len(bins), 1)).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 from streamseg.masks.boxes import Box, center_size, from_center_size
 from streamseg.tracking.candidate import Candidate
-from streamseg.tracking.colors import COLOURS
+from streamseg.tracking.colors import COLORS
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import expected_box, usual_size
 from streamseg.tracking.state import State, Track
@@ -16,7 +16,7 @@ _NEAR = 0.5
 _HIDDEN = 0.25
 """How fast, compared with others, an object may get away from the one that hides it."""
 _FEW = 0.5
-"""Of pixels of a colour: they are no part of an object that mostly has fewer than this share of them."""
+"""Of pixels of a color: they are no part of an object that mostly has fewer than this share of them."""
 
 Verdict = tuple[State, str]
 """The new state and the reason for it."""
@@ -42,12 +42,12 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
         return "LOST", f"area x{growth:.2f} against the frames before"
     if jump > options.lost_jump:
         return "LOST", f"jumped by {jump:.1f} box sizes"
-    similarity, colour = alike(track, found)
+    similarity, color = alike(track, found)
     usual = growth_since(track, found.area_px)
-    if similarity < options.lost_similarity and (colour < options.lost_both or usual > options.uncertain_area):
+    if similarity < options.lost_similarity and (color < options.lost_both or usual > options.uncertain_area):
         return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
-    if colour < options.lost_colour:
-        return "LOST", f"colours {colour:.2f} below {options.lost_colour:g}"
+    if color < options.lost_color:
+        return "LOST", f"colors {color:.2f} below {options.lost_color:g}"
     if found.score < options.uncertain_score:
         return "UNCERTAIN", f"score {found.score:.2f} below {options.uncertain_score:g}"
     if found.stability < options.uncertain_stability:
@@ -56,8 +56,8 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
         return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
     if similarity < options.uncertain_similarity:
         return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
-    if colour < options.uncertain_colour:
-        return "UNCERTAIN", f"colours {colour:.2f} below {options.uncertain_colour:g}"
+    if color < options.uncertain_color:
+        return "UNCERTAIN", f"colors {color:.2f} below {options.uncertain_color:g}"
     return "TRACKED", f"score {found.score:.2f}"
 
 
@@ -79,16 +79,16 @@ def judge_lost(
         return "LOST", f"area x{growth_since(track, found.area_px):.2f}"
     if found.score < options.found_score:
         return "LOST", f"score {found.score:.2f} below {options.found_score:g}"
-    similarity, colour = alike(track, found)
+    similarity, color = alike(track, found)
     if similarity < options.found_similarity:
         return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
-    least_colour = options.found_colour_after_cut if track.displaced else options.found_colour
-    if colour < least_colour:
-        return "LOST", f"colours {colour:.2f} below {least_colour:g}"
+    least_color = options.found_color_after_cut if track.displaced else options.found_color
+    if color < least_color:
+        return "LOST", f"colors {color:.2f} below {least_color:g}"
     x, y, _, _ = center_size(found.box)
     if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
         return "LOST", f"too far off for {track.unseen} frames"
-    return "REACQUIRED", f"score {found.score:.2f}, similarity {similarity:.2f}, colours {colour:.2f}"
+    return "REACQUIRED", f"score {found.score:.2f}, similarity {similarity:.2f}, colors {color:.2f}"
 
 
 def of_its_size(track: Track, found: Candidate, options: TrackingOptions) -> bool:
@@ -115,32 +115,32 @@ def reachable(track: Track, hider: Box | None, options: TrackingOptions) -> Box 
 
 
 def alike(track: Track, found: Candidate) -> tuple[float, float]:
-    """How like the object a mask is, now or as it was first: cosine of the features, agreement of the colours.
+    """How like the object a mask is, now or as it was first: cosine of the features, agreement of the colors.
 
     Both are 1 for an object whose looks are not known yet.
     """
     known = [looks for looks in (track.first_appearance, track.appearance) if looks is not None]
     similarity = max((looks.similarity(found.appearance) for looks in known), default=1.0)
-    return similarity, max((looks.colour_similarity(found.appearance) for looks in known), default=1.0)
+    return similarity, max((looks.color_similarity(found.appearance) for looks in known), default=1.0)
 
 
 def likeness(track: Track, found: Candidate) -> float:
     """Both in one number, 0 to 1, to compare masks by."""
-    similarity, colour = alike(track, found)
-    return max(0.0, similarity + colour) / 2
+    similarity, color = alike(track, found)
+    return max(0.0, similarity + color) / 2
 
 
-def usual_colours(track: Track) -> np.ndarray:
-    """(216,) float32: of how many pixels of an object each colour mostly is; of none if its looks are not known yet."""
+def usual_colors(track: Track) -> np.ndarray:
+    """(216,) float32: of how many pixels of an object each color mostly is; of none if its looks are not known yet."""
     if track.appearance is None:
-        return np.zeros(COLOURS, np.float32)
+        return np.zeros(COLORS, np.float32)
     return track.appearance.pixels(track.usual_px or track.area_px)
 
 
-def new_colours(track: Track, pixels: np.ndarray) -> np.ndarray:
-    """(216,) bool: of which colours an object mostly has far fewer pixels than are given, so that these are no part of
+def new_colors(track: Track, pixels: np.ndarray) -> np.ndarray:
+    """(216,) bool: of which colors an object mostly has far fewer pixels than are given, so that these are no part of
     it; of none if its looks are not known yet."""
-    return np.asarray((usual_colours(track) < _FEW * pixels) & (track.appearance is not None))
+    return np.asarray((usual_colors(track) < _FEW * pixels) & (track.appearance is not None))
 
 
 def _growth(track: Track, found: Candidate) -> float:

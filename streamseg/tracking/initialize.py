@@ -87,7 +87,7 @@ def _choose(
 
 
 def _start_from_mask(prompt: Fitted, mask: np.ndarray, view: Seen | None, label: str) -> tuple[Track, Pasted]:
-    """A given mask is the answer; which colours the object has is learned in the next frame."""
+    """A given mask is the answer; which colors the object has is learned in the next frame."""
     height, width = mask.shape
     side = float(max(width, height))
     logits = mask_as_logits(mask)

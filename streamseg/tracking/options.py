@@ -44,14 +44,14 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """LOST if the box's middle is off the expected one by this many box sizes."""
     uncertain_similarity: float = 0.9
     """UNCERTAIN if the cosine of the features under the mask with those the object had is below this,"""
-    uncertain_colour: float = 0.6
-    """or if the colours have less in common than this (1 for the same shares of each, 0 for none)."""
+    uncertain_color: float = 0.6
+    """or if the colors have less in common than this (1 for the same shares of each, 0 for none)."""
     lost_similarity: float = 0.75
     """LOST below this cosine,"""
     lost_both: float = 0.8
-    """if the colours too have less in common than this, or the area has grown by `uncertain_area`,"""
-    lost_colour: float = 0.4
-    """or if the colours have less in common than this."""
+    """if the colors too have less in common than this, or the area has grown by `uncertain_area`,"""
+    lost_color: float = 0.4
+    """or if the colors have less in common than this."""
     same_mask: float = 0.6
     """Two objects whose masks overlap by this IoU are one thing: the one that fits it less is LOST."""
     whole_frame: float = 0.8
@@ -59,14 +59,14 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     speck: float = 0.05
     """Parts of the mask smaller than this fraction of the largest are dropped unless they touch the last mask."""
     scene_cut: float = 0.94
-    """Below this similarity of two frames' colours they are of different scenes: all objects have to be found again."""
+    """Below this similarity of two frames' colors they are of different scenes: all objects have to be found again."""
     found_score: float = 0.6
     """A lost object is found again above this estimated IoU,"""
     found_similarity: float = 0.75
     """and this cosine of its features with those it had,"""
-    found_colour: float = 0.75
-    """and this agreement of its colours,"""
-    found_colour_after_cut: float = 0.9
+    found_color: float = 0.75
+    """and this agreement of its colors,"""
+    found_color_after_cut: float = 0.9
     """which has to be above this once a scene cut has come,"""
     found_reach: float = 0.2
     """and, unless one has, no further from where it should be than one box size and this much for each frame it was
@@ -77,11 +77,11 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """and within this factor of its area."""
     place_contrast: float = 0.1
     """A place that is more like a lost object than its surroundings (cosine of the features times likeness of the
-    colours, 0 to 1 each) by this is asked about;"""
+    colors, 0 to 1 each) by this is asked about;"""
     search_places: Annotated[int, msgspec.Meta(ge=1)] = 3
     """so many of them in a frame, the best ones."""
     glance_contrast: float = 0.25
-    """A place anywhere in the frame whose colours are more like those of a lost object than its surroundings' by this
+    """A place anywhere in the frame whose colors are more like those of a lost object than its surroundings' by this
     is looked at closely in the next frame."""
     search_growth: float = 0.1
     """How much the searched region grows on every side, in box sizes a frame, while an object is lost,"""

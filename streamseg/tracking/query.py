@@ -9,7 +9,7 @@ import numpy as np
 from streamseg.masks.boxes import Box, clip, expand, has
 from streamseg.masks.roi import to_view
 from streamseg.prompts.model import Fitted
-from streamseg.tracking.colors import FrameColours
+from streamseg.tracking.colors import FrameColors
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import (
     around_clicks,
@@ -47,7 +47,7 @@ def ask(
     questions = Questions(prompts={prompt.id: prompt for prompt in (*prompts, *unplanned)}, prompts_taken=len(prompts))
     known = {track.id: track for track in state.tracks}
     frame_size = (image_rgb.shape[0], image_rgb.shape[1])
-    colours: FrameColours | None = None
+    colors: FrameColors | None = None
     for prompt in questions.prompts.values():
         track = known.get(prompt.id)
         if prompt.only_clicks and track is not None and track.has_mask:
@@ -62,8 +62,8 @@ def ask(
         if view is None:
             continue
         if track.state == "LOST" and options.gates:
-            colours = colours or FrameColours.of(image_rgb)
-            questions.asks.extend(_ask_lost(track, view, frame_size, colours, options))
+            colors = colors or FrameColors.of(image_rgb)
+            questions.asks.extend(_ask_lost(track, view, frame_size, colors, options))
         else:
             others = points_on_others(track, state.tracks, view.region, options)
             questions.asks.extend(_ask_track(track, view, others, frame_size, options))
@@ -148,13 +148,13 @@ def _ask_track(
 
 
 def _ask_lost(
-    track: Track, view: Seen, frame_size: tuple[int, int], colours: FrameColours, options: TrackingOptions
+    track: Track, view: Seen, frame_size: tuple[int, int], colors: FrameColors, options: TrackingOptions
 ) -> list[Ask]:
     """Ask of the places in the view that look most like the object."""
     boxes = [] if track.hint is None else [track.hint]
     if track.appearance is not None:
         likely = boxes_in_view(
-            view.features, view.square, view.region, track.appearance, usual_size(track), colours, options
+            view.features, view.square, view.region, track.appearance, usual_size(track), colors, options
         )
         boxes += [box for box in likely if not meets_any(box, boxes)]
     asked = (clip(expand(box, options.margins[0]), frame_size[1], frame_size[0]) for box in boxes)

@@ -11,7 +11,7 @@ import numpy as np
 from streamseg.masks.boxes import Box, center_size
 from streamseg.masks.roi import Window
 from streamseg.tracking.appearance import Appearance
-from streamseg.tracking.colors import FrameColours
+from streamseg.tracking.colors import FrameColors
 from streamseg.tracking.options import TrackingOptions
 
 _SIZES = (0.7, 1.0, 1.4)
@@ -27,7 +27,7 @@ def boxes_in_view(
     region: Box,
     appearance: Appearance,
     size: tuple[float, float],
-    colours: FrameColours,
+    colors: FrameColors,
     options: TrackingOptions,
 ) -> list[Box]:
     """The places in a view that look most like an object, frame pixels.
@@ -38,7 +38,7 @@ def boxes_in_view(
         region: the part of it that is picture, not padding.
         appearance: of the object.
         size: its usual (width, height), pixels.
-        colours: of the frame.
+        colors: of the frame.
         options: of the tracker.
     """
     cells = features.shape[1]
@@ -47,7 +47,7 @@ def boxes_in_view(
     columns = min(cells, math.ceil((region[2] - x0) / wide))
     rows = min(cells, math.ceil((region[3] - y0) / high))
     like = likeness_map(features[:, :rows, :columns], appearance)
-    like *= colours.in_cells(colours.where(appearance.colour_vector), square, cells)[:rows, :columns]
+    like *= colors.in_cells(colors.where(appearance.color_vector), square, cells)[:rows, :columns]
     places = likely_places(like, (size[0] / wide, size[1] / high), count=options.search_places)
     return [
         (x0 + left * wide, y0 + top * high, x0 + right * wide, y0 + bottom * high)
@@ -59,23 +59,23 @@ def boxes_in_view(
 def glance(
     appearance: Appearance,
     size: tuple[float, float],
-    colours: FrameColours,
+    colors: FrameColors,
     within: Box | None,
     others: Iterable[tuple[np.ndarray, Window, np.ndarray]],
     options: TrackingOptions,
 ) -> Box | None:
-    """Where in the whole frame the colours are most like an object's; None if nowhere clearly.
+    """Where in the whole frame the colors are most like an object's; None if nowhere clearly.
 
     Args:
         appearance: of the object.
         size: its usual (width, height), pixels.
-        colours: of the frame.
+        colors: of the frame.
         within: where its middle can be; anywhere if None.
-        others: logits and windows of the objects that were found in it, and which colours under them are theirs,
+        others: logits and windows of the objects that were found in it, and which colors under them are theirs,
             (216,) bool: their masks may have grown over the object.
         options: of the tracker.
     """
-    where, step = colours.where(appearance.colour_vector), colours.step
+    where, step = colors.where(appearance.color_vector), colors.step
     free = np.ones_like(where)
     for logits, (x0, y0, _, _), theirs in others:
         above, before = -y0 % step, -x0 % step
@@ -83,7 +83,7 @@ def glance(
         place = slice((y0 + above) // step, None), slice((x0 + before) // step, None)
         part = free[place][: inside.shape[0], : inside.shape[1]]
         rows, columns = part.shape
-        part[inside[:rows, :columns] & theirs[colours.bins[place][:rows, :columns]]] = 0
+        part[inside[:rows, :columns] & theirs[colors.bins[place][:rows, :columns]]] = 0
     where *= free
     middles = None if within is None else (within[0] / step, within[1] / step, within[2] / step, within[3] / step)
     places = likely_places(where, (size[0] / step, size[1] / step), free=free, middles=middles)

@@ -124,7 +124,7 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     detected: list[int] = []
     """Ids of those objects that a detector found."""
     scene: bytes = b""
-    """The frame's colours, to notice a cut (`streamseg.tracking.colors.scene_of`)."""
+    """The frame's colors, to notice a cut (`streamseg.tracking.colors.scene_of`)."""
 
 
 def to_bytes(state: TrackerState) -> bytes:

@@ -12,9 +12,9 @@ from streamseg.masks.boxes import center_size
 from streamseg.prompts.model import Fitted
 from streamseg.tracking.association import Judged
 from streamseg.tracking.candidate import NOWHERE, Candidate, Pasted
-from streamseg.tracking.colors import FrameColours, scene_of, scene_similarity
+from streamseg.tracking.colors import FrameColors, scene_of, scene_similarity
 from streamseg.tracking.correction import best_correction, how_corrected
-from streamseg.tracking.gating import new_colours, reachable, usual_colours
+from streamseg.tracking.gating import new_colors, reachable, usual_colors
 from streamseg.tracking.initialize import start, template_of
 from streamseg.tracking.motion import seen, standing, unseen
 from streamseg.tracking.options import TrackingOptions
@@ -202,18 +202,18 @@ def _lose(track: Track, judged: Judged, frame_size: tuple[int, int]) -> Track:
 def _glance_for_lost(
     followed: dict[int, tuple[Track, Pasted]], image_rgb: np.ndarray, options: TrackingOptions
 ) -> None:
-    """Where the colours are those of a lost object, it is looked for in the next frame: in two of three, so that
-    something else of its colours does not keep it from being found elsewhere."""
+    """Where the colors are those of a lost object, it is looked for in the next frame: in two of three, so that
+    something else of its colors does not keep it from being found elsewhere."""
     there = [(track, mask) for track, mask in followed.values() if track.state != "LOST"]
-    colours: FrameColours | None = None
+    colors: FrameColors | None = None
     for identity, (track, mask) in followed.items():
         if track.state != "LOST" or track.hint is not None or track.appearance is None or not track.unseen % 3:
             continue
-        colours = colours or FrameColours.of(image_rgb)
+        colors = colors or FrameColors.of(image_rgb)
         hider = followed.get(track.hidden_by or 0)
         within = reachable(track, None if hider is None or hider[0].state == "LOST" else hider[0].box, options)
-        others = [(*mask, ~new_colours(other, usual_colours(track))) for other, mask in there]
-        hint = glance(track.appearance, usual_size(track), colours, within, others, options)
+        others = [(*mask, ~new_colors(other, usual_colors(track))) for other, mask in there]
+        hint = glance(track.appearance, usual_size(track), colors, within, others, options)
         followed[identity] = msgspec.structs.replace(track, hint=hint), mask
 
 

@@ -1,4 +1,4 @@
-"""How a camera saw it: exposure and colours of an episode, and now and then a bad frame."""
+"""How a camera saw it: exposure and colors of an episode, and now and then a bad frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Look:
-    """One episode's exposure, colours and quality; `see` adds what changes from frame to frame."""
+    """One episode's exposure, colors and quality; `see` adds what changes from frame to frame."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         strength = rng.uniform() ** 1.5
@@ -29,8 +29,8 @@ class Look:
         """
         seen = self._exposed(picture_rgb, rng)
         if abs(self._saturation - 1) > 0.05:
-            grey = cv2.cvtColor(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            seen = cv2.addWeighted(seen, self._saturation, grey, 1 - self._saturation, 0)
+            gray = cv2.cvtColor(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            seen = cv2.addWeighted(seen, self._saturation, gray, 1 - self._saturation, 0)
         if self._darkness is not None or (self._poor and rng.random() < 0.25):
             seen = _noisy(seen, rng)
         return _spoilt(seen, rng) if self._poor else seen

@@ -1,6 +1,6 @@
 """All of a run in one file, from which it goes on as if it had never stopped.
 
-It is a safetensors file: weights, their running mean and the optimiser's state as tensors, the beliefs of the episodes
+It is a safetensors file: weights, their running mean and the optimizer's state as tensors, the beliefs of the episodes
 in progress too; the rest as JSON in its metadata. It holds no code, and appears under its name only once complete.
 """
 

@@ -1,6 +1,6 @@
 """Masks from a COCO annotation file: polygons, and run lengths, compressed or not. Crowds are left out.
 
-Format: https://cocodataset.org/#format-data. Polygon corners are in pixels with pixel centres at +0.5.
+Format: https://cocodataset.org/#format-data. Polygon corners are in pixels with pixel centers at +0.5.
 """
 
 from __future__ import annotations

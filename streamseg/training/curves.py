@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 _WIDTH, _PANEL_HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 190, 30, 30
-_COLOURS_BGR = ((180, 80, 30), (40, 110, 230), (60, 160, 60), (170, 60, 170), (40, 40, 200), (150, 150, 0))
+_COLORS_BGR = ((180, 80, 30), (40, 110, 230), (60, 160, 60), (170, 60, 170), (40, 40, 200), (150, 150, 0))
 _PANELS = (
     ("loss", ("loss_view", "loss_whole")),
     ("IoU", ("iou_box", "iou_click", "iou_second", "iou_whole_box", "iou_whole_click", "validation_iou")),
@@ -127,14 +127,14 @@ def _panel(title: str, names: Sequence[str], rows: Sequence[Row]) -> np.ndarray:
         _write(panel, f"{last * part / 4:.0f}", (place(last * part / 4, 0)[0] - 10, _PANEL_HEIGHT - 10))
     _write(panel, title, (_LEFT, 18))
     for number, name in enumerate(names):
-        colour = _COLOURS_BGR[number]
+        color = _COLORS_BGR[number]
         points = [place(row["step"], row[name]) for row in rows if name in row and math.isfinite(row[name])]
         if points:
-            cv2.polylines(panel, [np.array(points, np.int32)], False, colour, 1, cv2.LINE_AA)
-            cv2.circle(panel, points[-1], 2, colour, -1)
-            _write(panel, name, (_WIDTH - _RIGHT + 12, _TOP + 18 * (number + 1)), colour)
+            cv2.polylines(panel, [np.array(points, np.int32)], False, color, 1, cv2.LINE_AA)
+            cv2.circle(panel, points[-1], 2, color, -1)
+            _write(panel, name, (_WIDTH - _RIGHT + 12, _TOP + 18 * (number + 1)), color)
     return panel
 
 
-def _write(panel: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int] = _INK) -> None:
-    cv2.putText(panel, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+def _write(panel: np.ndarray, text: str, at: tuple[int, int], color: tuple[int, int, int] = _INK) -> None:
+    cv2.putText(panel, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Maps of the plane, 3x3 in pixels with pixel centres at +0.5: how pictures are placed, and how they move."""
+"""Maps of the plane, 3x3 in pixels with pixel centers at +0.5: how pictures are placed, and how they move."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def warp(picture: np.ndarray, place: np.ndarray, size: Size, border: int) -> np.
         size: of the result.
         border: what lies beyond the picture, as OpenCV's BORDER_… has it; a constant is 0.
     """
-    # OpenCV takes (0, 0) for a pixel's centre.
+    # OpenCV takes (0, 0) for a pixel's center.
     matrix = (shift(-0.5, -0.5) @ place @ shift(0.5, 0.5))[:2]
     return np.asarray(cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_LINEAR, borderMode=border))

@@ -85,7 +85,7 @@ class Scenes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps and the optimiser."""
+    """Steps and the optimizer."""
 
     steps: Count = 2000
     """The learning rate falls along a cosine over so many."""
@@ -94,7 +94,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: Above0 = 0.00035
     """Of the prompt encoder and the mask decoder."""
     encoder_learning_rate: Weight = 0.00012
-    """Of the image encoder's trunk. While the statistics of its batch normalisation are kept, nothing holds it in
+    """Of the image encoder's trunk. While the statistics of its batch normalization are kept, nothing holds it in
     place: much more than this makes it forget."""
     encoder_share: Share = 0.3
     """Steps that train the image encoder too, whose gradients are half of the work."""
@@ -115,7 +115,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     correction_share: Share = 0.5
     """Of the second questions, those that say with clicks where the first answer is wrong."""
     batch_norm: Literal["kept", "learned"] = "kept"
-    """Statistics of the batch normalisation: as they are, or taken from the batches (from scratch, large batches)."""
+    """Statistics of the batch normalization: as they are, or taken from the batches (from scratch, large batches)."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """auto: bf16 where the processor has it."""
     ahead: Whole = 0

@@ -23,11 +23,11 @@ from streamseg.training.steps import Result, look_at_views, look_at_wholes
 _log = logging.getLogger("streamseg.training")
 
 _TRUNK = ("enc.a.", "enc.b.", "enc.c.")
-_MODEL, _AVERAGE, _START, _OPTIMISER = "model.", "average.", "start.", "optimiser."
+_MODEL, _AVERAGE, _START, _OPTIMISER = "model.", "average.", "start.", "optimizer."
 
 
 class Trainer:
-    """A network, its optimiser and the episodes in progress.
+    """A network, its optimizer and the episodes in progress.
 
     Args:
         recipe: what is done in a step.
@@ -44,7 +44,7 @@ class Trainer:
         self._start = dict(Average(learner.network).weights) if recipe.training.start_share else {}
         self._world, self._executor = world, executor
         self._parameters = dict(learner.network.named_parameters())
-        self._optimiser = _optimiser(recipe, self._parameters)
+        self._optimizer = _optimizer(recipe, self._parameters)
         batch, groups = recipe.training.batch, recipe.training.ahead + 1
         self._slots = [
             Slots(
@@ -71,13 +71,13 @@ class Trainer:
         result = self._whole() if plan.kind == "whole" else self._view(plan.again)
         figures: dict[str, list[float]] = {} if result is None else result.figures
         if result is not None:
-            for group in self._optimiser.param_groups:
+            for group in self._optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * schedule.rate(self.step, training)
-            self._optimiser.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad(set_to_none=True)
             result.loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), training.clip_norm)
             if torch.isfinite(norm):
-                self._optimiser.step()
+                self._optimizer.step()
                 self.average.update(self.learner.network, schedule.average_decay(self.step, training))
                 figures["gradient_norm"] = [float(norm)]
             else:
@@ -91,7 +91,7 @@ class Trainer:
         tensors |= {_AVERAGE + name: value for name, value in self.average.weights.items()}
         tensors |= {_START + name: value for name, value in self._start.items()}
         for name, parameter in self._parameters.items():
-            for key, value in self._optimiser.state.get(parameter, {}).items():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
                 tensors[f"{_OPTIMISER}{key}.{name}"] = value
         # Copies: training may go on before they are written.
         kept = {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
@@ -110,12 +110,12 @@ class Trainer:
                 value.copy_(state.tensors[_START + name])
         except (RuntimeError, KeyError) as error:
             raise CheckpointError(f"the checkpoint is of another network: {str(error).splitlines()[0]}") from error
-        self._optimiser.state.clear()
+        self._optimizer.state.clear()
         for key in ("step", "exp_avg", "exp_avg_sq"):
             for name, value in _under(f"{_OPTIMISER}{key}.", state.tensors).items():
                 parameter = self._parameters[name]
                 own = value.clone() if key == "step" else torch.empty_like(parameter).detach().copy_(value)
-                self._optimiser.state[parameter][key] = own
+                self._optimizer.state[parameter][key] = own
         for slots, states in zip(self._slots, state.episodes, strict=True):
             slots.restore(states)
         self.step = state.step
@@ -184,8 +184,8 @@ class Trainer:
             ]
 
 
-def _optimiser(recipe: Recipe, parameters: Mapping[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW with a rate of its own for the encoder's trunk; biases and the scales of normalisations do not decay."""
+def _optimizer(recipe: Recipe, parameters: Mapping[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW with a rate of its own for the encoder's trunk; biases and the scales of normalizations do not decay."""
     training = recipe.training
     groups = []
     for in_trunk, rate in ((True, training.encoder_learning_rate), (False, training.learning_rate)):

@@ -135,7 +135,7 @@ class Decoding:
 class Converter:
     """Frames to upright RGB of one fixed size, by swscale's own conversion.
 
-    Alpha is dropped, not composited: there is no background to composite with. Colours follow the frame's own
+    Alpha is dropped, not composited: there is no background to composite with. Colors follow the frame's own
     matrix and range tags, BT.601 limited if it has none, as swscale does it. Pixels are taken as square.
 
     Args:

@@ -23,7 +23,7 @@ _log = logging.getLogger("streamseg.video")
 class FolderReader(Reader):
     """Reads images as frames of a video: `index` is the position in the folder, `pts` the same in units of 1/fps.
 
-    16-bit images are cut to their upper 8 bits, grey becomes RGB, alpha is dropped, EXIF orientation is
+    16-bit images are cut to their upper 8 bits, gray becomes RGB, alpha is dropped, EXIF orientation is
     applied. An image that cannot be decoded is left out, and its number with it.
     """
 

@@ -62,7 +62,7 @@ class VideoWriter:
         time_base: seconds per unit of the times in the file; None for 1/90000.
         crf: quality of x264, 0 to 51, lower is better.
         preset: x264's trade of speed for size.
-        threads: for encoder and colour conversion; None lets the encoder choose.
+        threads: for encoder and color conversion; None lets the encoder choose.
 
     Raises:
         OutputError: the file cannot be made, or no encoder is there.

@@ -1,4 +1,4 @@
-"""`streamseg choose`: the things that a click may mean, as pictures; and that a choice is honoured."""
+"""`streamseg choose`: the things that a click may mean, as pictures; and that a choice is honored."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ POINT = (120, 90)
 def nested() -> np.ndarray:
     """(180, 240, 3) uint8 RGB: a light disk, in it a darker one, in that a small dark one."""
     image = np.full((180, 240, 3), (40, 90, 60), np.uint8)
-    for radius, colour in ((70, (240, 200, 60)), (42, (220, 60, 40)), (18, (30, 30, 120))):
-        cv2.circle(image, POINT, radius, colour, -1)
+    for radius, color in ((70, (240, 200, 60)), (42, (220, 60, 40)), (18, (30, 30, 120))):
+        cv2.circle(image, POINT, radius, color, -1)
     return cv2.GaussianBlur(image, (3, 3), 0)
 
 

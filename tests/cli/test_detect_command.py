@@ -16,9 +16,9 @@ from streamseg.errors import GraphError
 
 
 def test_the_detector_stands_before_embed() -> None:
-    args = make_parser().parse_args(["run", "clip.mp4", "--detect", "support.detectors:Coloured"])
+    args = make_parser().parse_args(["run", "clip.mp4", "--detect", "support.detectors:Colored"])
     graph = from_source(args)
-    assert graph.nodes["detect"].use == "support.detectors:Coloured"
+    assert graph.nodes["detect"].use == "support.detectors:Colored"
     assert graph.nodes["propagate"].options == {"detections": {}}
     assert graph.links[:2] == [("decode", "detect"), ("detect", "embed")]
 

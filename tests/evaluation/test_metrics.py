@@ -29,7 +29,7 @@ def test_an_outline_within_the_tolerance_is_perfect():
 
 
 def test_the_boundary_of_a_shifted_square_counted_out():
-    # An outline runs on the pixels that differ from a right, lower or lower right neighbour: the frame of the 21x21
+    # An outline runs on the pixels that differ from a right, lower or lower right neighbor: the frame of the 21x21
     # square that begins one pixel up and left.
     truth, found = square(40), square(45)
     true_px = {(y, x) for y in range(39, 60) for x in range(39, 60) if y in (39, 59) or x in (39, 59)}
@@ -54,16 +54,16 @@ def test_the_boundary_of_empty_masks():
 
 
 def test_mean_recall_and_decay():
-    summary = metrics.summarise([1.0] * 5 + [0.6] * 5 + [0.5] * 5 + [0.2] * 5)
+    summary = metrics.summarize([1.0] * 5 + [0.6] * 5 + [0.5] * 5 + [0.2] * 5)
     assert summary.mean == pytest.approx(0.575)
     assert summary.recall == 0.5
     # Quarters share their border frames: (5 * 1 + 0.6) / 6 at the beginning, (0.5 + 5 * 0.2) / 6 at the end.
     assert summary.decay == pytest.approx(5.6 / 6 - 1.5 / 6)
-    assert metrics.summarise([0.7]) == (0.7, 1.0, 0.0)
+    assert metrics.summarize([0.7]) == (0.7, 1.0, 0.0)
 
 
 def test_decay_over_more_frames_than_a_byte_counts():
-    falling = metrics.summarise(list(np.linspace(1, 0, 1001)))
+    falling = metrics.summarize(list(np.linspace(1, 0, 1001)))
     assert math.isclose(falling.decay, 0.75, abs_tol=1e-9)
 
 
@@ -71,4 +71,4 @@ def test_bad_input_is_refused():
     with pytest.raises(UsageError, match="one shape"):
         metrics.region_similarity(square(0), square(0, shape=(100, 99)))
     with pytest.raises(UsageError, match="at least one frame"):
-        metrics.summarise([])
+        metrics.summarize([])

@@ -50,7 +50,7 @@ def reference(labels, n, smallest_px, largest_hole_px, only_largest):
     hole=st.integers(0, 12),
     blur=st.floats(0.3, 1.5),
 )
-def test_cleaning_equals_labelling_every_pixel(seed, smallest, hole, blur):
+def test_cleaning_equals_labeling_every_pixel(seed, smallest, hole, blur):
     noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=(3, 22, 26)).transpose(1, 2, 0), (0, 0), blur)
     labels = noise.argmax(2).astype(np.uint16)
     rules = CleanupRules(min_area_px=smallest, min_area_fraction=None, fill_holes_px=hole, fill_holes_fraction=None)
@@ -151,7 +151,7 @@ def test_closing_does_not_reach_out_to_the_edge_of_the_frame():
     assert np.array_equal(clean(labels, 1, CleanupRules(close_radius_px=4)), labels)
 
 
-def test_smoothing_rounds_a_ragged_outline_and_spares_the_neighbour():
+def test_smoothing_rounds_a_ragged_outline_and_spares_the_neighbor():
     labels = np.zeros((40, 40), np.uint16)
     labels[5:35, 5:20] = 1
     labels[5:35:4, 20] = 1

@@ -11,7 +11,7 @@ from support.media import moving_images
 
 from streamseg.errors import OutputError, UsageError
 from streamseg.masks.contact_sheet import contact_sheet
-from streamseg.masks.palette import colour_of, voc_palette
+from streamseg.masks.palette import color_of, voc_palette
 from streamseg.video.writer import write_labels_png
 
 
@@ -23,7 +23,7 @@ def some_labels(*values: int) -> np.ndarray:
 
 
 def test_the_palette_is_that_of_voc() -> None:
-    # The twenty-one colours as the VOC development kit prints them.
+    # The twenty-one colors as the VOC development kit prints them.
     known = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128)]
     known += [(128, 128, 128), (64, 0, 0), (192, 0, 0), (64, 128, 0), (192, 128, 0), (64, 0, 128), (192, 0, 128)]
     known += [(64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (0, 64, 128)]
@@ -31,13 +31,13 @@ def test_the_palette_is_that_of_voc() -> None:
     assert voc_palette().shape == (256, 3) and len({tuple(row) for row in voc_palette().tolist()}) == 256
 
 
-def test_an_object_is_never_painted_in_the_colour_of_the_background() -> None:
-    assert colour_of(0) == (0, 0, 0) and colour_of(1) == colour_of(256) == (128, 0, 0)
-    assert all(colour_of(object_id) != (0, 0, 0) for object_id in range(1, 2000))
+def test_an_object_is_never_painted_in_the_color_of_the_background() -> None:
+    assert color_of(0) == (0, 0, 0) and color_of(1) == color_of(256) == (128, 0, 0)
+    assert all(color_of(object_id) != (0, 0, 0) for object_id in range(1, 2000))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_pixel_values_are_ids_in_the_colours_of_davis(tmp_path: Path, kind: type[np.generic]) -> None:
+def test_pixel_values_are_ids_in_the_colors_of_davis(tmp_path: Path, kind: type[np.generic]) -> None:
     labels = some_labels(1, 2, 255).astype(kind)
     write_labels_png(tmp_path / "00000.png", labels)
     with Image.open(tmp_path / "00000.png") as image:
@@ -94,13 +94,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_a_contact_sheet_shows_each_picture_in_its_place() -> None:
-    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (0, 250, 250)]
-    images = [np.full((60, 90, 3), colour, np.uint8) for colour in colours]
+    colors = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0), (0, 250, 250)]
+    images = [np.full((60, 90, 3), color, np.uint8) for color in colors]
     sheet = contact_sheet(images, 3, 310)
     assert sheet.shape == (2 * 65 + 2 * 4 + 4, 310, 3) and sheet.dtype == np.uint8
-    for position, colour in enumerate(colours):
+    for position, color in enumerate(colors):
         row, column = divmod(position, 3)
-        assert tuple(sheet[4 + row * 69 + 32, 4 + column * 102 + 49]) == colour
+        assert tuple(sheet[4 + row * 69 + 32, 4 + column * 102 + 49]) == color
     assert tuple(sheet[4 + 69 + 32, 4 + 2 * 102 + 49]) == (24, 24, 24)
 
 

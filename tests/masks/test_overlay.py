@@ -12,11 +12,11 @@ def scene():
     return image, labels
 
 
-def test_colours_are_stable_and_far_apart():
-    colours = [np.array(overlay.color_of(object_id), int) for object_id in range(1, 13)]
+def test_colors_are_stable_and_far_apart():
+    colors = [np.array(overlay.color_of(object_id), int) for object_id in range(1, 13)]
     assert overlay.color_of(3) == overlay.color_of(3)
-    assert min(np.abs(a - b).max() for a, b in itertools.combinations(colours, 2)) >= 40
-    assert all(colour.max() >= 150 for colour in colours)
+    assert min(np.abs(a - b).max() for a, b in itertools.combinations(colors, 2)) >= 40
+    assert all(color.max() >= 150 for color in colors)
     assert overlay.color_of(70000) != overlay.color_of(70001)
 
 
@@ -25,13 +25,13 @@ def test_the_inside_is_blended_and_the_rest_is_untouched():
     before = image.copy()
     drawn = overlay.draw(image, labels, [5], alpha=0.25)
     assert np.array_equal(image, before), "the input was drawn on"
-    colour = np.array(overlay.color_of(5))
+    color = np.array(overlay.color_of(5))
     inside = np.s_[70:95, 50:100]
-    assert np.abs(drawn[inside] - (image[inside] * 0.75 + colour * 0.25)).max() <= 1
+    assert np.abs(drawn[inside] - (image[inside] * 0.75 + color * 0.25)).max() <= 1
     assert np.array_equal(drawn[102:], image[102:]) and np.array_equal(drawn[:, 112:], image[:, 112:])
 
 
-def test_the_outline_is_in_the_full_colour():
+def test_the_outline_is_in_the_full_color():
     image, labels = scene()
     drawn = overlay.draw(image, labels, [5])
     assert (drawn[99, 30:110] == overlay.color_of(5)).all()
@@ -56,7 +56,7 @@ def test_lost_objects_are_listed_in_the_corner():
     assert np.array_equal(overlay.draw(image, np.zeros_like(labels), [1], states=["UNCERTAIN"]), image)
 
 
-def test_each_object_has_the_colour_of_its_own_id_though_one_mask_is_blank():
+def test_each_object_has_the_color_of_its_own_id_though_one_mask_is_blank():
     image, labels = scene()
     labels[labels == 1] = 2
     drawn = overlay.draw(image, labels, [8, 9], alpha=1.0)

@@ -9,7 +9,7 @@ from streamseg.masks import roi
 
 
 def bilinear(picture, x, y):
-    """The value of a picture at (x, y) in pixels, centres at +0.5, nearest value beyond the outermost centres."""
+    """The value of a picture at (x, y) in pixels, centers at +0.5, nearest value beyond the outermost centers."""
     height, width = picture.shape[:2]
     u, v = min(max(x - 0.5, 0), width - 1), min(max(y - 0.5, 0), height - 1)
     left, top = min(int(u), max(width - 2, 0)), min(int(v), max(height - 2, 0))
@@ -47,7 +47,7 @@ def test_sampling_whole_pixels_is_a_crop():
     assert np.array_equal(roi.sample(image, (8, 16, 40, 48), 32), image[16:48, 8:40])
 
 
-def test_outside_the_frame_is_the_mean_colour():
+def test_outside_the_frame_is_the_mean_color():
     image = smooth_picture(64, 64)
     picture = roi.sample(image, (-32, 0, 32, 64), 64)
     assert np.array_equal(picture[:, 32:], image[:, :32])
@@ -134,7 +134,7 @@ def test_a_mask_survives_the_way_through_a_view(factor):
     x, y, width, height = cv2.boundingRect(mask)
     region = roi.focus_region((x, y, x + width, y + height), factor)
     picture = roi.sample(np.repeat(mask[..., None] * 255, 3, 2), region, 128)[..., 0]
-    # The colour outside the frame is no object.
+    # The color outside the frame is no object.
     logits = picture.astype(np.float32) - 127.5
     pasted, (x0, y0, x1, y1) = roi.paste_logits(logits, region, mask.shape)
     found = np.zeros(mask.shape, bool)

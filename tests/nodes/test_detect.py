@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from streamseg_nodes.motion import Motion
-from support.detectors import Broken, Coloured
+from support.detectors import Broken, Colored
 from support.disks import box_of, picture, truth
 
 from streamseg.errors import PromptError
@@ -24,7 +24,7 @@ RED_AND_YELLOW = {"words": ["red", "yellow"]}
 def run(
     detector: dict[str, Any],
     *,
-    use: str = "support.detectors:Coloured",
+    use: str = "support.detectors:Colored",
     focus: bool = True,
     frames: int = 4,
     disks: dict[str, int] | None = None,
@@ -97,7 +97,7 @@ def test_one_that_stays_away_is_given_up_and_its_id_is_not_used_again() -> None:
 
 @pytest.mark.parametrize(("every", "looked"), [(1, [0, 1, 2, 3, 4]), (3, [0, 3]), (0, [0])])
 def test_a_detector_looks_at_every_so_manieth_frame(every: int, looked: list[int]) -> None:
-    found = run_node(Coloured(Coloured.Config(every=every, words=["red"])), frames(5))
+    found = run_node(Colored(Colored.Config(every=every, words=["red"])), frames(5))
     assert [each.stamp.seq for each in found if each.detections is not None] == looked
 
 

@@ -58,12 +58,12 @@ def test_a_prompt_is_fitted_to_its_frame() -> None:
     assert fitted.mask is None
 
 
-@pytest.mark.parametrize("kind", ["grey", "colour", "alpha", "16 bit"])
+@pytest.mark.parametrize("kind", ["gray", "color", "alpha", "16 bit"])
 def test_masks_are_where_the_picture_is_not_black(kind: str, tmp_path: Path) -> None:
     mask = np.zeros((30, 40), bool)
     mask[10:20, 5:25] = True
     picture = mask.astype(np.uint8) * 7
-    if kind == "colour":
+    if kind == "color":
         picture = np.stack([0 * picture, picture, 0 * picture], 2)
     if kind == "alpha":
         picture = np.dstack([picture, picture, picture, np.full_like(picture, 255)])

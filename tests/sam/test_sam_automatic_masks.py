@@ -207,11 +207,11 @@ def test_specks_and_backgrounds_go():
     assert sorted_out([speck, thing, background], **everything) == ([0.7, 0.8, 0.9], {})
 
 
-def test_parts_go_with_their_whole_and_neighbours_stay():
+def test_parts_go_with_their_whole_and_neighbors_stay():
     whole, part = proposal(20, 20, 60, 60, 0.8), proposal(30, 30, 40, 40, 0.7)
-    neighbour = proposal(55, 20, 90, 60, 0.6)
-    assert sorted_out([whole, part, neighbour]) == ([0.8, 0.6], {"overlap": 1})
-    assert sorted_out([whole, part, neighbour], overlap=0.05)[1] == {"overlap": 2}
+    neighbor = proposal(55, 20, 90, 60, 0.6)
+    assert sorted_out([whole, part, neighbor]) == ([0.8, 0.6], {"overlap": 1})
+    assert sorted_out([whole, part, neighbor], overlap=0.05)[1] == {"overlap": 2}
 
 
 def test_what_is_followed_already_is_not_found_again():

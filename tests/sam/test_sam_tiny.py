@@ -32,7 +32,7 @@ def decoder():
     return load_decoder("tiny", device="cpu")
 
 
-def disc_scene(height: int, width: int, centre_xy: tuple[int, int], radius_px: int) -> tuple[np.ndarray, np.ndarray]:
+def disc_scene(height: int, width: int, center_xy: tuple[int, int], radius_px: int) -> tuple[np.ndarray, np.ndarray]:
     """A bright textured disc on dark textured ground: (H, W, 3) uint8 and its (H, W) bool mask."""
     rng = np.random.default_rng(0)
 
@@ -43,7 +43,7 @@ def disc_scene(height: int, width: int, centre_xy: tuple[int, int], radius_px: i
     ground, disc = texture(3, 20, 110), texture(2, 120, 250)
     disc[..., 2] //= 3
     y, x = np.mgrid[:height, :width]
-    mask = (x - centre_xy[0]) ** 2 + (y - centre_xy[1]) ** 2 < radius_px**2
+    mask = (x - center_xy[0]) ** 2 + (y - center_xy[1]) ** 2 < radius_px**2
     return np.where(mask[..., None], disc, ground), mask
 
 
@@ -52,7 +52,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("size", "centre_xy", "radius_px"),
+    ("size", "center_xy", "radius_px"),
     [
         ((256, 256), (120, 130), 60),
         ((360, 640), (300, 180), 80),
@@ -61,9 +61,9 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     ],
     ids=["focus", "landscape", "portrait", "square"],
 )
-def test_it_finds_a_disc_from_its_box(encoder, decoder, size, centre_xy, radius_px):
-    image, truth = disc_scene(*size, centre_xy, radius_px)
-    (x, y), r = centre_xy, radius_px
+def test_it_finds_a_disc_from_its_box(encoder, decoder, size, center_xy, radius_px):
+    image, truth = disc_scene(*size, center_xy, radius_px)
+    (x, y), r = center_xy, radius_px
     features = encoder.encode([image])[0]
     answer = decoder.decode(features, size, [Prompt(box_xyxy=(x - r, y - r, x + r, y + r))], multimask=False)
     mask = decoder.upscale(answer.logits[0, 0], size) > 0

@@ -30,7 +30,7 @@ def segmented(frame: Frame, labels: np.ndarray, ids: tuple[int, ...]) -> Segment
 def drawn(
     seq: int, labels: np.ndarray, ids: tuple[int, ...], *, stream: str = "s", index: int | None = None
 ) -> Segmented:
-    """A message whose picture is grey and whose time is that of a 10 fps video."""
+    """A message whose picture is gray and whose time is that of a 10 fps video."""
     index = seq if index is None else index
     stamp = Stamp(stream, seq, index, index, (1, 10), 1_000 + seq, 0, seq + 1)
     image_rgb = np.full((*labels.shape, 3), 90, np.uint8)

@@ -1,4 +1,4 @@
-"""Detectors of a package that is not streamseg's: one that knows a colour by its name, one that is broken."""
+"""Detectors of a package that is not streamseg's: one that knows a color by its name, one that is broken."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from streamseg.detector import Detector
 from streamseg.messages import Detection, Frame
 
-COLOURS = {"red": (220, 60, 40), "yellow": (240, 220, 60)}
+COLORS = {"red": (220, 60, 40), "yellow": (240, 220, 60)}
 
 
-class Coloured(Detector):
-    """Finds things of the colours that it is asked for in words."""
+class Colored(Detector):
+    """Finds things of the colors that it is asked for in words."""
 
     replicable = True
 
@@ -21,7 +21,7 @@ class Coloured(Detector):
     def detect(self, frame: Frame) -> list[Detection]:
         found = []
         for word in self.config.words:
-            near = (abs(frame.image_rgb.astype(int) - COLOURS[word]) < 20).all(axis=2)
+            near = (abs(frame.image_rgb.astype(int) - COLORS[word]) < 20).all(axis=2)
             ys, xs = np.nonzero(near)
             if len(xs):
                 box = (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 
 def moving_images(count: int, width: int = 96, height: int = 64) -> list[np.ndarray]:
-    """(height, width, 3) uint8 RGB pictures, each unlike all others: a square moves over a colour gradient."""
+    """(height, width, 3) uint8 RGB pictures, each unlike all others: a square moves over a color gradient."""
     y, x = np.mgrid[:height, :width]
     images = []
     for number in range(count):

@@ -24,7 +24,7 @@ def shape(number: int) -> np.ndarray:
 
 
 def painted(mask: np.ndarray, number: int) -> np.ndarray:
-    """(H, W, 3) uint8: the mask in a bright colour on dark noise."""
+    """(H, W, 3) uint8: the mask in a bright color on dark noise."""
     rng = np.random.default_rng([6, number])
     image = rng.integers(10, 70, (*mask.shape, 3), dtype=np.uint8)
     image[mask] = rng.integers(150, 250, 3, dtype=np.uint8)

@@ -11,7 +11,7 @@ OBJECT: Box = (10, 10, 30, 30)
 SAME: Box = (12, 12, 32, 32)
 PART: Box = (10, 10, 18, 18)
 AROUND: Box = (5, 5, 80, 80)
-NEIGHBOUR: Box = (28, 10, 48, 30)
+NEIGHBOR: Box = (28, 10, 48, 30)
 FAR: Box = (60, 60, 90, 90)
 
 
@@ -21,7 +21,7 @@ def new(boxes: list[Box], scores: list[float] | None = None, known: list[Box] | 
 
 
 def test_what_is_followed_already_is_not_new() -> None:
-    assert new([SAME, NEIGHBOUR, FAR]) == [1, 2]
+    assert new([SAME, NEIGHBOR, FAR]) == [1, 2]
     assert new([SAME], same_iou=0.9, inside=1.0) == [0]
 
 

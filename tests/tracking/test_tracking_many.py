@@ -39,11 +39,11 @@ class Things:
     """Boxes on a plain ground, later ones before earlier ones; the decoder finds the one it is asked about best."""
 
     def __init__(
-        self, boxes: Sequence[Box], colours: Sequence[tuple[int, int, int]], side: int = 16, *, written: bool = True
+        self, boxes: Sequence[Box], colors: Sequence[tuple[int, int, int]], side: int = 16, *, written: bool = True
     ) -> None:
         self._written = written
         self.boxes = list(boxes)
-        self.colours = colours
+        self.colors = colors
         self.hidden: set[int] = set()
         self.state = TrackerState()
         self.index = 0
@@ -84,7 +84,7 @@ class Things:
         image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
         for k in self._visible():
             x0, y0, x1, y1 = map(int, self.boxes[k])
-            image[y0:y1, x0:x1] = self.colours[k]
+            image[y0:y1, x0:x1] = self.colors[k]
         return image
 
     def _see(self, look: Look) -> Seen:
@@ -109,8 +109,8 @@ class Things:
 
     @staticmethod
     def _inside(seen: Seen, side: int, box: Box) -> np.ndarray:
-        centres = np.stack(np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5), 2)
-        points = to_frame(centres, seen.square, side)
+        centers = np.stack(np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5), 2)
+        points = to_frame(centers, seen.square, side)
         x, y = points[..., 0], points[..., 1]
         return np.asarray((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3]))
 
@@ -201,7 +201,7 @@ class RunningTogether(Things):
 
 
 def test_the_one_that_went_behind_is_the_one_that_is_lost() -> None:
-    # That later ones are in front does not matter here: they are of one colour.
+    # That later ones are in front does not matter here: they are of one color.
     things = RunningTogether([(100, 100, 160, 160), (400, 108, 460, 168)], [(200, 40, 40)] * 2)
     states = []
     while things.boxes[0][0] < things.boxes[1][2] + 40:

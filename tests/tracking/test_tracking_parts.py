@@ -63,27 +63,27 @@ def test_mean_feature_is_that_of_the_cells_under_the_mask() -> None:
     assert not mean_feature(features, np.full((16, 16), -1.0, np.float32)).any()
 
 
-def test_appearance_tells_colours_apart() -> None:
+def test_appearance_tells_colors_apart() -> None:
     features = np.ones((3, 4, 4), np.float32)
     logits = square(16, (4, 4, 12, 12))
     inside = np.zeros((16, 16), bool)
     inside[4:12, 4:12] = True
 
-    def seen(colour: tuple[int, int, int]) -> Appearance:
+    def seen(color: tuple[int, int, int]) -> Appearance:
         image = np.zeros((16, 16, 3), np.uint8)
-        image[inside] = colour
+        image[inside] = color
         return appearance_under(features, logits, image, logits, (0, 0, 16, 16))
 
     red, blue = seen((200, 20, 20)), seen((20, 20, 200))
-    assert red.colour_similarity(red) == pytest.approx(1, abs=1e-3)
-    assert red.colour_similarity(blue) == 0
+    assert red.color_similarity(red) == pytest.approx(1, abs=1e-3)
+    assert red.color_similarity(blue) == 0
     assert red.similarity(blue) == pytest.approx(1, abs=1e-3)
     halfway = red.towards(blue, 0.5)
-    assert halfway.colour_similarity(red) == pytest.approx(halfway.colour_similarity(blue), abs=1e-3)
-    assert np.linalg.norm(halfway.colour_vector) == pytest.approx(1, abs=1e-3)
+    assert halfway.color_similarity(red) == pytest.approx(halfway.color_similarity(blue), abs=1e-3)
+    assert np.linalg.norm(halfway.color_vector) == pytest.approx(1, abs=1e-3)
 
 
-def test_scenes_are_told_apart_by_their_colours_not_by_their_motion() -> None:
+def test_scenes_are_told_apart_by_their_colors_not_by_their_motion() -> None:
     y, x = np.mgrid[:90, :160]
     scene = np.stack([x, y * 2, 255 - x], 2).astype(np.uint8)
     other = np.stack([255 - y, x // 4, x // 3], 2).astype(np.uint8)

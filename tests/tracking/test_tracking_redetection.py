@@ -1,4 +1,4 @@
-"""Where a lost object is looked for, by its colours and features, and which place is believed. No model."""
+"""Where a lost object is looked for, by its colors and features, and which place is believed. No model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from streamseg.masks.boxes import Box, iou
 from streamseg.tracking import Answer, Ask, Seen, Track, TrackerState, TrackingOptions, ask
 from streamseg.tracking.appearance import Appearance
-from streamseg.tracking.colors import COLOURS, FrameColours, colours_under
+from streamseg.tracking.colors import COLORS, FrameColors, colors_under
 from streamseg.tracking.gating import reachable
 from streamseg.tracking.motion import standing
 from streamseg.tracking.redetection import boxes_in_view, glance, likely_places, likeness_map
@@ -27,9 +27,9 @@ PATCH = (150, 60, 186, 84)
 SIZE = (36.0, 24.0)
 
 
-def paint(image: np.ndarray, box: tuple[int, int, int, int], colour: tuple[int, int, int]) -> None:
+def paint(image: np.ndarray, box: tuple[int, int, int, int], color: tuple[int, int, int]) -> None:
     x0, y0, x1, y1 = box
-    image[y0:y1, x0:x1] = colour
+    image[y0:y1, x0:x1] = color
 
 
 def striped(image: np.ndarray, box: tuple[int, int, int, int]) -> None:
@@ -46,7 +46,7 @@ def noise() -> np.ndarray:
 
 def looks_of(image: np.ndarray, box: tuple[int, int, int, int]) -> Appearance:
     x0, y0, x1, y1 = box
-    return Appearance.of(LIKE, colours_under(image, np.ones((y1 - y0, x1 - x0), np.float32), box))
+    return Appearance.of(LIKE, colors_under(image, np.ones((y1 - y0, x1 - x0), np.float32), box))
 
 
 def the_object() -> Appearance:
@@ -56,10 +56,10 @@ def the_object() -> Appearance:
 
 
 def glanced(image: np.ndarray, within: Box | None = None, others: Any = ()) -> Box | None:
-    return glance(the_object(), SIZE, FrameColours.of(image), within, others, OPTIONS)
+    return glance(the_object(), SIZE, FrameColors.of(image), within, others, OPTIONS)
 
 
-def test_colours_are_seen_where_they_are_the_objects_rather_than_the_frames() -> None:
+def test_colors_are_seen_where_they_are_the_objects_rather_than_the_frames() -> None:
     image = np.full((96, 128, 3), BLUE, np.uint8)
     paint(image, (20, 30, 40, 50), RED)
     half_blue = image.copy()
@@ -67,25 +67,25 @@ def test_colours_are_seen_where_they_are_the_objects_rather_than_the_frames() ->
     red = np.zeros((96, 128), bool)
     red[30:50, 20:40] = True
     whole, half = (
-        FrameColours.of(image).where(looks_of(its, (20, 30, 40, 50)).colour_vector) for its in (image, half_blue)
+        FrameColors.of(image).where(looks_of(its, (20, 30, 40, 50)).color_vector) for its in (image, half_blue)
     )
     assert whole.shape == red.shape
     assert whole[red].min() > 0.9
     assert whole[~red].max() == 0
     assert half[red].min() > 0.9
     assert 0 < half[~red].max() < 0.4
-    nothing = FrameColours.of(image).where(np.zeros(216, np.float32))
+    nothing = FrameColors.of(image).where(np.zeros(216, np.float32))
     assert not nothing.any()
 
 
 @pytest.mark.parametrize("step", [1, 2, 6])
 @pytest.mark.parametrize("corner", [(16, 8), (-16, -8), (112, 80), (-20, 72), (200, 8)])
 def test_a_cell_has_the_mean_of_its_pixels_and_nothing_beyond_the_frame(step: int, corner: tuple[int, int]) -> None:
-    colours = FrameColours.of(np.zeros((96 * step, 128 * step, 3), np.uint8))
-    assert colours.step == step
+    colors = FrameColors.of(np.zeros((96 * step, 128 * step, 3), np.uint8))
+    assert colors.step == step
     where = RNG.random((96, 128)).astype(np.float32)
     x, y = corner
-    cells = colours.in_cells(where, (x * step, y * step, (x + 32) * step, (y + 32) * step), 8)
+    cells = colors.in_cells(where, (x * step, y * step, (x + 32) * step, (y + 32) * step), 8)
     wanted = np.pad(where, 120)[y + 120 : y + 152, x + 120 : x + 152].reshape(8, 4, 8, 4).mean((1, 3))
     np.testing.assert_allclose(cells, wanted, atol=1e-5)
 
@@ -93,8 +93,8 @@ def test_a_cell_has_the_mean_of_its_pixels_and_nothing_beyond_the_frame(step: in
 @pytest.mark.parametrize("square", [(10.5, 7.25, 71.3, 68.05), (30.2, 20.9, 48.7, 39.4), (-30.0, 3.0, 97.0, 130.0)])
 def test_a_square_between_the_pixels_has_about_their_mean(square: Box) -> None:
     y, x = np.mgrid[:96, :128]
-    colours = FrameColours.of(np.zeros((96, 128, 3), np.uint8))
-    cells = colours.in_cells(((x + 0.5) / 128 + (y + 0.5) / 192).astype(np.float32), square, 8)
+    colors = FrameColors.of(np.zeros((96, 128, 3), np.uint8))
+    cells = colors.in_cells(((x + 0.5) / 128 + (y + 0.5) / 192).astype(np.float32), square, 8)
     x0, y0, x1, _ = square
     side = (x1 - x0) / 8
     an_eighth_of_a_cell = side / 8 * (1 / 128 + 1 / 192)
@@ -104,7 +104,7 @@ def test_a_square_between_the_pixels_has_about_their_mean(square: Box) -> None:
     assert whole.sum() > 8
 
 
-def test_a_glance_finds_the_colours_in_noise() -> None:
+def test_a_glance_finds_the_colors_in_noise() -> None:
     image = noise()
     assert glanced(image) is None
     striped(image, PATCH)
@@ -118,11 +118,11 @@ def test_a_glance_looks_past_the_masks_of_other_objects() -> None:
     striped(image, PATCH)
     logits = np.full((57, 73), -6.0, np.float32)
     logits[60 - 45 : 84 - 45, 150 - 135 : 186 - 135] = 6
-    every = np.ones(COLOURS, bool)
+    every = np.ones(COLORS, bool)
     others = [(logits, (135, 45, 208, 102), every)]
     assert glanced(image, None, others) is None
     assert glanced(image, None, [(-logits, (135, 45, 208, 102), every)]) is not None
-    none_of_its = the_object().colour_vector == 0
+    none_of_its = the_object().color_vector == 0
     grown_over = glanced(image, None, [(logits, (135, 45, 208, 102), none_of_its)])
     assert grown_over is not None
     assert iou(grown_over, PATCH) > 0.7
@@ -142,22 +142,22 @@ def test_a_glance_looks_no_further_than_the_object_can_be() -> None:
     assert iou(found, PATCH) > 0.7
 
 
-def test_colours_that_are_everywhere_say_nothing() -> None:
+def test_colors_that_are_everywhere_say_nothing() -> None:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     striped(image, (0, 0, WIDTH, HEIGHT))
     assert glanced(image) is None
 
 
-def test_colours_that_are_everywhere_say_nothing_at_the_edge_of_where_the_object_can_be() -> None:
+def test_colors_that_are_everywhere_say_nothing_at_the_edge_of_where_the_object_can_be() -> None:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     striped(image, (0, 0, WIDTH, HEIGHT))
     assert glanced(image, (90.0, 60.0, 190.0, 140.0)) is None
 
 
-def test_colours_that_are_everywhere_say_nothing_between_other_objects() -> None:
+def test_colors_that_are_everywhere_say_nothing_between_other_objects() -> None:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     striped(image, (0, 0, WIDTH, HEIGHT))
-    every = np.ones(COLOURS, bool)
+    every = np.ones(COLORS, bool)
     beside = [(np.full((120, 60), 6.0, np.float32), (x, 40, x + 60, 160), every) for x in (40, 140)]
     assert glanced(image, None, beside) is None
 
@@ -170,24 +170,24 @@ def features_like(*boxes: tuple[int, int, int, int], cells: int = 16) -> np.ndar
     return features
 
 
-def test_in_a_view_both_features_and_colours_have_to_be_like_the_object() -> None:
-    both, features_only, colours_only = (2, 2, 6, 5), (10, 2, 14, 5), (2, 10, 6, 13)
+def test_in_a_view_both_features_and_colors_have_to_be_like_the_object() -> None:
+    both, features_only, colors_only = (2, 2, 6, 5), (10, 2, 14, 5), (2, 10, 6, 13)
     image = np.full((128, 160, 3), BLUE, np.uint8)
-    for x0, y0, x1, y1 in (both, colours_only):
+    for x0, y0, x1, y1 in (both, colors_only):
         paint(image, (16 + 8 * x0, 8 * y0, 16 + 8 * x1, 8 * y1), RED)
     square = (16.0, 0.0, 144.0, 128.0)
-    appearance, colours = looks_of(image, (32, 16, 64, 40)), FrameColours.of(image)
+    appearance, colors = looks_of(image, (32, 16, 64, 40)), FrameColors.of(image)
 
     def found(*places: tuple[int, int, int, int], region: Box = square) -> list[Box]:
         features = features_like(*places)
-        return boxes_in_view(features, square, region, appearance, (32.0, 24.0), colours, OPTIONS)
+        return boxes_in_view(features, square, region, appearance, (32.0, 24.0), colors, OPTIONS)
 
     first, *others = found(both, features_only)
     assert first == (32, 16, 64, 40)
     assert all(box[2] <= 72 and box[3] <= 56 for box in others), "parts of it"
     assert found(features_only) == []
-    assert set(found(both, colours_only)[:2]) == {(32, 16, 64, 40), (32, 80, 64, 104)}
-    assert all(box[3] <= 72 for box in found(both, colours_only, region=(16.0, 0.0, 144.0, 72.0))), "not in padding"
+    assert set(found(both, colors_only)[:2]) == {(32, 16, 64, 40), (32, 80, 64, 104)}
+    assert all(box[3] <= 72 for box in found(both, colors_only, region=(16.0, 0.0, 144.0, 72.0))), "not in padding"
 
 
 def test_the_likely_place_is_where_the_features_are() -> None:
@@ -295,13 +295,13 @@ def test_what_can_be_reached_is_where_the_middle_of_an_object_may_be_found() -> 
     assert widths == sorted(set(widths))
 
 
-@pytest.mark.parametrize(("red", "colour", "known"), [(0.7, "0.84", False), (0.9, "0.95", True)])
-def test_after_a_scene_cut_the_colours_have_to_agree_better(red: float, colour: str, known: bool) -> None:
+@pytest.mark.parametrize(("red", "color", "known"), [(0.7, "0.84", False), (0.9, "0.95", True)])
+def test_after_a_scene_cut_the_colors_have_to_agree_better(red: float, color: str, known: bool) -> None:
     box = (40, 40, 60, 60)
-    assert judged(lost(), box, red).reason == f"score 0.90, similarity 1.00, colours {colour}"
+    assert judged(lost(), box, red).reason == f"score 0.90, similarity 1.00, colors {color}"
     for after in (judged(lost(displaced=True), box, red), judged(lost(), box, red, cut=True)):
         assert after.state == ("REACQUIRED" if known else "LOST")
-        assert known or f"colours {colour} below 0.9" in after.reason
+        assert known or f"colors {color} below 0.9" in after.reason
 
 
 @pytest.mark.parametrize(("usual_px", "found"), [(800.0, True), (1600.0, False)])
@@ -320,7 +320,7 @@ def test_what_another_mask_has_grown_by_may_be_the_lost_object(usual_px: float, 
 
 
 @pytest.mark.parametrize(("its_red", "found"), [(0, True), (1, True), (3, False), (8, False)])
-def test_what_is_of_colours_that_an_object_did_not_have_is_no_part_of_it(its_red: int, found: bool) -> None:
+def test_what_is_of_colors_that_an_object_did_not_have_is_no_part_of_it(its_red: int, found: bool) -> None:
     features = np.repeat(np.array([0.8, 0.6, 0], np.float32)[:, None, None], 32, 1).repeat(32, 2)
     seen = Seen(WHOLE.region, WHOLE.image_size, features, None)
     image = np.full((128, 128, 3), BLUE, np.uint8)

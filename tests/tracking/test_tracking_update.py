@@ -34,7 +34,7 @@ OPTIONS = TrackingOptions(
     lost_area=4.0,
     uncertain_similarity=0.95,
     lost_similarity=0.7,
-    lost_colour=0.4,
+    lost_color=0.4,
 )
 OBJECT, GROUND = np.array([1.0, 0, 0], np.float32), np.array([0, 1.0, 0], np.float32)
 
@@ -42,9 +42,9 @@ OBJECT, GROUND = np.array([1.0, 0, 0], np.float32), np.array([0, 1.0, 0], np.flo
 class World:
     """One object on a plain ground, and a decoder that always finds just it, with the score it is told."""
 
-    def __init__(self, box: tuple[float, ...] = (100, 80, 160, 140), colour: tuple[int, ...] = (200, 40, 40)) -> None:
+    def __init__(self, box: tuple[float, ...] = (100, 80, 160, 140), color: tuple[int, ...] = (200, 40, 40)) -> None:
         self.box = box
-        self.colour = colour
+        self.color = color
         self.ground = (40, 90, 60)
         self.visible = True
         self.feature = OBJECT
@@ -57,7 +57,7 @@ class World:
         image = np.full((HEIGHT, WIDTH, 3), self.ground, np.uint8)
         if self.visible:
             x0, y0, x1, y1 = map(int, self.box)
-            image[y0:y1, x0:x1] = self.colour
+            image[y0:y1, x0:x1] = self.color
         return image
 
     def see(self, look: Look) -> Seen:
@@ -77,8 +77,8 @@ class World:
 
     @staticmethod
     def _inside(seen: Seen, side: int, box: tuple[float, ...]) -> np.ndarray:
-        centres = np.stack(np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5), 2)
-        points = to_frame(centres, seen.square, side)
+        centers = np.stack(np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5), 2)
+        points = to_frame(centers, seen.square, side)
         x, y = points[..., 0], points[..., 1]
         return np.asarray((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3]))
 
@@ -142,7 +142,7 @@ def test_the_motion_model_looks_ahead() -> None:
         ({"mask_box": (100, 80, 190, 160)}, "UNCERTAIN", "area x1.8"),
         ({"mask_box": (93, 73, 168, 154)}, "UNCERTAIN", "similarity 0.8"),
         ({"mask_box": (76, 56, 184, 164)}, "LOST", "similarity 0.4"),
-        ({"colour": (20, 30, 220)}, "LOST", "colours 0.0"),
+        ({"color": (20, 30, 220)}, "LOST", "colors 0.0"),
         ({"mask_box": (120, 100, 135, 115)}, "LOST", "area x0.0"),
         ({"visible": False}, "LOST", "the mask is empty"),
     ],
@@ -202,7 +202,7 @@ def test_an_object_that_comes_back_elsewhere_is_found_in_the_whole_frame() -> No
     np.testing.assert_allclose(run.state.tracks[0].box, run.world.box, atol=5)
 
 
-def test_colours_seen_at_a_glance_are_looked_at_closely_in_the_next_frame() -> None:
+def test_colors_seen_at_a_glance_are_looked_at_closely_in_the_next_frame() -> None:
     run = Run(World())
     run.step()
     run.world.visible = False
@@ -222,8 +222,8 @@ def test_colours_seen_at_a_glance_are_looked_at_closely_in_the_next_frame() -> N
 
 @pytest.mark.parametrize(
     "change",
-    [{"colour": (20, 30, 220)}, {"feature": np.array([0, 0, 1.0], np.float32)}, {"score": 0.4}],
-    ids=["colours", "features", "score"],
+    [{"color": (20, 30, 220)}, {"feature": np.array([0, 0, 1.0], np.float32)}, {"score": 0.4}],
+    ids=["colors", "features", "score"],
 )
 def test_something_else_in_its_place_is_not_taken_for_it(change: dict[str, Any]) -> None:
     run = Run(World())
@@ -239,7 +239,7 @@ def test_something_else_in_its_place_is_not_taken_for_it(change: dict[str, Any])
 def test_a_scene_cut_stops_following_what_stands_there_now() -> None:
     run = Run(World())
     run.step()
-    run.world.ground, run.world.colour = (220, 210, 140), (30, 30, 160)
+    run.world.ground, run.world.color = (220, 210, 140), (30, 30, 160)
     track = run.step().state.tracks[0]
     assert track.state == "LOST"
     assert track.reason.startswith("scene cut")

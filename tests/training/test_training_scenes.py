@@ -39,14 +39,14 @@ def film(tmp_path):
 def agree(scene, moment, region=REGION):
     """Whether what is bright in the picture is what the outline says; blur and noise are allowed for."""
     outline = scene.outline(moment, region, SIZE) > 127
-    grey = scene.picture(moment, region, SIZE, generator(9)).mean(2)
+    gray = scene.picture(moment, region, SIZE, generator(9)).mean(2)
     kernel = np.ones((9, 9))
     inside = cv2.erode(outline.view(np.uint8), kernel) > 0
     outside = cv2.dilate(outline.view(np.uint8), kernel) == 0
     world = np.zeros(SIZE, bool)
     world[22:112, 12:] = True
     assert inside.sum() > 30
-    return np.median(grey[inside & world]) > np.percentile(grey[outside & world], 90)
+    return np.median(gray[inside & world]) > np.percentile(gray[outside & world], 90)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -80,7 +80,7 @@ def test_a_run_in_parts_is_a_run_at_once_to_the_last_bit(finished, tmp_path, wor
     for number, until in enumerate((*breaks, None)):
         train(recipe, tmp_path / "parts", resume=number > 0, until=until)
     tensors = same(tmp_path / "parts" / CHECKPOINT, straight / CHECKPOINT)
-    assert {name.partition(".")[0] for name in tensors} >= {"model", "average", "start", "optimiser"}
+    assert {name.partition(".")[0] for name in tensors} >= {"model", "average", "start", "optimizer"}
     same(tmp_path / "parts" / WEIGHTS, straight / WEIGHTS)
     rows = [
         [{k: v for k, v in json.loads(line).items() if k != "seconds_per_step"} for line in text.splitlines()]

@@ -56,8 +56,8 @@ KINDS = {
     "10 bit": ("a.mp4", "libx264", "yuv420p10le", (96, 64)),
     "10 bit lossless": ("a.mkv", "ffv1", "yuv420p10le", (96, 64)),
     "4:4:4": ("a.mp4", "libx264", "yuv444p", (96, 64)),
-    "grey": ("a.mkv", "ffv1", "gray", (96, 64)),
-    "16 bit grey": ("a.mkv", "ffv1", "gray16le", (96, 64)),
+    "gray": ("a.mkv", "ffv1", "gray", (96, 64)),
+    "16 bit gray": ("a.mkv", "ffv1", "gray16le", (96, 64)),
     "palette": ("a.mov", "qtrle", "rgb555be", (96, 64)),
     "odd sizes": ("a.mkv", "ffv1", "yuv420p", (97, 63)),
     "odd sizes in RGB": ("a.mkv", "ffv1", "bgr0", (101, 33)),
@@ -81,12 +81,12 @@ def test_rgb_is_exactly_what_swscale_makes(tmp_path: Path, kind: str) -> None:
         np.testing.assert_array_equal(image, plain)
 
 
-def test_alpha_is_dropped_and_the_colours_under_it_are_kept(tmp_path: Path) -> None:
-    colour = moving_images(4)
-    with_alpha = [np.dstack([image, np.full(image.shape[:2], 90, np.uint8)]) for image in colour]
+def test_alpha_is_dropped_and_the_colors_under_it_are_kept(tmp_path: Path) -> None:
+    color = moving_images(4)
+    with_alpha = [np.dstack([image, np.full(image.shape[:2], 90, np.uint8)]) for image in color]
     path = write_video(tmp_path / "alpha.mov", with_alpha, codec="qtrle", pix_fmt="argb")
     _, images = read_all(path)
-    np.testing.assert_array_equal(images, colour)
+    np.testing.assert_array_equal(images, color)
 
 
 # What a track header's matrix asks for, as (a, b, c, d), and what that means in numpy.
@@ -162,7 +162,7 @@ def test_an_array_that_does_not_fit_is_refused(clip: Path, out: np.ndarray) -> N
 
 
 def comb(image: np.ndarray) -> float:
-    """How much each line differs from the mean of its neighbours."""
+    """How much each line differs from the mean of its neighbors."""
     lines = image.astype(np.float32)
     return float(np.abs(lines[1:-1] - (lines[:-2] + lines[2:]) / 2).mean())
 

@@ -42,7 +42,7 @@ def test_lossless_formats_are_exact(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
-def test_lossy_formats_have_their_colours_in_the_right_order(tmp_path: Path, suffix: str) -> None:
+def test_lossy_formats_have_their_colors_in_the_right_order(tmp_path: Path, suffix: str) -> None:
     write_image(tmp_path / f"a{suffix}", np.full((32, 32, 3), (220, 40, 90), np.uint8))
     with open_source(str(tmp_path)) as reader:
         assert np.abs(next(reader).to_rgb().astype(int) - (220, 40, 90)).max() < 8
@@ -57,22 +57,22 @@ def test_a_single_image_is_a_folder_of_one(tmp_path: Path) -> None:
 
 
 def test_16_bit_alpha_grey_and_palette_images(tmp_path: Path) -> None:
-    colour = moving_images(1)[0]
-    deep = colour.astype(np.uint16) * 256 + 77
+    color = moving_images(1)[0]
+    deep = color.astype(np.uint16) * 256 + 77
     write_image(tmp_path / "1.png", deep)
-    write_image(tmp_path / "2.png", np.dstack([colour[:, :, ::-1], np.full((64, 96), 40, np.uint8)]))
-    write_image(tmp_path / "3.png", colour[:, :, 0])
+    write_image(tmp_path / "2.png", np.dstack([color[:, :, ::-1], np.full((64, 96), 40, np.uint8)]))
+    write_image(tmp_path / "3.png", color[:, :, 0])
     write_image(tmp_path / "4.tif", deep[:, :, 0])
-    palette = Image.fromarray((colour[:, :, 0] // 64).astype(np.uint8))
+    palette = Image.fromarray((color[:, :, 0] // 64).astype(np.uint8))
     palette.putpalette([10, 20, 30, 200, 0, 0, 0, 200, 0, 0, 0, 200])
     palette.save(tmp_path / "5.png")
     with open_source(str(tmp_path)) as reader:
         found = [picture.to_rgb() for picture in reader]
-    np.testing.assert_array_equal(found[0], colour)
-    np.testing.assert_array_equal(found[1], colour)
-    grey = np.repeat(colour[:, :, :1], 3, axis=2)
-    np.testing.assert_array_equal(found[2], grey)
-    np.testing.assert_array_equal(found[3], grey)
+    np.testing.assert_array_equal(found[0], color)
+    np.testing.assert_array_equal(found[1], color)
+    gray = np.repeat(color[:, :, :1], 3, axis=2)
+    np.testing.assert_array_equal(found[2], gray)
+    np.testing.assert_array_equal(found[3], gray)
     np.testing.assert_array_equal(found[4], np.asarray(palette.convert("RGB")))
 
 

@@ -1,4 +1,4 @@
-"""Videos that are written come back whole, in time and in colour; after a crash, up to the last fragment."""
+"""Videos that are written come back whole, in time and in color; after a crash, up to the last fragment."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def test_a_closed_file_is_a_plain_mp4_that_any_player_opens(tmp_path: Path) -> N
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 30, 60), (255, 255, 255), (0, 0, 0)])
-def test_colours_come_back(tmp_path: Path, colour: tuple[int, int, int]) -> None:
-    image = np.full((64, 96, 3), colour, np.uint8)
+@pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 30, 60), (255, 255, 255), (0, 0, 0)])
+def test_colors_come_back(tmp_path: Path, color: tuple[int, int, int]) -> None:
+    image = np.full((64, 96, 3), color, np.uint8)
     with VideoWriter(tmp_path / "a.mp4", 96, 64, rate_hint=25, crf=4) as writer:
         writer.write(image, 0.0)
     with open_source(str(tmp_path / "a.mp4")) as reader:
-        assert np.abs(next(reader).to_rgb().astype(int) - colour).max() <= 5
+        assert np.abs(next(reader).to_rgb().astype(int) - color).max() <= 5
 
 
 @pytest.mark.parametrize("size", [(97, 63), (1, 1), (96, 63), (33, 64)])

@@ -102,12 +102,12 @@ def views_of(message: Embedded, new: dict[int, Fitted]) -> list[View]:
 
 def _prompt(identity: int, frame: Detected, position: int) -> Fitted:
     found = (frame.detections or [])[position]
-    nowhere, unlabelled = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
+    nowhere, unlabeled = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
     return Fitted(
         id=identity,
         label=found.label,
         box=found.box_xyxy,
         points_xy=nowhere,
-        point_labels=unlabelled,
+        point_labels=unlabeled,
         mask=None,
     )

@@ -40,7 +40,7 @@ class Record(Node[Segmented, None]):
         masks: bool = True
         tracks: bool = True
         alpha: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-        """How much of an object's colour covers the picture in the overlay."""
+        """How much of an object's color covers the picture in the overlay."""
 
     resumable = True
 
