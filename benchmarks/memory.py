@@ -76,7 +76,7 @@ def _run(graph: config.Graph, every: int) -> tuple[dict[str, list[Sample]], floa
     """Samples of every process, taken whenever the source has let in `every` more frames."""
     started_s = time.monotonic()
     with Supervisor(Plan(graph)) as supervisor:
-        samples: dict[str, list[Sample]] = {name: [] for name in [*supervisor.crew.pids, "supervisor"]}
+        samples: dict[str, list[Sample]] = {name: [] for name in [*supervisor.pool.pids, "supervisor"]}
         source = supervisor.plan.sources[0]
         due = 0
         while supervisor.state != "finished":
@@ -84,7 +84,7 @@ def _run(graph: config.Graph, every: int) -> tuple[dict[str, list[Sample]], floa
             entered = supervisor.stats[source].entered if source in supervisor.stats else 0
             if entered >= due and supervisor.state == "running" and entered:
                 due = entered - entered % every + every
-                for name, pid in {**supervisor.crew.pids, "supervisor": os.getpid()}.items():
+                for name, pid in {**supervisor.pool.pids, "supervisor": os.getpid()}.items():
                     samples[name].append({"frame": entered, **look_at(pid)})
                 _say(entered, samples)
         supervisor.raise_error()

@@ -29,16 +29,16 @@ from streamseg.jobs import Job
 from streamseg.runtime.processes import Child
 from streamseg.runtime.report import make_report
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.runtime.worker_pool import Crew
+from streamseg.runtime.worker_pool import WorkerPool
 
 GOAL = 0.97
 
 
-class Unwatched(Crew):
+class Unwatched(WorkerPool):
     """Without heartbeats, and nobody to miss them."""
 
     def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
-        self._vigil.end_hung = lambda children, seasoned: None
+        self._watchdog.end_hung = lambda children, seasoned: None
         child = Child(self.assignment(spec))
         self.children[spec.identity] = child
         self._janitor.watch(child.pid)
@@ -82,7 +82,7 @@ def measure(graph: config.Graph, *, recover: bool) -> tuple[float, float]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     supervisor = Supervisor(Plan(graph), job=Job(facts={"benchmark": "recovery"}) if recover else None)
     if not recover:
-        supervisor.crew = Unwatched(supervisor.plan, logging.WARNING, None)
+        supervisor.pool = Unwatched(supervisor.plan, logging.WARNING, None)
     with supervisor:
         supervisor.run()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -86,7 +86,7 @@ def _run(graph: config.Graph, seconds: float) -> tuple[dict[str, list[Sample]], 
     job = Job(facts={"benchmark": "soak"})
     with Supervisor(Plan(graph), job=job) as supervisor:
         source = supervisor.plan.sources[0]
-        samples: dict[str, list[Sample]] = {name: [] for name in [*supervisor.crew.pids, "supervisor", "latency"]}
+        samples: dict[str, list[Sample]] = {name: [] for name in [*supervisor.pool.pids, "supervisor", "latency"]}
         every_s = max(1.0, seconds / 200)
         started_s = due_s = None
         while supervisor.state != "finished":
@@ -100,7 +100,7 @@ def _run(graph: config.Graph, seconds: float) -> tuple[dict[str, list[Sample]], 
             if due_s is None or now_s >= due_s:
                 due_s = now_s + every_s
                 stats = supervisor.stats[source]
-                for name, pid in {**supervisor.crew.pids, "supervisor": os.getpid()}.items():
+                for name, pid in {**supervisor.pool.pids, "supervisor": os.getpid()}.items():
                     samples[name].append({"frame": stats.entered, **look_at(pid)})
                 if stats.latency_ms:
                     samples["latency"].append({"frame": stats.entered, **stats.latency_ms})

@@ -87,7 +87,7 @@ def _run(kind: str, args: argparse.Namespace, made: dict[str, keys.KeyFiles]) ->
     with Supervisor(Plan(_graph(args, made))) as supervisor, contextlib.ExitStack() as stack:
         while supervisor.state == "starting":
             supervisor.pump(20)
-        before_s = sum(map(_cpu_s, supervisor.crew.pids.values()))
+        before_s = sum(map(_cpu_s, supervisor.pool.pids.values()))
         endpoint = supervisor.facts["publish"]["endpoint"]
         friend = subscriber.listen(context, endpoint, own_key=made["friend"].secret, server_key=made["server"].public)
         if kind != "alone":
@@ -96,7 +96,7 @@ def _run(kind: str, args: argparse.Namespace, made: dict[str, keys.KeyFiles]) ->
             supervisor.pump(20)
             while friend.poll(0):
                 heard += friend.recv_multipart()[0].endswith(b"/frame")
-            used_s = max(used_s, sum(map(_cpu_s, supervisor.crew.pids.values())))
+            used_s = max(used_s, sum(map(_cpu_s, supervisor.pool.pids.values())))
             last = max(last, supervisor.stats["frames"].running_s if "frames" in supervisor.stats else 0.0)
         supervisor.raise_error()
         while friend.poll(200):

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 400
 
-FOUNDATION = ("streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
+FOUNDATION = ("streamseg.types", "streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
 GRAPHS = (*NODE, "streamseg.graph", "streamseg.runtime")
@@ -22,6 +22,7 @@ ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.m
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
 ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
+    "streamseg.types": (),
     "streamseg.redaction": (),
     "streamseg.yaml_files": ("streamseg.errors",),
     "streamseg.messages": FOUNDATION,

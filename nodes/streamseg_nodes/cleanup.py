@@ -8,11 +8,11 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.masks.cleanup import DEFAULT_RULES, CleanupRules, clean
 from streamseg.masks.label_map import areas_and_boxes
 from streamseg.messages import ObjectResult, Segmented
 from streamseg.node import Node, NodeConfig
+from streamseg.types import Box
 
 NOTHING_LEFT = "nothing left after cleanup"
 

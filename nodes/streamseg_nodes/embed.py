@@ -12,12 +12,13 @@ import numpy as np
 from streamseg.errors import GraphError
 from streamseg.masks import roi
 from streamseg.masks.boxes import clip, from_center_size
-from streamseg.messages import Box, Crops, Detected, Embedded, Frame, Region, Regions, View
+from streamseg.messages import Crops, Detected, Embedded, Frame, Regions, View
 from streamseg.node import Node, NodeConfig
 from streamseg.sam.automatic_masks.crops import crops_of
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
 from streamseg.sam.models import FOCUS_STEP, find
+from streamseg.types import Box, Region
 from streamseg_nodes.propagate.admission import new_in
 
 _SAME_TIME_S = 0.0005

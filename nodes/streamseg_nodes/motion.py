@@ -10,7 +10,8 @@ import numpy as np
 
 from streamseg.detector import Detector
 from streamseg.masks.boxes import iou
-from streamseg.messages import Box, Detection, Frame
+from streamseg.messages import Detection, Frame
+from streamseg.types import Box
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

@@ -17,7 +17,7 @@ from streamseg.cli.text import say
 from streamseg.errors import RunError, StreamsegError
 from streamseg.graph.plan import Plan, cores, thread_environment
 from streamseg.jobs import Job
-from streamseg.runtime.command_queue import Desk
+from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.recovery import Restarts, can_resume, frames, go_on, go_on_live, reached
 from streamseg.runtime.supervisor import Supervisor
@@ -37,10 +37,12 @@ class Outcome(msgspec.Struct):
     """What the last run was a part of, with the place where it began."""
 
 
-def execute(plan: Plan, *, inline: bool, log_level: int, desk: Desk | None = None, job: Job | None = None) -> Outcome:
+def execute(
+    plan: Plan, *, inline: bool, log_level: int, command_queue: CommandQueue | None = None, job: Job | None = None
+) -> Outcome:
     """Run the plan, as a part of a job if one is given; errors of the run are in the outcome.
 
-    The desk, if there is one, is closed with the run.
+    The command queue, if there is one, is closed with the run.
     """
     progress = Progress(plan, log_level)
     root = logging.getLogger("streamseg")
@@ -50,20 +52,20 @@ def execute(plan: Plan, *, inline: bool, log_level: int, desk: Desk | None = Non
         with Interrupts() as interrupts:
             if inline:
                 return _inline(plan, progress, interrupts, job)
-            outcome = _processes(plan, progress, interrupts, _How(log_level, desk), job)
-            if desk is not None:
-                desk.close(outcome.error)
+            outcome = _processes(plan, progress, interrupts, _How(log_level, command_queue), job)
+            if command_queue is not None:
+                command_queue.close(outcome.error)
             return outcome
     finally:
-        if desk is not None:
-            desk.close(RunError("it broke off"))
+        if command_queue is not None:
+            command_queue.close(RunError("it broke off"))
         root.removeHandler(progress)
         progress.clear()
 
 
 class _How(NamedTuple):
     log_level: int
-    desk: Desk | None
+    command_queue: CommandQueue | None
 
 
 def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How, job: Job | None) -> Outcome:
@@ -96,7 +98,9 @@ def _run_once(
     plan: Plan, progress: Progress, interrupts: Interrupts, how: _How, job: Job | None, *, expendable: bool
 ) -> tuple[Outcome, Supervisor]:
     outcome = Outcome(job=job)
-    with Supervisor(plan, log_level=how.log_level, desk=how.desk, job=job, expendable=expendable) as supervisor:
+    with Supervisor(
+        plan, log_level=how.log_level, command_queue=how.command_queue, job=job, expendable=expendable
+    ) as supervisor:
         try:
             while supervisor.state != "finished" and not interrupts.stop_now:
                 supervisor.pump(_PUMP_MS)

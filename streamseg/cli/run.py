@@ -16,7 +16,7 @@ from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
 from streamseg.errors import EXIT_INTERRUPTED, RunError, UsageError
 from streamseg.graph.plan import Plan
-from streamseg.runtime.command_queue import Desk
+from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.recovery import frames
 from streamseg.runtime.report import Report, make_report
 from streamseg.video.source import redact
@@ -134,14 +134,14 @@ def run(args: argparse.Namespace) -> int:
     if args.control is not None and args.inline:
         raise UsageError("--control needs processes: leave out --inline")
     job = resuming.begin(plan, resume=args.resume is not None)
-    desk = None if args.control is None else Desk(plan, Path(args.control))
+    command_queue = None if args.control is None else CommandQueue(plan, Path(args.control))
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
     say(f"{redact(args.source or args.resume)}{arrow}")
     if job is not None and job.begun:
         say(f"going on at frame {frames(job)}")
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)
-    outcome = execute(plan, inline=args.inline, log_level=log_level, desk=desk, job=job)
+    outcome = execute(plan, inline=args.inline, log_level=log_level, command_queue=command_queue, job=job)
     report = _judge(plan, outcome)
     went_on = outcome.job is not None and outcome.job.begun
     written = [

@@ -13,9 +13,7 @@ import cv2
 import numpy as np
 
 from streamseg.errors import PromptError
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, right and bottom edges exclusive."""
+from streamseg.types import Box
 
 
 def box_of_mask(mask: np.ndarray) -> Box | None:

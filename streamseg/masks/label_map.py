@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from streamseg.errors import OutputError
-from streamseg.masks.boxes import Box
 from streamseg.masks.roi import Window
+from streamseg.types import Box
 
 MAX_ID = 65535
 """The largest object id a 16-bit PNG can hold."""

@@ -9,8 +9,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.masks.label_map import areas_and_boxes
+from streamseg.types import Box
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAD_PX = 3

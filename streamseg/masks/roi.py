@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from streamseg.errors import UsageError
-from streamseg.masks.boxes import Box, center_size
+from streamseg.masks.boxes import center_size
+from streamseg.types import Box
 
 Size = int | tuple[int, int]
 """(height, width) in pixels; an int means a square."""

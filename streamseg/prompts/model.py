@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import PromptError
-from streamseg.masks.boxes import Box, box_of_mask, validate_box, validate_points
+from streamseg.masks.boxes import box_of_mask, validate_box, validate_points
 from streamseg.prompts.rules import check_alone, check_mask, check_together, free_id
+from streamseg.types import Box
 
 _PNG = b"\x89PNG"
 _MOST_PIXELS = 1 << 28

@@ -32,7 +32,8 @@ from PIL import Image
 
 from streamseg.errors import UsageError, WireError
 from streamseg.masks import rle
-from streamseg.messages import Box, Gap, ObjectState, Segmented
+from streamseg.messages import Gap, Segmented
+from streamseg.types import Box, ObjectState
 
 VERSION = 1
 PIXELS_MAX = 1 << 26

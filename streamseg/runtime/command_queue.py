@@ -1,8 +1,8 @@
 """Where commands to a running graph come in, and from where their answers go out.
 
-Whoever runs a graph has a desk: it outlives the supervisor, holds what was asked until that is answered, and answers
-what is left when the run is over. Commands come from this process (`submit`, from any thread) or, if the desk has a
-socket, from others.
+Whoever runs a graph has a command queue: it outlives the supervisor, holds what was asked until that is answered, and
+answers what is left when the run is over. Commands come from this process (`submit`, from any thread) or, if the queue
+has a socket, from others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Command(NamedTuple):
     reply: Reply
 
 
-class Desk:
+class CommandQueue:
     """Commands that wait to be handed on, and those that wait for their answer.
 
     Args:

@@ -19,7 +19,7 @@ from streamseg.runtime.recovery import Restarts, can_replace
 from streamseg.transport.control import InFlight
 
 
-class Replacing:
+class Failover:
     """Which processes of a live graph are being replaced, and how far that is.
 
     Args:

@@ -15,7 +15,7 @@ from streamseg.graph import registry
 from streamseg.messages import End, Gap, Message
 from streamseg.node import Node, ports
 from streamseg.runtime.stage import Passed, Stage
-from streamseg.runtime.worker_io import BEAT_S, Link, waiting
+from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
 from streamseg.transport.control import Answered, Beat, Bye, Command, Done, Exit, Finalize
 from streamseg.transport.wire import MessageDecoder
 
@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 class NodeWorker:
     """Runs a node that is not a source until the supervisor says `Exit`."""
 
-    def __init__(self, link: Link, node: Node[Any, Any]) -> None:
-        spec = link.spec
-        self._link = link
+    def __init__(self, io: WorkerIO, node: Node[Any, Any]) -> None:
+        spec = io.spec
+        self._io = io
         self._node = node
-        self._stage = Stage(node, spec.name, ordered=spec.ordered, first_seqs=link.first_seqs())
-        self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End], link.buffers)
+        self._stage = Stage(node, spec.name, ordered=spec.ordered, first_seqs=io.first_seqs())
+        self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End], io.buffers)
         self._back_decoder = MessageDecoder(_given_back(spec.feedback_inputs), {}) if spec.feedback_inputs else None
         self._poller = zmq.Poller()
-        for socket in (link.inbox, link.feedback_inbox, link.control):
+        for socket in (io.inbox, io.feedback_inbox, io.control):
             if socket is not None:
                 self._poller.register(socket, zmq.POLLIN)
         self._said_done = False
@@ -42,12 +42,12 @@ class NodeWorker:
         """Work until told to exit."""
         while True:
             # Sockets without news are not even asked: the way of a frame through here is short for that.
-            news = self._link.rest(0 if self._stage.runnable else BEAT_S, self._poller)
-            if self._link.feedback_inbox in news:
+            news = self._io.rest(0 if self._stage.runnable else BEAT_S, self._poller)
+            if self._io.feedback_inbox in news:
                 self._take_feedback()
-            if self._link.inbox in news:
+            if self._io.inbox in news:
                 self._take_messages()
-            for order in self._link.orders() if self._link.control in news else ():
+            for order in self._io.orders() if self._io.control in news else ():
                 if isinstance(order, Exit):
                     return
                 if isinstance(order, Command):
@@ -58,51 +58,51 @@ class NodeWorker:
             for passed in self._stage.step():
                 self._pass(passed)
             self._tell_troubles()
-            self._link.beat(self._beat)
+            self._io.beat(self._beat)
 
     def _beat(self) -> Beat:
-        return Beat(self._stage.stats(), self._stage.trackers() if self._link.spec.is_sink else {})
+        return Beat(self._stage.stats(), self._stage.trackers() if self._io.spec.is_sink else {})
 
     def bye(self) -> Bye:
         """The last figures."""
         return Bye(self._stage.stats(), self._node.describe())
 
     def _answer(self, number: int, answer: Answer) -> None:
-        self._link.tell(Answered(number, answer))
+        self._io.tell(Answered(number, answer))
 
     def _take_messages(self) -> None:
-        for parts in waiting(self._link.inbox) if self._link.inbox is not None else ():
+        for parts in waiting(self._io.inbox) if self._io.inbox is not None else ():
             try:
                 self._stage.accept(self._decoder.decode(parts))
             except WireError as error:
                 log.warning("a message was thrown away: %s", error)
 
     def _take_feedback(self) -> None:
-        if self._link.feedback_inbox is not None and self._back_decoder is not None:
-            for parts in waiting(self._link.feedback_inbox):
+        if self._io.feedback_inbox is not None and self._back_decoder is not None:
+            for parts in waiting(self._io.feedback_inbox):
                 try:
                     self._node.on_feedback(self._back_decoder.decode(parts))
                 except WireError as error:
                     log.warning("a message of a back-edge was thrown away: %s", error)
 
     def _pass(self, passed: Passed) -> None:
-        if not self._link.spec.is_sink:
+        if not self._io.spec.is_sink:
             if passed.message is not None:
-                self._link.send(passed.message)
+                self._io.send(passed.message)
         elif passed.stamp is not None:
-            self._link.finish(passed.stamp, passed.outcome)
-        elif self._stage.ended_streams.issuperset(self._link.spec.streams):
+            self._io.finish(passed.stamp, passed.outcome)
+        elif self._stage.ended_streams.issuperset(self._io.spec.streams):
             self._say_done()
 
     def _say_done(self) -> None:
         if not self._said_done:
             self._said_done = True
             self._tell_troubles()
-            self._link.tell(Done())
+            self._io.tell(Done())
 
     def _tell_troubles(self) -> None:
         for trouble in self._stage.troubles:
-            self._link.tell(trouble)
+            self._io.tell(trouble)
         self._stage.troubles.clear()
 
 

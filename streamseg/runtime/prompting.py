@@ -12,7 +12,7 @@ import msgspec
 
 from streamseg.commands import Answer, Applied
 from streamseg.errors import PromptError, rebuild
-from streamseg.runtime.command_queue import Desk
+from streamseg.runtime.command_queue import CommandQueue
 from streamseg.transport import command_socket
 
 
@@ -44,7 +44,7 @@ def send_prompt(
     return _result(command_socket.ask(Path(control), node, command_of(prompt), timeout_s))
 
 
-def submit(desk: Desk, prompt: Mapping[str, Any], node: str | None = None) -> Future[Applied]:
+def submit(command_queue: CommandQueue, prompt: Mapping[str, Any], node: str | None = None) -> Future[Applied]:
     """The same for a run of this process; the result comes while the graph goes on."""
     future: Future[Applied] = Future()
     future.set_running_or_notify_cancel()
@@ -55,7 +55,7 @@ def submit(desk: Desk, prompt: Mapping[str, Any], node: str | None = None) -> Fu
         else:
             future.set_exception(rebuild(answer.kind, answer.message))
 
-    desk.submit(node, command_of(prompt), reply)
+    command_queue.submit(node, command_of(prompt), reply)
     return future
 
 

@@ -9,29 +9,29 @@ import zmq
 from streamseg.graph.plan import CALLER
 from streamseg.messages import End, Gap, Message
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.runtime.worker_io import Link, waiting
+from streamseg.runtime.worker_io import WorkerIO, waiting
 from streamseg.transport.reorder import ReorderBuffer
 from streamseg.transport.wire import MessageDecoder
 
 
-class Caller:
+class ResultIterator:
     """Takes messages in the process that runs the supervisor. The plan must have been made with `results_from`."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         plan = supervisor.plan
         self._supervisor = supervisor
-        crew = supervisor.crew
-        self._link = Link(crew.assignment(plan.worker(CALLER, 0)), crew.sockets)
+        pool = supervisor.pool
+        self._io = WorkerIO(pool.assignment(plan.worker(CALLER, 0)), pool.sockets)
         gives = plan.ports[plan.results_from or ""].gives or Message
-        self._decoder = MessageDecoder([gives, Gap, End], self._link.buffers)
-        self._streams = set(self._link.spec.streams)
+        self._decoder = MessageDecoder([gives, Gap, End], self._io.buffers)
+        self._streams = set(self._io.spec.streams)
         self._reorder = {stream: ReorderBuffer[Message]() for stream in self._streams}
         self._poller = zmq.Poller()
-        self._poller.register(crew.control, zmq.POLLIN)
-        if self._link.inbox is not None:
-            self._poller.register(self._link.inbox, zmq.POLLIN)
+        self._poller.register(pool.control, zmq.POLLIN)
+        if self._io.inbox is not None:
+            self._poller.register(self._io.inbox, zmq.POLLIN)
 
-    def messages(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[Message]:
         """Messages and gaps as they come. The arrays of one hold until the next is asked for.
 
         Raises:
@@ -40,7 +40,7 @@ class Caller:
         while self._supervisor.state != "finished":
             self._poller.poll(500)
             self._supervisor.pump(0)
-            for parts in waiting(self._link.inbox) if self._link.inbox is not None else ():
+            for parts in waiting(self._io.inbox) if self._io.inbox is not None else ():
                 yield from self._take(self._decoder.decode(parts))
         self._supervisor.raise_error()
 
@@ -56,4 +56,4 @@ class Caller:
                     self._supervisor.caller_done()
                 continue
             yield ready
-            self._link.finish(ready.stamp, ready.kind if isinstance(ready, Gap) else "done")
+            self._io.finish(ready.stamp, ready.kind if isinstance(ready, Gap) else "done")

@@ -17,11 +17,12 @@ from streamseg.commands import Applied
 from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import Focus, Prompt, Settings, Tracker, make_prompts, standard_graph
-from streamseg.messages import Box, Gap, ObjectState, Segmented
-from streamseg.runtime.command_queue import Desk
+from streamseg.messages import Gap, Segmented
+from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.prompting import submit
-from streamseg.runtime.result_iterator import Caller
+from streamseg.runtime.result_iterator import ResultIterator
 from streamseg.runtime.supervisor import Supervisor
+from streamseg.types import Box, ObjectState
 
 _RESULTS_FROM = "cleanup"
 
@@ -79,8 +80,8 @@ class Results(Iterator[FrameResult]):
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._desk = Desk(plan)
-        self._frames = _results(plan, self._desk)
+        self._command_queue = CommandQueue(plan)
+        self._frames = _results(plan, self._command_queue)
         _unfinished.add(self._frames)
 
     def __next__(self) -> FrameResult:
@@ -95,7 +96,7 @@ class Results(Iterator[FrameResult]):
     def close(self) -> None:
         """End the run; there are no further results."""
         self._frames.close()
-        self._desk.close()
+        self._command_queue.close()
 
     def prompt(self, prompt: Prompt) -> Future[Applied]:
         """Add, correct or remove an object from a frame on that is still to come. May be called from any thread.
@@ -115,7 +116,7 @@ class Results(Iterator[FrameResult]):
         Raises:
             PromptError: at once, if the mask cannot be read or a value is of a wrong kind.
         """
-        return submit(self._desk, prompt)
+        return submit(self._command_queue, prompt)
 
 
 def segment_video(
@@ -193,12 +194,12 @@ def _prompts(prompts: Sequence[Prompt] | str | os.PathLike[str]) -> list[Prompt]
     return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else [dict(prompt) for prompt in prompts]
 
 
-def _results(plan: Plan, desk: Desk) -> Generator[FrameResult, None, None]:
+def _results(plan: Plan, command_queue: CommandQueue) -> Generator[FrameResult, None, None]:
     results = failures = 0
     reason = ""
     try:
-        with Supervisor(plan, desk=desk) as supervisor:
-            for message in Caller(supervisor).messages():
+        with Supervisor(plan, command_queue=command_queue) as supervisor:
+            for message in ResultIterator(supervisor):
                 if isinstance(message, Segmented):
                     results += 1
                     yield _result(message)
@@ -206,10 +207,10 @@ def _results(plan: Plan, desk: Desk) -> Generator[FrameResult, None, None]:
                     failures += 1
                     reason = f"{message.node}: {message.reason}"
     except StreamsegError as error:
-        desk.close(error)
+        command_queue.close(error)
         raise
     finally:
-        desk.close()
+        command_queue.close()
     if failures and not results:
         raise RunError(f"all {failures} frames failed, the last one at {reason}")
 

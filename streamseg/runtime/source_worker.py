@@ -22,7 +22,7 @@ from streamseg.node import Captured, Source
 from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, reason_of, trouble
-from streamseg.runtime.worker_io import BEAT_S, Link, waiting
+from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
 from streamseg.transport.control import Beat, Bye, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
 from streamseg.transport.tickets import Finished, TicketBook, report
 
@@ -34,25 +34,25 @@ _SETTLE_S = 1.0  # frames that a dead node took along are not reported at all
 class SourceWorker:
     """Runs a source until the supervisor says `Exit`."""
 
-    def __init__(self, link: Link, source: Source[Any]) -> None:
-        spec = link.spec.source or SourceSpec([], [])
-        self._link = link
+    def __init__(self, io: WorkerIO, source: Source[Any]) -> None:
+        spec = io.spec.source or SourceSpec([], [])
+        self._io = io
         self._source = source
-        first_seq = link.first_seqs().get(link.spec.name, 0)
-        self._feed = SourceFeed(source, link.spec.name, TicketBook(spec.tickets, spec.sinks), first_seq)
-        if link.finished_inbox is None:
-            raise RunError(f"{link.spec.name!r} was started as a source without tickets")
-        self._finished = link.finished_inbox
+        first_seq = io.first_seqs().get(io.spec.name, 0)
+        self._feed = SourceFeed(source, io.spec.name, TicketBook(spec.tickets, spec.sinks), first_seq)
+        if io.finished_inbox is None:
+            raise RunError(f"{io.spec.name!r} was started as a source without tickets")
+        self._finished = io.finished_inbox
         self._poller = zmq.Poller()
-        for readable in (self._finished, link.control, self._feed.wake_fd):
+        for readable in (self._finished, io.control, self._feed.wake_fd):
             self._poller.register(readable, zmq.POLLIN)
 
     def run(self) -> None:
         """Work until told to exit."""
         while True:
-            self._link.rest(0 if self._feed.can_send else BEAT_S, self._poller)
+            self._io.rest(0 if self._feed.can_send else BEAT_S, self._poller)
             self._count_finished()
-            for order in self._link.orders():
+            for order in self._io.orders():
                 if isinstance(order, Exit):
                     self._feed.stop()
                     self._settle()
@@ -62,16 +62,16 @@ class SourceWorker:
                 if isinstance(order, Stop):
                     self._feed.stop()
                 if isinstance(order, WhatIsInFlight):
-                    self._link.tell(InFlight(*self._feed.oldest()))
+                    self._io.tell(InFlight(*self._feed.oldest()))
                 if isinstance(order, GiveUp):
                     for message in self._feed.given_up():
-                        self._link.send(message)
+                        self._io.send(message)
             for message in self._feed.next_messages():
-                self._link.send(message)
+                self._io.send(message)
             for error in self._feed.errors:
-                self._link.tell(trouble(error))
+                self._io.tell(trouble(error))
             self._feed.errors.clear()
-            self._link.beat(lambda: Beat(self._feed.stats()))
+            self._io.beat(lambda: Beat(self._feed.stats()))
 
     def _count_finished(self) -> None:
         for parts in waiting(self._finished):

@@ -24,10 +24,10 @@ import zmq
 from streamseg.errors import RunError, StreamsegError, rebuild
 from streamseg.graph.plan import CALLER, Plan
 from streamseg.jobs import Job, Position
-from streamseg.runtime.command_queue import Desk
-from streamseg.runtime.failover import Replacing
+from streamseg.runtime.command_queue import CommandQueue
+from streamseg.runtime.failover import Failover
 from streamseg.runtime.processes import Child, end_all
-from streamseg.runtime.worker_pool import Crew
+from streamseg.runtime.worker_pool import WorkerPool
 from streamseg.transport.control import (
     Answered,
     Beat,
@@ -61,7 +61,7 @@ class Supervisor:
     Args:
         plan: the checked graph.
         log_level: what workers write to their log.
-        desk: where commands to the running graph come in; the caller closes it.
+        command_queue: where commands to the running graph come in; the caller closes it.
         job: the work that this run is a part of, if it can be gone on with.
         expendable: whether the death of a process ends the run at once, since it will be started again.
     """
@@ -71,15 +71,15 @@ class Supervisor:
         plan: Plan,
         *,
         log_level: int = logging.WARNING,
-        desk: Desk | None = None,
+        command_queue: CommandQueue | None = None,
         job: Job | None = None,
         expendable: bool = False,
     ) -> None:
         self.plan = plan
-        self.crew = Crew(plan, log_level, job)
+        self.pool = WorkerPool(plan, log_level, job)
         """Its processes."""
-        self._desk = desk
-        self._replacing = Replacing(plan, job)
+        self._command_queue = command_queue
+        self._failover = Failover(plan, job)
         self._live: dict[str, bool] = {}
         self.lost = False
         """Whether the run ended because a process died or hung."""
@@ -103,9 +103,9 @@ class Supervisor:
 
     def __enter__(self) -> Supervisor:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self.crew)
+            stack.enter_context(self.pool)
             stack.callback(self._await_exits)
-            self.crew.start()
+            self.pool.start()
             self._stack = stack.pop_all()
         return self
 
@@ -122,12 +122,12 @@ class Supervisor:
     @property
     def replaced(self) -> int:
         """How often processes of a live graph were replaced."""
-        return self._replacing.count
+        return self._failover.count
 
     def seen(self) -> dict[str, Position]:
         """Stream -> how far a live graph had come."""
         figures = {name: self.stats[name] for name in self.plan.sources if name in self.stats}
-        return self._replacing.seen(
+        return self._failover.seen(
             {name: stats.entered for name, stats in figures.items()},
             {name: stats.dropped for name, stats in figures.items()},
         )
@@ -135,7 +135,7 @@ class Supervisor:
     @property
     def complete(self) -> bool:
         """Whether every process has said its last words, so that `stats` are exact."""
-        return self._said_bye.issuperset(self.crew.children)
+        return self._said_bye.issuperset(self.pool.children)
 
     def run(self) -> None:
         """Work until the run is over.
@@ -162,7 +162,7 @@ class Supervisor:
         self.stopped_early = True
         if self.state == "running":
             for source in self.plan.sources:
-                self.crew.tell(source, Stop())
+                self.pool.tell(source, Stop())
         elif self.state == "starting":
             self.state = "finished"
 
@@ -176,50 +176,50 @@ class Supervisor:
             raise self._error
 
     def _listen(self) -> None:
-        for who, message in self.crew.hear():
+        for who, message in self.pool.hear():
             self._hear(who, message)
 
     def _wait(self, timeout_ms: int) -> None:
-        commands = None if self._desk is None else self._desk.socket
+        commands = None if self._command_queue is None else self._command_queue.socket
         if commands is None:
-            self.crew.control.poll(timeout_ms)
+            self.pool.control.poll(timeout_ms)
             return
         poller = zmq.Poller()
-        poller.register(self.crew.control, zmq.POLLIN)
+        poller.register(self.pool.control, zmq.POLLIN)
         poller.register(commands, zmq.POLLIN)
         poller.poll(timeout_ms)
 
     def _pass_commands(self) -> None:
-        """Hand on what came in at the desk. While processes are starting it waits there."""
-        if self._desk is None or self.state != "running":
+        """Hand on what came in at the command queue. While processes are starting it waits there."""
+        if self._command_queue is None or self.state != "running":
             return
-        for node, number, body in self._desk.take():
-            self.crew.tell(node, Command(number, body))
+        for node, number, body in self._command_queue.take():
+            self.pool.tell(node, Command(number, body))
 
     def _hear(self, who: str, message: FromWorker) -> None:
         if isinstance(message, Ready):
             self.facts[who] = message.facts
             self._live[who] = message.live
             self._ready.add(who)
-            if self._desk is not None:
-                self._desk.again(who)
-            if self._replacing.done(self._ready):
+            if self._command_queue is not None:
+                self._command_queue.again(who)
+            if self._failover.done(self._ready):
                 for source in self.plan.sources:
-                    self.crew.tell(source, GiveUp())
-            if self.state == "starting" and self._ready.issuperset(self.crew.children):
+                    self.pool.tell(source, GiveUp())
+            if self.state == "starting" and self._ready.issuperset(self.pool.children):
                 self.state = "running"
                 for source in self.plan.sources:
-                    self.crew.tell(source, Start())
+                    self.pool.tell(source, Start())
         elif isinstance(message, Beat):
             self.stats[who] = message.stats
-            self._replacing.trackers |= message.trackers
+            self._failover.trackers |= message.trackers
         elif isinstance(message, InFlight):
-            self._replacing.hear(who, message)
+            self._failover.hear(who, message)
         elif isinstance(message, Trouble):
             self._trouble(who, message)
         elif isinstance(message, Answered):
-            if self._desk is not None:
-                self._desk.answer(message.number, message.answer)
+            if self._command_queue is not None:
+                self._command_queue.answer(message.number, message.answer)
         elif isinstance(message, Done):
             self._sink_done(who)
         elif isinstance(message, Bye):
@@ -244,28 +244,28 @@ class Supervisor:
             self.state = "finished"  # there is nothing to flush yet
             return
         for source in self.plan.sources:
-            self.crew.tell(source, Stop())
+            self.pool.tell(source, Stop())
         self.state = "stopping"
         self._give_up_s = time.monotonic() + FLUSH_WITHIN_S
 
     def _sink_done(self, who: str) -> None:
         self._done.add(who)
-        living = {sink for sink in self.plan.sinks if sink == CALLER or self.crew.children[sink].alive}
+        living = {sink for sink in self.plan.sinks if sink == CALLER or self.pool.children[sink].alive}
         if self._done.issuperset(living):
             self._finish()
 
     def _look_after_children(self) -> None:
         if self.state == "finished":
             return
-        self.crew.look_after({who for who, stats in self.stats.items() if stats.frames})
-        job = self._replacing.due()
+        self.pool.look_after({who for who, stats in self.stats.items() if stats.frames})
+        job = self._failover.due()
         if job is not None:
-            self.crew.start_anew(self._replacing.away, job)
-        gone = set() if self._error is not None else self._replacing.away - self._ready
-        dead = [child for who, child in self.crew.children.items() if not child.alive and who not in gone]
+            self.pool.start_anew(self._failover.away, job)
+        gone = set() if self._error is not None else self._failover.away - self._ready
+        dead = [child for who, child in self.pool.children.items() if not child.alive and who not in gone]
         if not dead:
             return
-        if self.state == "running" and self.live and self._replacing.possible([child.identity for child in dead]):
+        if self.state == "running" and self.live and self._failover.possible([child.identity for child in dead]):
             self._replace(dead)
             return
         if self._error is None:
@@ -276,9 +276,9 @@ class Supervisor:
                 self.state = "finished"
                 return
         sinks = [sink for sink in self.plan.sinks if sink != CALLER and sink not in self._done]
-        left = [sink for sink in sinks if self.crew.children[sink].alive]
+        left = [sink for sink in sinks if self.pool.children[sink].alive]
         for sink in left:
-            self.crew.tell(sink, Finalize())
+            self.pool.tell(sink, Finalize())
         if not left:
             self._finish()
 
@@ -286,28 +286,28 @@ class Supervisor:
         """End what has to be replaced and ask the sources where the new processes begin."""
         for child in dead:
             log.warning("node %r %s; it is replaced", child.name, child.exit_text)
-        for who in self._replacing.begin([child.identity for child in dead]):
-            child = self.crew.children[who]
+        for who in self._failover.begin([child.identity for child in dead]):
+            child = self.pool.children[who]
             if child.alive:
                 child.kill()
             self._ready.discard(who)
             self.stats.pop(who, None)
         for source in self.plan.sources:
-            self.crew.tell(source, WhatIsInFlight())
+            self.pool.tell(source, WhatIsInFlight())
 
     def _finish(self) -> None:
         """Everything is flushed: tell every process to exit and hear its last words."""
         self.state = "finished"
         self._exiting = True
-        for identity in self.crew.children:
-            self.crew.tell(identity, Exit())
+        for identity in self.pool.children:
+            self.pool.tell(identity, Exit())
         deadline_s = time.monotonic() + EXIT_WITHIN_S
         while time.monotonic() < deadline_s and any(
-            identity not in self._said_bye and not child.failed for identity, child in self.crew.children.items()
+            identity not in self._said_bye and not child.failed for identity, child in self.pool.children.items()
         ):
-            self.crew.control.poll(50)
+            self.pool.control.poll(50)
             self._listen()
 
     def _await_exits(self) -> None:
         if self._exiting:
-            end_all(self.crew.children.values(), EXIT_WITHIN_S)
+            end_all(self.pool.children.values(), EXIT_WITHIN_S)

@@ -16,7 +16,7 @@ _EVERY_S = 0.5
 _AWAY_S = 5.0
 
 
-class Vigil:
+class Watchdog:
     """Kills what hangs; that it is dead is then seen like any other death.
 
     Args:

@@ -24,16 +24,16 @@ from streamseg.node import AnyNode, Source
 from streamseg.runtime.node_worker import NodeWorker
 from streamseg.runtime.source_worker import SourceWorker
 from streamseg.runtime.stage import trouble
-from streamseg.runtime.worker_io import BEAT_S, Assignment, Link
+from streamseg.runtime.worker_io import BEAT_S, Assignment, WorkerIO
 from streamseg.transport.control import Exit, Ready, Trouble
 from streamseg.transport.sockets import Sockets
 
 
-def _make_node(link: Link) -> AnyNode:
-    spec = link.spec
+def _make_node(io: WorkerIO) -> AnyNode:
+    spec = io.spec
     kind = registry.load(spec.use)
     options = config.options_of(kind.Config, spec.options, f"node {spec.name!r}")
-    node = kind(options, link.context())
+    node = kind(options, io.context())
     node.setup()
     _limit_threads(spec.threads)
     return node
@@ -49,22 +49,22 @@ def _limit_threads(threads: int) -> None:
 
 def _run(assignment: Assignment) -> int:
     with Sockets(Path(assignment.run_dir)) as sockets:
-        link = Link(assignment, sockets)
+        io = WorkerIO(assignment, sockets)
         try:
-            node = _make_node(link)
+            node = _make_node(io)
         except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
-            link.tell(_setup_trouble(error))
-            _wait_for_exit(link)
+            io.tell(_setup_trouble(error))
+            _wait_for_exit(io)
             return 1
-        link.tell(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
-        worker = SourceWorker(link, node) if isinstance(node, Source) else NodeWorker(link, node)
+        io.tell(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
+        worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
         try:
             worker.run()
         finally:
             bye = worker.bye()
             node.close()
-        link.tell(bye)
-        link.close()
+        io.tell(bye)
+        io.close()
     return 0
 
 
@@ -77,9 +77,9 @@ def _setup_trouble(error: Exception) -> Trouble:
     )
 
 
-def _wait_for_exit(link: Link) -> None:
-    while not any(isinstance(order, Exit) for order in link.orders()):
-        link.control.poll(int(BEAT_S * 1000))
+def _wait_for_exit(io: WorkerIO) -> None:
+    while not any(isinstance(order, Exit) for order in io.orders()):
+        io.control.poll(int(BEAT_S * 1000))
 
 
 def _end_with_parent(run_dir: str) -> None:

@@ -42,7 +42,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """File descriptor of the heartbeats, and this process's number among them."""
 
 
-class Link:
+class WorkerIO:
     """The sockets and buffers that every worker has."""
 
     def __init__(self, assignment: Assignment, sockets: Sockets) -> None:

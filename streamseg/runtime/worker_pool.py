@@ -16,7 +16,7 @@ from streamseg.errors import WireError
 from streamseg.graph.plan import Plan, WorkerSpec
 from streamseg.jobs import Job
 from streamseg.runtime.processes import Child, Janitor
-from streamseg.runtime.watchdog import Vigil
+from streamseg.runtime.watchdog import Watchdog
 from streamseg.runtime.worker_io import Assignment
 from streamseg.transport.control import FromWorker, ToWorker, heard
 from streamseg.transport.heartbeats import make_heartbeats
@@ -26,7 +26,7 @@ from streamseg.transport.sockets import Sockets, make_run_dir
 log = logging.getLogger(__name__)
 
 
-class Crew:
+class WorkerPool:
     """Use as a context manager: entering makes what is shared, leaving ends every process and removes every trace.
 
     Args:
@@ -49,7 +49,7 @@ class Crew:
         self.control: zmq.Socket[bytes]
         """Readable when a process has said something."""
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         with contextlib.ExitStack() as stack:
             self._janitor = Janitor()
             stack.callback(self._janitor.dismiss)
@@ -58,7 +58,7 @@ class Crew:
             identities = [spec.identity for spec in self._plan.workers()]
             self._heart_fd = make_heartbeats(len(identities))
             stack.callback(os.close, self._heart_fd)
-            self._vigil = Vigil(self._heart_fd, identities, self._plan.graph.recovery.hang_s)
+            self._watchdog = Watchdog(self._heart_fd, identities, self._plan.graph.recovery.hang_s)
             self._buffer_fds: dict[int, int] = {}
             for buffer in self._plan.buffers.values():
                 fd = self._buffer_fds[buffer.number] = make_shared_file(buffer.slots * buffer.slot_bytes)
@@ -97,7 +97,7 @@ class Crew:
                 old = self.children[spec.identity]
                 self._janitor.forget(old.pid)
                 old.close()
-                self._start(spec, self._vigil.begin_anew(spec.identity), job)
+                self._start(spec, self._watchdog.begin_anew(spec.identity), job)
 
     def assignment(self, spec: WorkerSpec) -> Assignment:
         """What a process is told at its start."""
@@ -112,7 +112,7 @@ class Crew:
             seasoned: identities of those that have finished a frame.
         """
         self._janitor.look_after()
-        self._vigil.end_hung(self.children, seasoned)
+        self._watchdog.end_hung(self.children, seasoned)
 
     def tell(self, identity: str, message: ToWorker) -> None:
         """Tell a process; one that is dead hears nothing."""

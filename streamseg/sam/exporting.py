@@ -23,7 +23,7 @@ from streamseg.errors import ModelError
 from streamseg.sam.architectures import ARCHITECTURES, Architecture
 from streamseg.sam.matching import MATCHER
 from streamseg.sam.models import MODELS, ModelInfo
-from streamseg.sam.networks import Answering, Looking
+from streamseg.sam.networks import DecoderModule, EncoderModule
 from streamseg.sam.packaged_graphs import FOLDER, WEIGHTS_LOCATION, Half, PackagedGraphs, facts_path, graph_path
 
 OPSET = 17
@@ -77,7 +77,7 @@ def trace(info: ModelInfo, half: Half, network: nn.Module) -> Traced:
 
 
 def _trace_encoder(info: ModelInfo, architecture: Architecture, network: nn.Module) -> Traced:
-    looking = Looking(info, network.get_submodule(architecture.encoder))
+    looking = EncoderModule(info, network.get_submodule(architecture.encoder))
     images = torch.zeros(_BATCH if looking.convolutional else 1, info.focus_size, info.focus_size // 2, 3)
     axes = {
         "images_rgb": {0: "images", 1: "height", 2: "width"},
@@ -94,7 +94,7 @@ def _trace_encoder(info: ModelInfo, architecture: Architecture, network: nn.Modu
 
 
 def _trace_decoder(info: ModelInfo, architecture: Architecture, network: nn.Module) -> Traced:
-    answering = Answering(
+    answering = DecoderModule(
         info, network.get_submodule(architecture.prompt_encoder), network.get_submodule(architecture.mask_decoder)
     )
     grid = info.focus_size // info.stride

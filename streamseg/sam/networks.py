@@ -14,7 +14,7 @@ _MEAN_RGB = (123.675, 116.28, 103.53)
 _STD_RGB = (58.395, 57.12, 57.375)
 
 
-class Looking(nn.Module):
+class EncoderModule(nn.Module):
     """Pictures to features: normalize, pad, encode.
 
     Args:
@@ -50,7 +50,7 @@ class Looking(nn.Module):
         return F.pad(features, (0, right, 0, below))
 
 
-class Answering(nn.Module):
+class DecoderModule(nn.Module):
     """Features and prompts to masks, for one picture or for a picture a prompt.
 
     Computes what SAM's prompt encoder and mask decoder compute, for prompts of one shape: a box is two points with

@@ -12,7 +12,7 @@ from streamseg.sam import devices
 from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.loading import load_part
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.networks import Answering, Looking
+from streamseg.sam.networks import DecoderModule, EncoderModule
 from streamseg.sam.tiny import fold_batch_norm
 
 # Bounds memory: a prompt needs some 30 MB in vit_h's decoder. segment-anything's own automatic mode uses 64 too.
@@ -31,7 +31,7 @@ class TorchEncoder:
         self.device = device
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
             network = load_part(info, path, ARCHITECTURES[info.name].encoder, device)
-            self._looking = Looking(info, network).to(device)
+            self._looking = EncoderModule(info, network).to(device)
         if self._looking.convolutional:
             fold_batch_norm(network)
         network.to(memory_format=self._looking.layout)  # type: ignore[call-overload]
@@ -61,7 +61,7 @@ class TorchDecoder:
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
             prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)
             mask_decoder = load_part(info, path, architecture.mask_decoder, device)
-        self._answering = Answering(info, prompt_encoder, mask_decoder)
+        self._answering = DecoderModule(info, prompt_encoder, mask_decoder)
         self._positions: dict[int, torch.Tensor] = {}
 
     def guard(self, advice: str) -> AbstractContextManager[None]:

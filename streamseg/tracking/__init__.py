@@ -1,7 +1,7 @@
 """Following objects through a video, as functions of values: no model, no processes, no hidden state.
 
-A frame goes through three of them. `looks` says which parts of it to encode, `ask` makes the questions to the mask
-decoder from the state and the views, `follow` makes the new state and the masks from the answers. The state
+A frame goes through three of them. `next_regions` says which parts of it to encode, `ask` makes the questions to the
+mask decoder from the state and the views, `follow` makes the new state and the masks from the answers. The state
 (`TrackerState`) is one small serializable value, so following can stop after any frame and go on from there.
 """
 
@@ -10,8 +10,8 @@ from streamseg.tracking.candidate import Candidate, measure
 from streamseg.tracking.options import NAIVE, TrackingOptions
 from streamseg.tracking.predict import expected_box
 from streamseg.tracking.query import again, ask
-from streamseg.tracking.questions import Answer, Ask, Look, Questions, Seen
-from streamseg.tracking.regions import check_possible, due, is_seen, looks, seen_prompts
+from streamseg.tracking.questions import Answer, Ask, Questions, Seen
+from streamseg.tracking.regions import check_possible, due, is_seen, next_regions, seen_prompts
 from streamseg.tracking.state import Track, TrackerState, from_bytes, to_bytes
 from streamseg.tracking.templates import Template, together
 from streamseg.tracking.update import Followed, follow
@@ -22,7 +22,6 @@ __all__ = [
     "Ask",
     "Candidate",
     "Followed",
-    "Look",
     "Questions",
     "Seen",
     "Template",
@@ -39,8 +38,8 @@ __all__ = [
     "from_bytes",
     "full_mask",
     "is_seen",
-    "looks",
     "measure",
+    "next_regions",
     "seen_prompts",
     "to_bytes",
     "together",

@@ -14,7 +14,8 @@ from streamseg.tracking.gating import growth_since, judge, likeness, new_colors
 from streamseg.tracking.occlusion import are_exchanged, doubted, hiding, later, meeting
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import expected_box
-from streamseg.tracking.state import Meeting, State, Track
+from streamseg.tracking.state import Meeting, Track
+from streamseg.types import ObjectState
 
 _GROWN = 0.5
 """What growth of a mask counts, when two objects claim it, beside its place and its looks."""
@@ -40,7 +41,7 @@ _LESS = 0.7
 class Judged:
     """What was found of an object, and how far to believe it."""
 
-    state: State
+    state: ObjectState
     reason: str
     found: Candidate | None = None
     """What the verdict is about; None if there was no mask."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, box_of_mask
+from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import Window, paste_logits, resample_logits
 from streamseg.tracking.appearance import Appearance, appearance_under
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.questions import Answer, Seen
 from streamseg.tracking.state import LOGIT_LIMIT, Track
+from streamseg.types import Box
 
 Pasted = tuple[np.ndarray, Window]
 """Logits and the window of the frame they belong to."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.masks.roi import Window
+from streamseg.types import Box
 
 _LEVELS = 6
 """Steps of each color channel in the histogram of an object."""

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from streamseg.masks.boxes import Box, area, iou
+from streamseg.masks.boxes import area, iou
+from streamseg.types import Box
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

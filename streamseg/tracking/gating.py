@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamseg.masks.boxes import Box, center_size, from_center_size
+from streamseg.masks.boxes import center_size, from_center_size
 from streamseg.tracking.candidate import Candidate
 from streamseg.tracking.colors import COLORS
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import expected_box, usual_size
-from streamseg.tracking.state import State, Track
+from streamseg.tracking.state import Track
+from streamseg.types import Box, ObjectState
 
 _NEAR = 0.5
 """In box sizes: how far from its last place an object may be that was lost a moment ago."""
@@ -18,7 +19,7 @@ _HIDDEN = 0.25
 _FEW = 0.5
 """Of pixels of a color: they are no part of an object that mostly has fewer than this share of them."""
 
-Verdict = tuple[State, str]
+Verdict = tuple[ObjectState, str]
 """The new state and the reason for it."""
 
 

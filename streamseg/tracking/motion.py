@@ -10,7 +10,8 @@ import cv2
 import msgspec
 import numpy as np
 
-from streamseg.masks.boxes import Box, center_size
+from streamseg.masks.boxes import center_size
+from streamseg.types import Box
 
 _STATES, _SEEN = 6, 4
 _PLACE_NOISE = 0.05

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, center_size, from_center_size, has, iou
+from streamseg.masks.boxes import center_size, from_center_size, has, iou
 from streamseg.masks.roi import resample_logits, to_frame
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.questions import Seen
 from streamseg.tracking.state import Track
+from streamseg.types import Box
 
 
 def expected_box(track: Track, options: TrackingOptions) -> Box:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamseg.masks.boxes import Box, clip, expand, has
+from streamseg.masks.boxes import clip, expand, has
 from streamseg.masks.roi import to_view
 from streamseg.prompts.model import Fitted
 from streamseg.tracking.colors import FrameColors
@@ -23,6 +23,7 @@ from streamseg.tracking.questions import Answer, Ask, Questions, Seen
 from streamseg.tracking.redetection import boxes_in_view, meets_any
 from streamseg.tracking.state import LOGIT_LIMIT, Track, TrackerState
 from streamseg.tracking.templates import Template
+from streamseg.types import Box
 
 
 def ask(

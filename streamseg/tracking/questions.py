@@ -7,23 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.prompts.model import Fitted
 from streamseg.tracking.templates import Template
-
-
-@dataclass(frozen=True)
-class Look:
-    """Where to look for an object."""
-
-    box: Box
-    """Frame pixels; may have no area."""
-    object_id: int
-    scales: tuple[float, ...] = ()
-    """If any: look at squares of these fractions of the frame's longer side round the middle of `box` instead, at
-    the whole frame for 1."""
-    from_s: float | None = None
-    """If the next frame's presentation time is before this, need not look; None to look in any case."""
+from streamseg.types import Box
 
 
 @dataclass(frozen=True, eq=False)

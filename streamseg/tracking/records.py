@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from streamseg.errors import UsageError
-from streamseg.masks.boxes import Box
+from streamseg.types import Box
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, center_size
+from streamseg.masks.boxes import center_size
 from streamseg.masks.roi import Window
 from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.colors import FrameColors
 from streamseg.tracking.options import TrackingOptions
+from streamseg.types import Box
 
 _SIZES = (0.7, 1.0, 1.4)
 """An object is searched in these multiples of its usual size."""

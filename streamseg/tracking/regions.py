@@ -1,4 +1,4 @@
-"""Following objects, first of three steps: where to look next, and which prompts come into force there."""
+"""The first of three steps: which regions to encode next, and which prompts come into force there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from streamseg.prompts.model import Pointer
 from streamseg.prompts.rules import check_sequel
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import around_clicks, expected_box, usual_size
-from streamseg.tracking.questions import Look, Seen
+from streamseg.tracking.questions import Seen
 from streamseg.tracking.state import Track, TrackerState
+from streamseg.types import Region
 
 CLICK_SCALES = (1.0, 0.5, 0.25)
 """A click does not say how large the object is: look at the whole frame, and at squares of these parts of its side."""
@@ -20,13 +21,13 @@ _SOON_S = 1.0
 """Prompts by time, so long after the next of them, are looked for too: no two frames should be further apart."""
 
 
-def looks(
+def next_regions(
     state: TrackerState,
     pointers: Sequence[Pointer],
     next_index: int,
     options: TrackingOptions,
     given: Sequence[Pointer] = (),
-) -> list[Look]:
+) -> list[Region]:
     """Where to look in the next frame.
 
     Args:
@@ -37,22 +38,22 @@ def looks(
         given: prompts beyond those, given while the stream is running, that may come into force at the next frame.
     """
     tracks = {track.id: track for track in state.tracks}
-    found = _looks_for_tracks(state, options)
+    found = _regions_of_tracks(state, options)
     # Of several for one object the first comes into force, the others wait.
     for pointer in reversed(due(state, pointers, next_index, None)):
         if not pointer.prompt.remove:
-            found[pointer.id] = _look_for(pointer, tracks.get(pointer.id), options)
-    # Beside the objects' own looks: these prompts may not come into force after all.
+            found[pointer.id] = _region_of_prompt(pointer, tracks.get(pointer.id), options)
+    # Beside the objects' own regions: these prompts may not come into force after all.
     maybe = [*_soon(state, pointers), *(pointer for pointer in given if not pointer.prompt.remove)]
-    return [*found.values(), *(_look_for(pointer, tracks.get(pointer.id), options) for pointer in maybe)]
+    return [*found.values(), *(_region_of_prompt(pointer, tracks.get(pointer.id), options) for pointer in maybe)]
 
 
-def _looks_for_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Look]:
-    found = {track.id: _look(track, options) for track in state.tracks}
+def _regions_of_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Region]:
+    found = {track.id: _region_of_track(track, options) for track in state.tracks}
     searched = [track for track in state.tracks if found[track.id].scales]
     # A view of the whole frame is dear: while other objects are followed, it is taken now and then, for all at once.
     if len(searched) < len(found) and state.frames % options.search_every:
-        found |= {track.id: _look_near(track, options) for track in searched}
+        found |= {track.id: _region_near(track, options) for track in searched}
         for track in searched:
             if track.displaced:
                 del found[track.id]
@@ -112,31 +113,31 @@ def check_possible(pointer: Pointer, state: TrackerState) -> None:
         )
 
 
-def _look_for(pointer: Pointer, track: Track | None, options: TrackingOptions) -> Look:
+def _region_of_prompt(pointer: Pointer, track: Track | None, options: TrackingOptions) -> Region:
     from_s = pointer.prompt.time_s
     if not pointer.prompt.only_clicks:
-        return Look(pointer.where, pointer.id, (), from_s)
+        return Region(pointer.where, pointer.id, (), from_s)
     if track is None or not track.has_mask:
-        return Look(pointer.where, pointer.id, CLICK_SCALES, from_s)
+        return Region(pointer.where, pointer.id, CLICK_SCALES, from_s)
     clicks = [*pointer.prompt.points, *pointer.prompt.negative]
-    return Look(around_clicks(track, clicks, options), pointer.id, (), from_s)
+    return Region(around_clicks(track, clicks, options), pointer.id, (), from_s)
 
 
-def _look(track: Track, options: TrackingOptions) -> Look:
+def _region_of_track(track: Track, options: TrackingOptions) -> Region:
     box = expected_box(track, options)
     if track.state != "LOST" or not options.gates:
-        return Look(box, track.id)
+        return Region(box, track.id)
     if track.hint is not None:
         x, y, width, height = center_size(track.hint)
         usual_width, usual_height = usual_size(track)
         # It may be seen in part only; all of it is to be in the picture.
-        return Look(from_center_size(x, y, max(width, usual_width), max(height, usual_height)), track.id)
+        return Region(from_center_size(x, y, max(width, usual_width), max(height, usual_height)), track.id)
     if track.displaced or track.unseen > options.search_everywhere_after:
-        return Look(box, track.id, (1.0,))
-    return _look_near(track, options)
+        return Region(box, track.id, (1.0,))
+    return _region_near(track, options)
 
 
-def _look_near(track: Track, options: TrackingOptions) -> Look:
+def _region_near(track: Track, options: TrackingOptions) -> Region:
     """Where it was lost, or should be by now, and ever further round."""
     growth = options.search_growth * min(track.unseen, options.search_everywhere_after)
-    return Look(expand(expected_box(track, options), growth), track.id)
+    return Region(expand(expected_box(track, options), growth), track.id)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from typing import Literal
 
 import msgspec
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.motion import Motion
 from streamseg.tracking.templates import Template
-
-State = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
+from streamseg.types import Box, ObjectState
 
 LOGIT_LIMIT = 10.0
 """Logits that are kept and used as a prompt are clipped to this on either side: beyond it nothing changes any more."""
@@ -65,7 +62,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     label: str
-    state: State
+    state: ObjectState
     reason: str
     score: float
     box: Box

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from streamseg.errors import UsageError
-from streamseg.masks.boxes import Box, box_of_mask, center_size
+from streamseg.masks.boxes import box_of_mask, center_size
 from streamseg.training.motion import Size, apply, mirror, onto, shift, spin, warp
 from streamseg.training.scenes import Scene
+from streamseg.types import Box
 
 
 class Cutout(NamedTuple):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, box_of_mask, expand
+from streamseg.masks.boxes import box_of_mask, expand
 from streamseg.tracking.state import LOGIT_LIMIT
 from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, VIEW_PX, Question, Task, asking
+from streamseg.types import Box
 
 _LEAST_WRONG_PX = 12
 """Pixels of the mask; who would see less?"""

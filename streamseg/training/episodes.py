@@ -13,7 +13,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, box_of_mask, center_size, clip, expand, from_center_size
+from streamseg.masks.boxes import box_of_mask, center_size, clip, expand, from_center_size
 from streamseg.masks.roi import resample_logits, to_frame
 from streamseg.tracking.candidate import without_specks
 from streamseg.tracking.state import LOGIT_LIMIT
@@ -35,6 +35,7 @@ from streamseg.training.tasks import (
     click,
     point_to_view,
 )
+from streamseg.types import Box
 
 Start = Literal["box", "click", "state"]
 

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box
+from streamseg.types import Box
 
 Size = tuple[int, int]
 """(height, width) in pixels."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, box_of_mask
+from streamseg.masks.boxes import box_of_mask
+from streamseg.types import Box
 
 
 def deepest(inside: np.ndarray) -> tuple[float, float]:

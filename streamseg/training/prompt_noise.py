@@ -7,8 +7,9 @@ import math
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, box_of_mask, center_size
+from streamseg.masks.boxes import box_of_mask, center_size
 from streamseg.tracking.state import LOGIT_LIMIT
+from streamseg.types import Box
 
 
 def worse_box(box: Box, by: float, rng: np.random.Generator) -> Box:

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.training.tasks import VIEW_PX, Question, asking
+from streamseg.types import Box
 
 Mode = Literal["box", "mask", "both", "point"]
 

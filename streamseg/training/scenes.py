@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.masks.roi import FILL_RGB, sample
 from streamseg.training.annotated_images import Film
 from streamseg.training.camera_augmentation import Look
 from streamseg.training.motion import Size, mirror, onto, warp
+from streamseg.types import Box
 
 
 class Scene(ABC):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamseg.masks.boxes import Box
 from streamseg.masks.roi import to_view
 from streamseg.sam.models import MODELS
+from streamseg.types import Box
 
 VIEW_PX = MODELS["tiny"].focus_size
 """Side of the picture of a view."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamseg.masks.boxes import Box, box_of_mask
+from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import fit
 from streamseg.training.camera_augmentation import Look
 from streamseg.training.prompt_noise import worse_box
 from streamseg.training.scene_sampler import World
 from streamseg.training.tasks import Question, asking, click
+from streamseg.types import Box
 
 SIDES_PX, _SIDE_SHARES = (384, 448, 512), (0.4, 0.3, 0.3)
 """Longer sides of the photos; the packaged model looks at 512."""

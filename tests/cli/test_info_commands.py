@@ -39,7 +39,8 @@ def test_nodes_have_options_with_types_and_defaults(capsys: pytest.CaptureFixtur
     assert main(["nodes"]) == 0
     shown = capsys.readouterr().out
     for name in ("decode", "embed", "propagate", "cleanup", "record", "publish"):
-        assert f"{name}  (streamseg_nodes.{name}:{name.capitalize()} from streamseg" in shown
+        home = f"{name}.node" if name in ("propagate", "record") else name
+        assert f"{name}  (streamseg_nodes.{home}:{name.capitalize()} from streamseg" in shown
     lines = [line.split() for line in shown.splitlines()]
     assert ["source", "str", "(must", "be", "given)"] in lines
     assert ["max_frames", "int", ">=", "1", "|", "None", "=", "None"] in lines

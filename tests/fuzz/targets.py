@@ -26,7 +26,7 @@ from streamseg.errors import MediaError, PromptError, UsageError, WireError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.masks import rle
-from streamseg.messages import Crops, Embedded, End, Frame, Gap, ObjectResult, Region, Regions, Segmented, Stamp, View
+from streamseg.messages import Crops, Embedded, End, Frame, Gap, ObjectResult, Regions, Segmented, Stamp, View
 from streamseg.prompts import files, model
 from streamseg.publishing import format, keys
 from streamseg.training import recipe
@@ -34,6 +34,7 @@ from streamseg.transport import control, tickets
 from streamseg.transport.command_socket import CommandServer
 from streamseg.transport.slots import SlotBuffer, make_shared_file
 from streamseg.transport.wire import MessageDecoder, MessageEncoder
+from streamseg.types import Region
 from streamseg.video.open import open_source
 
 SEPARATOR = b"\xc1\xc1"

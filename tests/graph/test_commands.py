@@ -13,7 +13,7 @@ from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import RunError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.command_queue import Desk
+from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.supervisor import Supervisor
 
 
@@ -27,16 +27,16 @@ def plan_of(*names: str, **count: Any) -> Plan:
 def run(plan: Plan, *orders: str, node: str | None = None) -> tuple[list[Answer], RunError | None]:
     """Give orders while processes start, run to the end, and return the answers and what ended the run."""
     answers: list[Answer] = []
-    desk = Desk(plan)
+    command_queue = CommandQueue(plan)
     error: RunError | None = None
     for order in orders:
-        desk.submit(node, msgspec.msgpack.encode({"do": order}), answers.append)
-    with Supervisor(plan, desk=desk) as supervisor:
+        command_queue.submit(node, msgspec.msgpack.encode({"do": order}), answers.append)
+    with Supervisor(plan, command_queue=command_queue) as supervisor:
         try:
             supervisor.run()
         except RunError as caught:
             error = caught
-    desk.close(error)
+    command_queue.close(error)
     return answers, error
 
 
@@ -76,35 +76,35 @@ def test_of_several_nodes_one_is_named() -> None:
 def test_what_a_dead_process_was_handed_is_handed_to_the_next_one() -> None:
     answers: list[Answer] = []
     plan = plan_of("left", "right", frames=1, pause_s=0)
-    desk = Desk(plan)
+    command_queue = CommandQueue(plan)
     for node in ("left", "right", "left", "left"):
-        desk.submit(node, msgspec.msgpack.encode({"do": "answer"}), answers.append)
-    first = list(desk.take())
-    desk.answer(first[0][1], Refused("UsageError", "no"))
-    assert list(desk.take()) == []
-    desk.again("left")
-    assert [(node, bytes(body)) for node, _, body in desk.take()] == [
+        command_queue.submit(node, msgspec.msgpack.encode({"do": "answer"}), answers.append)
+    first = list(command_queue.take())
+    command_queue.answer(first[0][1], Refused("UsageError", "no"))
+    assert list(command_queue.take()) == []
+    command_queue.again("left")
+    assert [(node, bytes(body)) for node, _, body in command_queue.take()] == [
         (node, bytes(body)) for node, _, body in first[2:]
     ]
-    desk.answer(first[2][1], Refused("UsageError", "from the dead"))
+    command_queue.answer(first[2][1], Refused("UsageError", "from the dead"))
     assert len(answers) == 1, "the dead do not answer"
-    # And in processes: a second run with the same desk, as when a job is started again.
-    with Supervisor(plan, desk=desk) as supervisor:
+    # And in processes: a second run with the same command_queue, as when a job is started again.
+    with Supervisor(plan, command_queue=command_queue) as supervisor:
         supervisor.run()
-    desk.close()
+    command_queue.close()
     assert [type(answer) for answer in answers] == [Refused, Applied, Applied, Applied]
 
 
 def test_too_many_at_once_are_refused() -> None:
     answers: list[Answer] = []
-    desk = Desk(plan_of("told"))
+    command_queue = CommandQueue(plan_of("told"))
     for _ in range(1001):
-        desk.submit(None, msgspec.msgpack.encode({"do": "wait"}), answers.append)
+        command_queue.submit(None, msgspec.msgpack.encode({"do": "wait"}), answers.append)
     assert len(answers) == 1
     assert "1000 commands wait" in str(answers[0])
-    desk.close()
+    command_queue.close()
     assert len(answers) == 1001
-    desk.submit(None, b"", answers.append)
+    command_queue.submit(None, b"", answers.append)
     assert "came to its end" in str(answers[-1])
 
 
@@ -114,5 +114,5 @@ def test_a_graph_without_a_node_that_takes_commands() -> None:
         "links": ["count -> sum"],
     }
     answers: list[Answer] = []
-    Desk(Plan(config.parse(graph), results_from="sum")).submit(None, b"", answers.append)
+    CommandQueue(Plan(config.parse(graph), results_from="sum")).submit(None, b"", answers.append)
     assert "no node of this graph takes any" in str(answers[0])

@@ -19,7 +19,7 @@ from streamseg.graph.plan import Plan
 from streamseg.messages import Gap
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.report import make_report
-from streamseg.runtime.result_iterator import Caller
+from streamseg.runtime.result_iterator import ResultIterator
 from streamseg.runtime.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
@@ -124,8 +124,7 @@ def test_the_caller_sees_messages_and_gaps(tmp_path):
     plan = Plan(toy_graph(tmp_path / "out", count={"frames": 20}, total={"fail": [4]}), results_from="sum")
     with Supervisor(plan) as supervisor:
         found = [
-            (m.stamp.seq, None if isinstance(m, Gap) else int(m.doubled[0, 0, 0]))
-            for m in Caller(supervisor).messages()
+            (m.stamp.seq, None if isinstance(m, Gap) else int(m.doubled[0, 0, 0])) for m in ResultIterator(supervisor)
         ]
     assert found == [(seq, None if seq == 4 else 2 * seq) for seq in range(20)]
     assert len(lines(tmp_path / "out")) == 21
@@ -214,7 +213,7 @@ def test_leaving_early_ends_every_process(tmp_path):
     graph = toy_graph(tmp_path / "out", count={"frames": 100000})
     with pytest.raises(KeyboardInterrupt), Supervisor(Plan(graph)) as supervisor:
         start(supervisor)
-        run_dir = Path(supervisor.crew.run_dir)
+        run_dir = Path(supervisor.pool.run_dir)
         assert run_dir.stat().st_mode & 0o777 == 0o700
         assert len(own_children()) == 4
         raise KeyboardInterrupt
@@ -230,7 +229,7 @@ from streamseg.runtime.supervisor import Supervisor
 graph = toy_graph(sys.argv[1], count={"frames": 10**9, "pause_s": 0.001})
 with Supervisor(Plan(graph)) as supervisor:
     start(supervisor)
-    print(supervisor.crew.run_dir, flush=True)
+    print(supervisor.pool.run_dir, flush=True)
     supervisor.run()
 """
 

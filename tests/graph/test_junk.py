@@ -37,7 +37,7 @@ def test_junk_on_every_socket_of_a_run_changes_nothing(tmp_path: Path) -> None:
     with Supervisor(Plan(toy_graph(path, count={"frames": 40, "pause_s": 0.01}))) as supervisor:
         start(supervisor)
         context = zmq.Context()
-        endpoints = [each for each in Path(supervisor.crew.run_dir).iterdir() if each.is_socket()]
+        endpoints = [each for each in Path(supervisor.pool.run_dir).iterdir() if each.is_socket()]
         assert {each.name for each in endpoints} >= {"supervisor", "sum.in", "write.in", "count.finished"}
         for endpoint in endpoints:
             hostile = context.socket(zmq.DEALER if endpoint.name == "supervisor" else zmq.PUSH)
@@ -61,7 +61,7 @@ def test_options_are_not_among_the_arguments_of_a_process(tmp_path: Path) -> Non
     """Everybody on a machine may list those."""
     with Supervisor(Plan(toy_graph(tmp_path / "http:user:hunter2@host"))) as supervisor:
         start(supervisor)
-        for pid in supervisor.crew.pids.values():
+        for pid in supervisor.pool.pids.values():
             assert b"hunter2" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 

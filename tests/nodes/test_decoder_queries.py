@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from streamseg_nodes.propagate.decoder_queries import Asking
+from streamseg_nodes.propagate.decoder_queries import DecoderQueries
 
 from streamseg.messages import View
 from streamseg.sam.decoder import load_decoder
@@ -20,7 +20,7 @@ SIDE = 256
 
 @pytest.fixture(scope="module")
 def asking():
-    return Asking(load_decoder("tiny", device="cpu"), load_matching("tiny"))
+    return DecoderQueries(load_decoder("tiny", device="cpu"), load_matching("tiny"))
 
 
 @pytest.fixture(scope="module")

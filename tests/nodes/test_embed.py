@@ -7,8 +7,9 @@ import pytest
 from streamseg_nodes.embed import Embed
 
 from streamseg.errors import GraphError
-from streamseg.messages import Frame, Region, Regions, Stamp
+from streamseg.messages import Frame, Regions, Stamp
 from streamseg.node import NodeContext, run_node
+from streamseg.types import Region
 
 
 def frame(seq: int = 0, height: int = 180, width: int = 320) -> Frame:

@@ -60,11 +60,11 @@ def test_a_node_is_replaced_and_the_rest_goes_on(
     with Supervisor(plan, job=job) as supervisor:
         start(supervisor)
         pump_until(supervisor, lambda: recorded(tmp_path) >= 30)
-        before = supervisor.crew.pids
+        before = supervisor.pool.pids
         os.kill(before[victim], number)
         pump_until(supervisor, lambda: supervisor.replaced)
         pump_until(supervisor, lambda: victim in supervisor.stats and supervisor.stats[victim].frames >= 20)
-        after = supervisor.crew.pids
+        after = supervisor.pool.pids
         supervisor.stop()
         supervisor.run()
     assert {name for name in before if before[name] != after[name]} == {victim}
@@ -115,7 +115,7 @@ def test_too_many_deaths_end_it(film: Path, tmp_path: Path) -> None:
     with Supervisor(plan, job=Job(facts={})) as supervisor:
         start(supervisor)
         pump_until(supervisor, lambda: recorded(tmp_path) >= 5)
-        os.kill(supervisor.crew.pids["chained"], signal.SIGKILL)
+        os.kill(supervisor.pool.pids["chained"], signal.SIGKILL)
         pump_until(supervisor, lambda: supervisor.state == "finished")
         assert supervisor.lost
         with pytest.raises(Exception, match="'chained' was killed by SIGKILL"):

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from streamseg.errors import OutputError, PromptError
-from streamseg.messages import Frame, Gap, Message, Region, Regions, Stamp
+from streamseg.messages import Frame, Gap, Message, Regions, Stamp
 from streamseg.node import Captured, Node, NodeConfig, Source
+from streamseg.types import Region
 
 
 class Summed(Message, frozen=True):

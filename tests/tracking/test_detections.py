@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamseg.masks.boxes import Box
 from streamseg.tracking.detections import newcomers
+from streamseg.types import Box
 
 OBJECT: Box = (10, 10, 30, 30)
 SAME: Box = (12, 12, 32, 32)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamseg.masks.boxes import Box, iou
+from streamseg.masks.boxes import iou
 from streamseg.masks.label_map import merge
 from streamseg.masks.roi import focus_region, to_frame
 from streamseg.prompts.model import ObjectPrompt, fit, prepare
@@ -16,7 +16,6 @@ from streamseg.tracking import (
     Answer,
     Ask,
     Followed,
-    Look,
     Questions,
     Seen,
     TrackerState,
@@ -24,11 +23,12 @@ from streamseg.tracking import (
     ask,
     follow,
     from_bytes,
-    looks,
+    next_regions,
     to_bytes,
 )
 from streamseg.tracking.occlusion import hiding
 from streamseg.tracking.state import Meeting
+from streamseg.types import Box, Region
 
 WIDTH, HEIGHT = 640, 480
 OPTIONS = TrackingOptions(margins=(0.0,), motion=1.0)
@@ -53,7 +53,7 @@ class Things:
 
     def ask(self) -> Questions:
         """What is asked of the next frame."""
-        looked = looks(self.state, self._pointers, self.index, OPTIONS)
+        looked = next_regions(self.state, self._pointers, self.index, OPTIONS)
         seen = [self._see(look) for look in looked]
         due = self._pointers if self.index == 0 else []
         prompts = [fit(pointer, WIDTH, HEIGHT) for pointer in due]
@@ -87,9 +87,9 @@ class Things:
             image[y0:y1, x0:x1] = self.colors[k]
         return image
 
-    def _see(self, look: Look) -> Seen:
+    def _see(self, look: Region) -> Seen:
         whole = bool(look.scales)
-        region = (0.0, 0.0, float(WIDTH), float(HEIGHT)) if whole else focus_region(look.box, 1.4)
+        region = (0.0, 0.0, float(WIDTH), float(HEIGHT)) if whole else focus_region(look.box_xyxy, 1.4)
         size = (8 * self._side * 3 // 4, 8 * self._side) if whole else (8 * self._side, 8 * self._side)
         empty = Seen(region, size, np.zeros((3, self._side, self._side), np.float32), None)
         features = np.repeat(np.repeat(BACKGROUND[:, None, None], self._side, 1), self._side, 2)
@@ -301,10 +301,10 @@ def test_a_lost_object_is_searched_in_the_whole_frame_now_and_then_while_others_
         things.step()
     looked = []
     for _ in range(2 * OPTIONS.search_every):
-        looked.append([look.object_id for look in looks(things.state, [], 99, OPTIONS) if look.scales])
+        looked.append([look.object_id for look in next_regions(things.state, [], 99, OPTIONS) if look.scales])
         things.step()
     assert sorted(looked) == [[]] * (2 * OPTIONS.search_every - 2) + [[1]] * 2
     things.hidden = {0, 1}
     for _ in range(OPTIONS.search_everywhere_after + 2):
         things.step()
-    assert {look.object_id for look in looks(things.state, [], 99, OPTIONS) if look.scales} == {1, 2}
+    assert {look.object_id for look in next_regions(things.state, [], 99, OPTIONS) if look.scales} == {1, 2}

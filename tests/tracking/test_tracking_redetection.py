@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamseg.masks.boxes import Box, iou
+from streamseg.masks.boxes import iou
 from streamseg.tracking import Answer, Ask, Seen, Track, TrackerState, TrackingOptions, ask
 from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.colors import COLORS, FrameColors, colors_under
@@ -16,6 +16,7 @@ from streamseg.tracking.gating import reachable
 from streamseg.tracking.motion import standing
 from streamseg.tracking.redetection import boxes_in_view, glance, likely_places, likeness_map
 from streamseg.tracking.verdicts import Judged, judge_all
+from streamseg.types import Box
 
 RNG = np.random.default_rng(5)
 OPTIONS = TrackingOptions(margins=(0.0,))

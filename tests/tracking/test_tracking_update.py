@@ -14,15 +14,15 @@ from streamseg.prompts.model import Fitted, ObjectPrompt, fit, prepare
 from streamseg.tracking import (
     Answer,
     Followed,
-    Look,
     Seen,
     TrackerState,
     TrackingOptions,
     ask,
     follow,
-    looks,
+    next_regions,
     seen_prompts,
 )
+from streamseg.types import Region
 
 WIDTH, HEIGHT = 320, 240
 OPTIONS = TrackingOptions(
@@ -60,10 +60,10 @@ class World:
             image[y0:y1, x0:x1] = self.color
         return image
 
-    def see(self, look: Look) -> Seen:
+    def see(self, look: Region) -> Seen:
         """What embed would make of a look."""
         whole = bool(look.scales)
-        region = (0.0, 0.0, float(WIDTH), float(HEIGHT)) if whole else focus_region(look.box)
+        region = (0.0, 0.0, float(WIDTH), float(HEIGHT)) if whole else focus_region(look.box_xyxy)
         size = (192, 256) if whole else (256, 256)
         seen = Seen(region, size, np.zeros((3, 32, 32), np.float32), None if whole else look.object_id)
         inside = self._inside(seen, 32, self.box) & self.visible
@@ -93,10 +93,10 @@ class Run:
         self.pointers = prepare([entry])
         self.state = TrackerState()
         self.index = 0
-        self.looked: list[Look] = []
+        self.looked: list[Region] = []
 
     def step(self) -> Followed:
-        self.looked = looks(self.state, self.pointers, self.index, self.options)
+        self.looked = next_regions(self.state, self.pointers, self.index, self.options)
         seen = [self.world.see(look) for look in self.looked]
         due = [p for p in self.pointers[self.state.prompts_done :] if p.prompt.frame <= self.index]
         prompts: list[Fitted] = [fit(p, WIDTH, HEIGHT) for p in seen_prompts(due, seen)]
@@ -131,7 +131,9 @@ def test_the_motion_model_looks_ahead() -> None:
         x0, y0, x1, y1 = run.world.box
         run.world.box = (x0 + 8, y0, x1 + 8, y1)
     run.step()
-    np.testing.assert_allclose(looks(run.state, [], 99, run.options)[0].box[0], run.world.box[0] + 8, atol=2)
+    np.testing.assert_allclose(
+        next_regions(run.state, [], 99, run.options)[0].box_xyxy[0], run.world.box[0] + 8, atol=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,8 +176,8 @@ def test_a_lost_object_is_searched_ever_wider_and_then_everywhere() -> None:
     widths = []
     for _ in range(OPTIONS.search_everywhere_after + 3):
         run.step()
-        look = looks(run.state, [], 99, run.options)[0]
-        widths.append(None if look.scales else look.box[2] - look.box[0])
+        look = next_regions(run.state, [], 99, run.options)[0]
+        widths.append(None if look.scales else look.box_xyxy[2] - look.box_xyxy[0])
     local = widths[: OPTIONS.search_everywhere_after]
     assert local == sorted(local)
     assert local[-1] > 2 * 60
@@ -214,7 +216,7 @@ def test_colors_seen_at_a_glance_are_looked_at_closely_in_the_next_frame() -> No
     assert track.hint is not None
     np.testing.assert_allclose(track.hint, run.world.box, atol=4)
     track = run.step().state.tracks[0]
-    np.testing.assert_allclose(center_size(run.looked[0].box)[:2], (212, 110), atol=4)
+    np.testing.assert_allclose(center_size(run.looked[0].box_xyxy)[:2], (212, 110), atol=4)
     assert track.state == "REACQUIRED"
     assert track.hint is None
     np.testing.assert_allclose(track.box, run.world.box, atol=2)
@@ -263,7 +265,7 @@ def test_a_prompt_without_an_answer_is_lost_not_an_error() -> None:
 def test_several_margins_are_several_asks_and_one_answer() -> None:
     run = Run(World(), msgspec.structs.replace(OPTIONS, margins=(0.0, 0.1, 0.2)))
     run.step()
-    seen = [run.world.see(look) for look in looks(run.state, [], 1, run.options)]
+    seen = [run.world.see(look) for look in next_regions(run.state, [], 1, run.options)]
     boxes = [question.box_xyxy for question in ask(run.state, [], seen, run.world.image, run.options).asks]
     assert len(boxes) == 3
     sides = [box[2] - box[0] for box in boxes if box is not None]
@@ -289,7 +291,7 @@ def test_what_of_the_last_mask_is_the_next_prompt(
     run = Run(World(), options)
     run.world.compares = compares
     run.step()
-    seen = [run.world.see(look) for look in looks(run.state, [], 1, run.options)]
+    seen = [run.world.see(look) for look in next_regions(run.state, [], 1, run.options)]
     (question,) = ask(run.state, [], seen, run.world.image, run.options).asks
     given = {"box": question.box_xyxy, "point": question.points_xy, "mask": question.mask_logits}
     assert {name for name, value in given.items() if value is not None} == asked
@@ -310,6 +312,6 @@ def test_what_of_the_last_mask_is_the_next_prompt(
 def test_a_prompt_waits_for_a_view_of_its_place() -> None:
     (pointer,) = prepare([msgspec.convert({"id": 2, "box": [1, 1, 9, 9]}, ObjectPrompt)])
     world = World()
-    assert seen_prompts([pointer], [world.see(Look((10, 10, 40, 40), 1))]) == []
-    assert seen_prompts([pointer], [world.see(Look((1, 1, 9, 9), 2))]) == [pointer]
-    assert seen_prompts([pointer], [world.see(Look((1, 1, 9, 9), 1, (1.0,)))]) == [pointer]
+    assert seen_prompts([pointer], [world.see(Region((10, 10, 40, 40), 1))]) == []
+    assert seen_prompts([pointer], [world.see(Region((1, 1, 9, 9), 2))]) == [pointer]
+    assert seen_prompts([pointer], [world.see(Region((1, 1, 9, 9), 1, (1.0,)))]) == [pointer]

@@ -9,13 +9,14 @@ import numpy as np
 
 from streamseg.masks.boxes import expand
 from streamseg.masks.label_map import MAX_ID
-from streamseg.messages import Box, Detected, Embedded, View, Wanted
+from streamseg.messages import Detected, Embedded, View, Wanted
 from streamseg.prompts.model import Fitted, Pointer
 from streamseg.tracking import TrackerState, TrackingOptions, expected_box
 from streamseg.tracking.detections import DetectionOptions, newcomers
+from streamseg.types import Box
 
 
-class Newcomers:
+class Admission:
     """Makes objects of detections, and gives up those that stay away.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from streamseg.errors import PromptError
 from streamseg.masks.label_map import MAX_ID
 from streamseg.masks.roi import resample_logits, to_frame, to_view
-from streamseg.messages import Crops, Region, Stamp
+from streamseg.messages import Crops, Stamp
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
 from streamseg.sam.automatic_masks.crops import Crop, CropProposals, clicks_per_side, gather
 from streamseg.sam.automatic_masks.filters import as_object, sort_out
@@ -21,6 +21,7 @@ from streamseg.sam.automatic_masks.generate import Proposal, Proposals, propose
 from streamseg.sam.automatic_masks.options import EverythingOptions
 from streamseg.sam.decoder import MaskDecoding
 from streamseg.tracking import Answer, Seen, TrackerState
+from streamseg.types import Region
 
 
 @dataclass(frozen=True, eq=False)

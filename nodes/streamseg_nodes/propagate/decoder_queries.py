@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamseg.sam.matching import Matching
 
 
-class Asking:
+class DecoderQueries:
     """A decoder, with what compares views beforehand.
 
     Args:

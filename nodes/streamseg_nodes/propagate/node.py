@@ -15,7 +15,7 @@ from streamseg.commands import Reply
 from streamseg.errors import GraphError, PromptError, nearest
 from streamseg.jobs import NO_TRACKER, Position
 from streamseg.masks import label_map
-from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Region, Regions, Segmented
+from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg.prompts.files import given_prompts
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer, fit, prepare
@@ -26,11 +26,11 @@ from streamseg.sam.models import find
 from streamseg.tracking import NAIVE, Candidate, Followed, TrackerState, TrackingOptions
 from streamseg.tracking.detections import DetectionOptions
 from streamseg.video.source import file_facts
-from streamseg_nodes.propagate.admission import Newcomers, views_of
+from streamseg_nodes.propagate.admission import Admission, views_of
 from streamseg_nodes.propagate.automatic_masks import Everything, Found
-from streamseg_nodes.propagate.decoder_queries import Asking
+from streamseg_nodes.propagate.decoder_queries import DecoderQueries
 from streamseg_nodes.propagate.prompts import PromptCommand
-from streamseg_nodes.propagate.stream_state import FollowedStream
+from streamseg_nodes.propagate.stream_state import StreamState
 
 
 class Propagate(Node[Embedded, Segmented]):
@@ -93,7 +93,7 @@ class Propagate(Node[Embedded, Segmented]):
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
         self._prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
-        self._streams: dict[str, FollowedStream] = {}
+        self._streams: dict[str, StreamState] = {}
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(
             self.config.model,
@@ -103,8 +103,8 @@ class Propagate(Node[Embedded, Segmented]):
             threads=self.context.threads,
         )
         matching = load_matching(self.config.model, checkpoint=checkpoint) if self._options.templates else None
-        self._asking = Asking(self._decoder, matching)
-        self._newcomers = Newcomers(self.config.detections or DetectionOptions(), self._options)
+        self._queries = DecoderQueries(self._decoder, matching)
+        self._admission = Admission(self.config.detections or DetectionOptions(), self._options)
         self._everything: Everything | None = None
         if self.config.everything is not None:
             self._everything = Everything(self.config.everything, self._decoder, self.context.log)
@@ -136,30 +136,32 @@ class Propagate(Node[Embedded, Segmented]):
             self._check_model(message)
             height, width = message.frame.image_rgb.shape[:2]
             stream.check_fit((width, height))
-            state = self._newcomers.without_gone(stream.state)
-            seen = [self._asking.seen(view) for view in message.views if view.detection is None and not view.crop_layer]
+            state = self._admission.without_gone(stream.state)
+            seen = [
+                self._queries.seen(view) for view in message.views if view.detection is None and not view.crop_layer
+            ]
             planned = tracking.seen_prompts(stream.due(stamp.index, stamp.pts_s), seen)
             prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
             busy = {pointer.id for pointer in planned}
             given_due = stream.given.due(stamp, seen, busy, has_feedback=self.context.has_feedback)
             given = stream.given.fit(given_due, state, (width, height))
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
-            new = self._newcomers.find(message, stream.free_id)
-            seen += [self._asking.seen(view) for view in views_of(message, new)]
+            new = self._admission.find(message, stream.free_id)
+            seen += [self._queries.seen(view) for view in views_of(message, new)]
             unplanned = [*(prompt for _, prompt in given), *new.values()]
             found = Found()
             if self._everything is not None:
                 first_id = stream.free_id + len(new)
-                crops = [(self._asking.seen(view), view.crop_layer) for view in message.views if view.crop_layer]
+                crops = [(self._queries.seen(view), view.crop_layer) for view in message.views if view.crop_layer]
                 found = self._everything.find(stamp, seen, crops, state, [*prompts, *unplanned], first_id)
             unplanned += found.prompts
             seen += found.views
             questions = tracking.ask(state, prompts, seen, message.frame.image_rgb, self._options, unplanned)
-            answers = self._asking.answer(questions.asks)
+            answers = self._queries.answer(questions.asks)
             if self._everything is not None:
                 answers = self._everything.pick(found, answers)
             if self._options.passes > 1:
-                answers = self._asking.answer_again(answers, message.frame.image_rgb, self._options)
+                answers = self._queries.answer_again(answers, message.frame.image_rgb, self._options)
             followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
             after = msgspec.structs.replace(
                 followed.state,
@@ -179,10 +181,10 @@ class Propagate(Node[Embedded, Segmented]):
             PromptError: it lies outside the frame.
         """
         height, width = message.frame.image_rgb.shape[:2]
-        seen = [self._asking.seen(view) for view in message.views]
+        seen = [self._queries.seen(view) for view in message.views]
         prompt = fit(self._prompts[0], width, height)
         questions = tracking.ask(TrackerState(), [prompt], seen, message.frame.image_rgb, self._options)
-        answers = self._asking.answer(questions.asks)
+        answers = self._queries.answer(questions.asks)
         return tracking.choices(answers, message.frame.image_rgb, self._options)
 
     def restore(self, stream: str, state: TrackerState, next_index: int, next_seq: int = 0) -> None:
@@ -227,7 +229,7 @@ class Propagate(Node[Embedded, Segmented]):
             PromptError: there is one.
         """
         followed = self._stream(stream)
-        self._newcomers.finish(stream)
+        self._admission.finish(stream)
         followed.end()
         if stream in self.context.stopped:
             return
@@ -235,10 +237,10 @@ class Propagate(Node[Embedded, Segmented]):
             self._everything.check_done(followed.state, stream, followed.next_index)
         followed.check_done()
 
-    def _stream(self, name: str) -> FollowedStream:
+    def _stream(self, name: str) -> StreamState:
         # Made when it is asked for: outside a graph nobody says beforehand which streams there will be.
         if name not in self._streams:
-            self._streams[name] = FollowedStream(name, self._prompts)
+            self._streams[name] = StreamState(name, self._prompts)
         return self._streams[name]
 
     def _fit(self, pointer: Pointer, state: TrackerState, frame_size: tuple[int, int]) -> list[Fitted]:
@@ -250,7 +252,7 @@ class Propagate(Node[Embedded, Segmented]):
             return []
         return [fit(pointer, *frame_size)]
 
-    def _stream_of(self, prompt: ObjectPrompt) -> FollowedStream:
+    def _stream_of(self, prompt: ObjectPrompt) -> StreamState:
         """The stream that a command is about.
 
         Raises:
@@ -268,23 +270,22 @@ class Propagate(Node[Embedded, Segmented]):
         return followed
 
     @contextlib.contextmanager
-    def _looking_on(self, stream: FollowedStream) -> Iterator[None]:
+    def _looking_on(self, stream: StreamState) -> Iterator[None]:
         """Whatever happens to this frame, embed is told where to look in the next."""
         try:
             yield
         finally:
             self._look(stream)
 
-    def _look(self, stream: FollowedStream) -> None:
+    def _look(self, stream: StreamState) -> None:
         state, index, seq = stream.state, stream.next_index, stream.last_seq
         given = stream.given.to_look_for(seq, index)
-        looks = tracking.looks(state, stream.planned, index, self._options, given)
-        regions = [Region(look.box, look.object_id, look.scales, look.from_s) for look in looks]
+        regions = tracking.next_regions(state, stream.planned, index, self._options, given)
         crops: Crops | None = None
         if self._everything is not None:
             whole, crops = self._everything.where(state, stream.name, index)
             regions += whole
-        wanted = self._newcomers.want(stream.name, state, [*stream.due(index, None), *given])
+        wanted = self._admission.want(stream.name, state, [*stream.due(index, None), *given])
         self.context.feedback(Regions(stream.name, seq, regions, wanted, crops))
 
     def _check_model(self, message: Embedded) -> None:

@@ -13,7 +13,7 @@ from streamseg.tracking import TrackerState
 from streamseg_nodes.propagate.prompts import GivenPrompts, Moment, PromptCommand
 
 
-class FollowedStream:
+class StreamState:
     """The books of one stream.
 
     Args:
