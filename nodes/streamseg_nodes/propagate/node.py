@@ -18,7 +18,8 @@ from streamseg.masks import label_map
 from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
 from streamseg.node import Node, NodeConfig
 from streamseg.prompts.files import given_prompts
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer, fit, prepare
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.prepare import fit, prepare
 from streamseg.sam.automatic_masks.options import EverythingOptions
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
