@@ -30,8 +30,9 @@ from bench_clip import Box, make_clip
 
 from streamseg.graph.plan import cores
 from streamseg.masks import roi
-from streamseg.sam.decoder import MaskDecoding, load_decoder
-from streamseg.sam.encoder import ImageEncoder, load_encoder
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.encoder import ImageEncoder
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.prompts import Prompt
 from streamseg.sam.torchvision_ops import ensure_torchvision
 
@@ -92,7 +93,7 @@ def _measure(
 
 
 def _streamseg(
-    encoder: ImageEncoder, decoder: MaskDecoding, images: list[np.ndarray], box: Box, *, focus: bool
+    encoder: ImageEncoder, decoder: MaskDecoder, images: list[np.ndarray], box: Box, *, focus: bool
 ) -> dict[str, float]:
     """What embed and propagate do with a frame, the picture made of it and the mask made of the answer included."""
     size = encoder.info.focus_size

@@ -19,8 +19,7 @@ import cv2
 import numpy as np
 import torch
 
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.prompts import Prompt
 
 MARGIN = 0.1

@@ -86,7 +86,7 @@ class Embed(Node[Frame, Embedded]):
 
     def setup(self) -> None:
         """Load the encoder."""
-        from streamseg.sam.encoder import load_encoder
+        from streamseg.sam.loading import load_encoder
 
         self._focus = self.config.focus == "on" or (self.config.focus == "auto" and self.context.has_feedback)
         if self._focus and not self.context.has_feedback:

@@ -17,10 +17,10 @@ from streamseg.cli import main
 from streamseg.errors import ModelError, OutputError
 from streamseg.sam import onnx_files, packaged_graphs
 from streamseg.sam.checkpoints import locate
-from streamseg.sam.decoder import Prompt, load_decoder
-from streamseg.sam.encoder import load_encoder
 from streamseg.sam.exporting import write_packaged
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
+from streamseg.sam.prompts import Prompt
 
 TOLERANCE = 1e-3
 

@@ -14,7 +14,8 @@ from streamseg.sam.automatic_masks.crops import Crop, CropProposals, clicks_per_
 from streamseg.sam.automatic_masks.filters import sort_out
 from streamseg.sam.automatic_masks.generate import Proposal, Proposals, propose, without_unfit
 from streamseg.sam.automatic_masks.options import SAM, TINY, EverythingOptions
-from streamseg.sam.decoder import MaskDecoding, load_decoder
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.loading import load_decoder
 
 # isort: split
 # These need torchvision put right.
@@ -37,7 +38,7 @@ TOOK = {
 
 
 @pytest.fixture(scope="module")
-def decoder(nano) -> MaskDecoding:
+def decoder(nano) -> MaskDecoder:
     return load_decoder(nano.name, checkpoint=nano.checkpoint, device="cpu")
 
 

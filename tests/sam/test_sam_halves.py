@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from streamseg.errors import DeviceError, PromptError, UsageError
-from streamseg.sam.decoder import MaskDecoding, Prompt, load_decoder
-from streamseg.sam.encoder import ImageEncoder, load_encoder
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.geometry import features_shape
+from streamseg.sam.loading import load_decoder, load_encoder
+from streamseg.sam.prompts import Prompt
 
 from segment_anything import SamPredictor  # isort: skip  (needs torchvision put right)
 
@@ -21,7 +23,7 @@ def encoder(nano) -> ImageEncoder:
 
 
 @pytest.fixture(scope="module")
-def decoder(nano) -> MaskDecoding:
+def decoder(nano) -> MaskDecoder:
     return load_decoder(nano.name, checkpoint=nano.checkpoint, device="cpu")
 
 
@@ -177,7 +179,7 @@ def test_running_out_of_memory_says_what_to_lower(encoder, monkeypatch):
     def full(pixels):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(encoder._engine, "_looking", full)
+    monkeypatch.setattr(encoder._engine, "_module", full)
     with pytest.raises(DeviceError, match="fewer than 2 pictures"):
         encoder.encode([picture((9, 9))] * 2)
 
@@ -186,7 +188,7 @@ def test_other_errors_of_the_network_are_not_renamed(encoder, monkeypatch):
     def broken(pixels):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(encoder._engine, "_looking", broken)
+    monkeypatch.setattr(encoder._engine, "_module", broken)
     with pytest.raises(RuntimeError, match="multiplied"):
         encoder.encode([picture((9, 9))])
 
@@ -194,7 +196,7 @@ def test_other_errors_of_the_network_are_not_renamed(encoder, monkeypatch):
 def test_only_one_half_is_loaded(encoder, decoder, nano):
     names = {name.split(".")[0] for name, _ in nano.reference.named_children()}
     assert names == {"image_encoder", "prompt_encoder", "mask_decoder"}
-    network = encoder._engine._looking
+    network = encoder._engine._module
     half = sum(p.numel() for p in network.parameters())
     assert half == sum(p.numel() for p in nano.reference.image_encoder.parameters())
     assert not any(p.requires_grad for p in network.parameters())

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from streamseg.errors import CheckpointError, DeviceError
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.prompts import Prompt
 from streamseg.training.network import Learner, build
 from streamseg.training.tasks import asking, click

@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from support.training_data import painted, plain_recipe, shape, write_film
 
 from streamseg.errors import CheckpointError, OutputError
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.prompts import Prompt
 from streamseg.training import datasets, executors, schedule
 from streamseg.training.episodes import Episode

@@ -19,7 +19,7 @@ from streamseg.sam.automatic_masks.crops import Crop, CropProposals, clicks_per_
 from streamseg.sam.automatic_masks.filters import as_object, sort_out
 from streamseg.sam.automatic_masks.generate import Proposal, Proposals, propose
 from streamseg.sam.automatic_masks.options import EverythingOptions
-from streamseg.sam.decoder import MaskDecoding
+from streamseg.sam.decoder import MaskDecoder
 from streamseg.tracking import Answer, Seen, TrackerState
 from streamseg.types import Region
 
@@ -62,7 +62,7 @@ class Everything:
         log: told what was found and what was sorted out.
     """
 
-    def __init__(self, options: EverythingOptions, decoder: MaskDecoding, log: logging.Logger) -> None:
+    def __init__(self, options: EverythingOptions, decoder: MaskDecoder, log: logging.Logger) -> None:
         self._options = options
         self._when = Pointer(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
         self._decoder = decoder

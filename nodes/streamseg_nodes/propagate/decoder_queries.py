@@ -13,7 +13,7 @@ from streamseg.messages import View
 from streamseg.tracking import Answer, Ask, Seen, TrackingOptions, together
 
 if TYPE_CHECKING:
-    from streamseg.sam.decoder import MaskDecoding
+    from streamseg.sam.decoder import MaskDecoder
     from streamseg.sam.matching import Matching
 
 
@@ -25,7 +25,7 @@ class DecoderQueries:
         matching: of the model; None if it has none or is not to be used.
     """
 
-    def __init__(self, decoder: MaskDecoding, matching: Matching | None) -> None:
+    def __init__(self, decoder: MaskDecoder, matching: Matching | None) -> None:
         self._decoder, self._matching = decoder, matching
 
     def seen(self, view: View) -> Seen:

@@ -89,8 +89,7 @@ class Propagate(Node[Embedded, Segmented]):
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
-        from streamseg.sam.decoder import load_decoder
-        from streamseg.sam.matching import load_matching
+        from streamseg.sam.loading import load_decoder, load_matching
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
         self._prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)

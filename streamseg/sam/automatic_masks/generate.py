@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from streamseg.sam.automatic_masks.options import EverythingOptions, Quality
-from streamseg.sam.decoder import MaskDecoding, Prompt
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.prompts import Prompt
 
 _CLICKS_A_BATCH = 64
 _PIXELS_AT_ONCE = 1 << 22
@@ -68,7 +69,7 @@ class Proposals:
 
 
 def propose(
-    decoder: MaskDecoding,
+    decoder: MaskDecoder,
     features: np.ndarray,
     image_size: tuple[int, int],
     options: EverythingOptions,
@@ -162,7 +163,7 @@ def _grid(points_per_side: int) -> np.ndarray:
 
 
 def _ask(
-    decoder: MaskDecoding,
+    decoder: MaskDecoder,
     features: np.ndarray,
     image_size: tuple[int, int],
     grid: np.ndarray,
