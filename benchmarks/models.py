@@ -33,7 +33,7 @@ from streamseg.masks import roi
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.prompts import Prompt
+from streamseg.sam.prompts import DecoderPrompt
 from streamseg.sam.torchvision_ops import ensure_torchvision
 
 HEIGHT, WIDTH = 720, 1280
@@ -106,7 +106,7 @@ def _streamseg(
         started_s = time.perf_counter()
         features = encoder.encode([roi.sample(image, region, shape)])[0]
         encoded_s = time.perf_counter()
-        answer = decoder.decode(features, shape, [Prompt((x0, y0, x1, y1))], multimask=False)
+        answer = decoder.decode(features, shape, [DecoderPrompt((x0, y0, x1, y1))], multimask=False)
         roi.paste_logits(answer.logits[0, 0], region, (HEIGHT, WIDTH))
         encode_ms.append(1e3 * (encoded_s - started_s))
         decode_ms.append(1e3 * (time.perf_counter() - encoded_s))

@@ -13,7 +13,7 @@ from streamseg.errors import UsageError
 from streamseg.sam.engines import DecoderEngine
 from streamseg.sam.geometry import Geometry, features_shape, fit
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.prompts import Prompt, as_points, check
+from streamseg.sam.prompts import DecoderPrompt, as_points, check
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class MaskDecoder:
         self,
         features: np.ndarray | Sequence[np.ndarray],
         image_size: tuple[int, int],
-        prompts: Sequence[Prompt],
+        prompts: Sequence[DecoderPrompt],
         *,
         multimask: bool,
     ) -> Decoded:
@@ -105,7 +105,7 @@ class MaskDecoder:
         return found
 
     def _check(
-        self, features: np.ndarray | Sequence[np.ndarray], image_size: tuple[int, int], prompts: Sequence[Prompt]
+        self, features: np.ndarray | Sequence[np.ndarray], image_size: tuple[int, int], prompts: Sequence[DecoderPrompt]
     ) -> None:
         expected = features_shape(self.info, image_size)
         if not prompts:
@@ -122,7 +122,7 @@ class MaskDecoder:
             check(prompt, mask_side=4 * expected[1])
 
 
-def _batch(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _batch(prompts: Sequence[DecoderPrompt], geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """N prompts of one signature as points (N, K, 2), labels (N, K), and masks (N, 1, 4h, 4w) or None."""
     pairs = [as_points(prompt) for prompt in prompts]
     points_xy = geometry.to_input(np.stack([points for points, _ in pairs])).astype(np.float32)
@@ -131,7 +131,7 @@ def _batch(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[np.ndarray, n
     return points_xy, np.stack([labels for _, labels in pairs]), mask_input
 
 
-def _batches(prompts: Sequence[Prompt], at_most: int) -> Iterator[list[int]]:
+def _batches(prompts: Sequence[DecoderPrompt], at_most: int) -> Iterator[list[int]]:
     """Positions of prompts that can go through the decoder together."""
     groups: dict[tuple[bool, int, bool], list[int]] = defaultdict(list)
     for i, prompt in enumerate(prompts):

@@ -10,7 +10,7 @@ from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.geometry import features_shape
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.prompts import Prompt
+from streamseg.sam.prompts import DecoderPrompt
 
 from segment_anything import SamPredictor  # isort: skip  (needs torchvision put right)
 
@@ -31,24 +31,24 @@ def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def prompts(height: int, width: int) -> dict[str, Prompt]:
+def prompts(height: int, width: int) -> dict[str, DecoderPrompt]:
     """One of each kind, in a picture of that size."""
     rng = np.random.default_rng(5)
     box = (0.2 * width, 0.1 * height, 0.7 * width, 0.8 * height)
     points = np.array([[0.4 * width, 0.5 * height], [0.9 * width, 0.1 * height], [0.5 * width, 0.6 * height]])
     mask = rng.normal(0, 5, (256, 256)).astype(np.float32)
     return {
-        "point": Prompt(points_xy=points[:1], point_labels=np.array([1])),
-        "negative": Prompt(points_xy=points, point_labels=np.array([1, 0, 1])),
-        "box": Prompt(box_xyxy=box),
-        "box+point": Prompt(box_xyxy=box, points_xy=points[:1], point_labels=np.array([1])),
-        "box+mask": Prompt(box_xyxy=box, mask_logits=mask),
-        "point+mask": Prompt(points_xy=points[:1], point_labels=np.array([1]), mask_logits=mask),
-        "mask": Prompt(mask_logits=mask),
+        "point": DecoderPrompt(points_xy=points[:1], point_labels=np.array([1])),
+        "negative": DecoderPrompt(points_xy=points, point_labels=np.array([1, 0, 1])),
+        "box": DecoderPrompt(box_xyxy=box),
+        "box+point": DecoderPrompt(box_xyxy=box, points_xy=points[:1], point_labels=np.array([1])),
+        "box+mask": DecoderPrompt(box_xyxy=box, mask_logits=mask),
+        "point+mask": DecoderPrompt(points_xy=points[:1], point_labels=np.array([1]), mask_logits=mask),
+        "mask": DecoderPrompt(mask_logits=mask),
     }
 
 
-def reference(predictor: SamPredictor, prompt: Prompt, multimask: bool):
+def reference(predictor: SamPredictor, prompt: DecoderPrompt, multimask: bool):
     return predictor.predict(
         point_coords=prompt.points_xy,
         point_labels=prompt.point_labels,
@@ -130,19 +130,19 @@ def test_read_only_and_half_precision_features_are_welcome(encoder, decoder):
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [
-        (Prompt(), "empty prompt"),
-        (Prompt(points_xy=np.zeros((0, 2)), point_labels=np.zeros(0)), "empty prompt"),
-        (Prompt(box_xyxy=(5, 5, 5, 9)), "x0 < x1"),
-        (Prompt(box_xyxy=(9, 5, 5, 9)), "x0 < x1"),
-        (Prompt(box_xyxy=(0, 0, float("nan"), 9)), "finite"),
-        (Prompt(points_xy=np.zeros(2), point_labels=np.ones(1)), r"points \(K, 2\)"),
-        (Prompt(points_xy=np.full((1, 2), np.inf), point_labels=np.ones(1)), "finite"),
-        (Prompt(points_xy=np.zeros((2, 2)), point_labels=np.ones(1)), "2 point labels"),
-        (Prompt(points_xy=np.zeros((1, 2))), "1 point labels.*none"),
-        (Prompt(points_xy=np.zeros((1, 2)), point_labels=np.array([2])), "1 .on the object. or 0"),
-        (Prompt(box_xyxy=(0, 0, 9, 9), point_labels=np.ones(1)), "labels without points"),
-        (Prompt(mask_logits=np.zeros((64, 64), np.float32)), r"\(256, 256\), got \(64, 64\)"),
-        (Prompt(mask_logits=np.full((256, 256), np.nan, np.float32)), "finite"),
+        (DecoderPrompt(), "empty prompt"),
+        (DecoderPrompt(points_xy=np.zeros((0, 2)), point_labels=np.zeros(0)), "empty prompt"),
+        (DecoderPrompt(box_xyxy=(5, 5, 5, 9)), "x0 < x1"),
+        (DecoderPrompt(box_xyxy=(9, 5, 5, 9)), "x0 < x1"),
+        (DecoderPrompt(box_xyxy=(0, 0, float("nan"), 9)), "finite"),
+        (DecoderPrompt(points_xy=np.zeros(2), point_labels=np.ones(1)), r"points \(K, 2\)"),
+        (DecoderPrompt(points_xy=np.full((1, 2), np.inf), point_labels=np.ones(1)), "finite"),
+        (DecoderPrompt(points_xy=np.zeros((2, 2)), point_labels=np.ones(1)), "2 point labels"),
+        (DecoderPrompt(points_xy=np.zeros((1, 2))), "1 point labels.*none"),
+        (DecoderPrompt(points_xy=np.zeros((1, 2)), point_labels=np.array([2])), "1 .on the object. or 0"),
+        (DecoderPrompt(box_xyxy=(0, 0, 9, 9), point_labels=np.ones(1)), "labels without points"),
+        (DecoderPrompt(mask_logits=np.zeros((64, 64), np.float32)), r"\(256, 256\), got \(64, 64\)"),
+        (DecoderPrompt(mask_logits=np.full((256, 256), np.nan, np.float32)), "finite"),
     ],
 )
 def test_a_prompt_that_cannot_be_meant_is_refused(decoder, prompt, said):
@@ -152,7 +152,7 @@ def test_a_prompt_that_cannot_be_meant_is_refused(decoder, prompt, said):
 
 
 def test_features_and_logits_of_another_shape_are_refused(decoder):
-    box = Prompt(box_xyxy=(0, 0, 9, 9))
+    box = DecoderPrompt(box_xyxy=(0, 0, 9, 9))
     good = np.zeros((256, 64, 64), np.float32)
     with pytest.raises(UsageError, match=r"features \(256, 64, 64\).*got \(128, 64, 64\)"):
         decoder.decode(good[:128], (60, 100), [box], multimask=False)

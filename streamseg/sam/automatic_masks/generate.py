@@ -16,7 +16,7 @@ import numpy as np
 
 from streamseg.sam.automatic_masks.options import EverythingOptions, Quality
 from streamseg.sam.decoder import MaskDecoder
-from streamseg.sam.prompts import Prompt
+from streamseg.sam.prompts import DecoderPrompt
 
 _CLICKS_A_BATCH = 64
 _PIXELS_AT_ONCE = 1 << 22
@@ -175,7 +175,7 @@ def _ask(
     label = np.ones(1, np.int32)
     for start in range(0, len(grid), _CLICKS_A_BATCH):
         clicks = grid[start : start + _CLICKS_A_BATCH] * image_size[::-1]
-        prompts = [Prompt(points_xy=click[None], point_labels=label) for click in clicks]
+        prompts = [DecoderPrompt(points_xy=click[None], point_labels=label) for click in clicks]
         decoded = decoder.decode(features, image_size, prompts, multimask=True)
         scores = decoded.scores.reshape(-1)
         cutoff = quality.pred_iou_thresh
