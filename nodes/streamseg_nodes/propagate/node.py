@@ -20,7 +20,7 @@ from streamseg.node import Node, NodeConfig
 from streamseg.prompts.files import given_prompts
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
 from streamseg.prompts.prepare import fit, prepare
-from streamseg.sam.automatic_masks.options import EverythingOptions
+from streamseg.sam.automatic_masks import AutomaticMaskOptions
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.engines import Engine
 from streamseg.sam.models import find
@@ -42,7 +42,7 @@ class Propagate(Node[Embedded, Segmented]):
 
         prompts: list[ObjectPrompt] | str | None = None
         """Or a YAML or JSON file with a list of them."""
-        everything: EverythingOptions | None = None
+        everything: AutomaticMaskOptions | None = None
         """Also follow all objects of one frame, found without a prompt."""
         detections: DetectionOptions | None = None
         """Also follow what a detector finds; defaults if None, and then there must be prompts, too."""
