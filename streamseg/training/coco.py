@@ -16,10 +16,10 @@ import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.masks import rle
-from streamseg.training.annotated_images import reduced_mask
+from streamseg.training.annotated_images import downscale_mask
 
 _FINER = 4
-"""Polygons are painted so many times as large: OpenCV counts every pixel that an edge touches as inside."""
+"""Polygons are rasterized so many times as large: OpenCV counts every pixel that an edge touches as inside."""
 
 
 class RunLengths(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class _File(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Annotated:
+class CocoImage:
     """A photo and the masks on it as the file has them."""
 
     path: Path
@@ -62,7 +62,7 @@ class Annotated:
     segmentations: tuple[Segmentation, ...]
 
 
-def read(path: Path, images: Path | None = None) -> list[Annotated]:
+def read(path: Path, images: Path | None = None) -> list[CocoImage]:
     """Every photo with at least one mask, by path.
 
     Args:
@@ -84,7 +84,7 @@ def read(path: Path, images: Path | None = None) -> list[Annotated]:
             by_image[annotation.image_id].append(annotation.segmentation)
     folder = images or path.parent
     found = [
-        Annotated(folder / image.file_name, (image.height, image.width), tuple(by_image[image.id]))
+        CocoImage(folder / image.file_name, (image.height, image.width), tuple(by_image[image.id]))
         for image in file.images
         if image.id in by_image
     ]
@@ -94,7 +94,7 @@ def read(path: Path, images: Path | None = None) -> list[Annotated]:
     return sorted(found, key=lambda photo: photo.path)
 
 
-def paint(segmentation: Segmentation, image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def rasterize(segmentation: Segmentation, image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """(h, w) bool mask of `size`, which is equal to or smaller than the photo's.
 
     Args:
@@ -106,15 +106,15 @@ def paint(segmentation: Segmentation, image_size: tuple[int, int], size: tuple[i
         MediaError: the run lengths belong to another photo, or a polygon is none.
     """
     if isinstance(segmentation, RunLengths):
-        return reduced_mask(_decoded(segmentation, image_size), size)
+        return downscale_mask(_decode(segmentation, image_size), size)
     fine = np.zeros((size[0] * _FINER, size[1] * _FINER), np.uint8)
     scale = np.array([fine.shape[1] / image_size[1], fine.shape[0] / image_size[0]])
     for polygon in segmentation:
         cv2.fillPoly(fine, [_corners(polygon, scale)], (1,))
-    return reduced_mask(fine.view(bool), size)
+    return downscale_mask(fine.view(bool), size)
 
 
-def _decoded(lengths: RunLengths, image_size: tuple[int, int]) -> np.ndarray:
+def _decode(lengths: RunLengths, image_size: tuple[int, int]) -> np.ndarray:
     if lengths.size != image_size:
         raise MediaError(f"expected run lengths of a photo of {image_size}, got size {lengths.size}")
     try:

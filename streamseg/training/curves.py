@@ -27,8 +27,8 @@ _PANELS = (
 _INK, _GRID = (40, 40, 40), (225, 225, 225)
 
 
-class Tally:
-    """Figures since the last line."""
+class MetricMeans:
+    """Means of figures since the last line."""
 
     def __init__(self) -> None:
         self._figures: dict[str, list[float]] = defaultdict(list)
@@ -45,7 +45,7 @@ class Tally:
         return means
 
 
-class Journal:
+class MetricsLog:
     """``metrics.jsonl`` and ``curves.png`` in a folder.
 
     Args:
