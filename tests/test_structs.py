@@ -73,7 +73,7 @@ def test_what_is_right_passes():
 
 
 def test_fields_that_are_not_for_people_are_no_keys():
-    with pytest.raises(UsageError, match="unknown key 'hidden'; did you mean 'size'|unknown key 'hidden'; known: size"):
+    with pytest.raises(UsageError, match="it: unknown key 'hidden'; known: size"):
         structs.convert({"hidden": "x"}, Leaf, "it", without=("hidden",))
 
 

@@ -20,7 +20,7 @@ import msgspec
 from streamseg.errors import GraphError, OutputError
 from streamseg.jobs import Left
 from streamseg.messages import Gap, Segmented
-from streamseg.node import Node, NodeConfig
+from streamseg.node import Node, NodeConfig, Option
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import left
 from streamseg_nodes.record.recording import Recording
@@ -32,15 +32,28 @@ class Record(Node[Segmented, None]):
     class Config(NodeConfig, frozen=True):
         """Options of record."""
 
-        output: str | None = None
-        """The folder; None takes the one that the caller gave to the whole run."""
-        overwrite: bool = False
-        """Whether to replace earlier results; other files in the folder are left alone."""
-        overlay: bool = True
-        masks: bool = True
-        tracks: bool = True
-        alpha: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-        """How much of an object's color covers the picture in the overlay."""
+        output: Annotated[
+            str | None,
+            Option(
+                "folder for the results; by default out/NAME OF THE SOURCE", flag="--output", short="-o", metavar="DIR"
+            ),
+        ] = None
+        overwrite: Annotated[
+            bool, Option("replace earlier results in the folder; other files are left alone", flag="--overwrite")
+        ] = False
+        overlay: Annotated[bool, Option("write overlay.mp4", flag="--no-overlay")] = True
+        masks: Annotated[bool, Option("write masks/", flag="--no-masks", rare=True)] = True
+        tracks: Annotated[bool, Option("write tracks.jsonl", flag="--no-tracks", rare=True)] = True
+        alpha: Annotated[
+            float,
+            msgspec.Meta(ge=0, le=1),
+            Option(
+                "how much of an object's color covers the picture in the overlay",
+                flag="--alpha",
+                metavar="F",
+                rare=True,
+            ),
+        ] = 0.5
 
     resumable = True
 
