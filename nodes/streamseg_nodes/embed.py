@@ -14,7 +14,7 @@ from streamseg.masks import roi
 from streamseg.masks.boxes import clip, from_center_size
 from streamseg.messages import Crops, Detected, Embedded, Frame, Regions, View
 from streamseg.node import Node, Option
-from streamseg.sam.automatic_masks.crops import crops_of
+from streamseg.sam.automatic_masks import generate_crops
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.types import Box, Region
@@ -96,7 +96,7 @@ class Embed(Node[Frame, Embedded]):
 
     def setup(self) -> None:
         """Load the encoder."""
-        from streamseg.sam.encoder import load_encoder
+        from streamseg.sam.loading import load_encoder
 
         self._focus = self.config.focus == "on" or (self.config.focus == "auto" and self.context.has_feedback)
         if self._focus and not self.context.has_feedback:
@@ -185,7 +185,7 @@ class Embed(Node[Frame, Embedded]):
             return []
         height, width = frame.image_rgb.shape[:2]
         parts = []
-        for crop in crops_of(width, height, crops.layers, crops.overlap_ratio):
+        for crop in generate_crops(width, height, crops.layers, crops.overlap_ratio):
             x0, y0, x1, y1 = crop.box_xyxy
             size = roi.fit(x1 - x0, y1 - y0, self._encoder.info.focus_size)
             square = (float(x0), float(y0), float(x1), float(y1))

@@ -27,7 +27,9 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.masks import rle
 from streamseg.messages import Crops, Embedded, End, Frame, Gap, ObjectResult, Regions, Segmented, Stamp, View
-from streamseg.prompts import files, model
+from streamseg.prompts import files
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import fit, point, prepare
 from streamseg.publishing import format, keys
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
@@ -201,9 +203,9 @@ def prompts_file(data: bytes) -> None:
         try:
             found = files.read_prompts(_file(suffix, data))
             # A mask is a file of the user's; whether it can be read is not the question here.
-            pointers = model.prepare([each for each in found if each.mask is None], ["camera"])
+            pointers = prepare([each for each in found if each.mask is None], ["camera"])
             for pointer in pointers:
-                model.fit(pointer, 640, 480)
+                fit(pointer, 640, 480)
         except PromptError:
             continue
 
@@ -258,8 +260,8 @@ def command(data: bytes) -> None:
         reply(Refused("PromptError", "not today"))
         try:
             asked = msgspec.msgpack.decode(request.body, type=PromptCommand)
-            pointer = model.point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
-            model.fit(pointer, 640, 480)
+            pointer = point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
+            fit(pointer, 640, 480)
         except (PromptError, msgspec.DecodeError, UnicodeDecodeError):
             continue  # `Stage.command` answers with any of them
     assert client.poll(5000)
@@ -269,8 +271,8 @@ def command(data: bytes) -> None:
 
 def _command_seeds() -> list[bytes]:
     pack = msgspec.msgpack.encode
-    asked = [PromptCommand(prompt=model.ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
-    asked.append(PromptCommand(prompt=model.ObjectPrompt(id=1, remove=True)))
+    asked = [PromptCommand(prompt=ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
+    asked.append(PromptCommand(prompt=ObjectPrompt(id=1, remove=True)))
     bodies = [*map(pack, asked), b"\xc0"]
     return [pack(Request(3, "propagate", msgspec.Raw(body))) for body in bodies]
 

@@ -11,7 +11,8 @@ import pytest
 from streamseg.masks.boxes import iou
 from streamseg.masks.label_map import merge
 from streamseg.masks.roi import focus_region, to_frame
-from streamseg.prompts.model import ObjectPrompt, fit, prepare
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import fit, prepare
 from streamseg.tracking import (
     Answer,
     Ask,

@@ -18,8 +18,9 @@ from streamseg.masks import label_map
 from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
 from streamseg.node import Node, Option
 from streamseg.prompts.files import given_prompts
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer, fit, prepare
-from streamseg.sam.automatic_masks.options import EverythingOptions
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.prepare import fit, prepare
+from streamseg.sam.automatic_masks import AutomaticMaskOptions
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.models import find
 from streamseg.tracking import NAIVE, Candidate, Followed, TrackerState, TrackingOptions
@@ -43,7 +44,7 @@ class Propagate(Node[Embedded, Segmented]):
             list[ObjectPrompt] | str | None, Option("objects pointed at, or a YAML or JSON file with a list of them")
         ] = None
         everything: Annotated[
-            EverythingOptions | None, Option("also follow all objects of one frame, found without a prompt")
+            AutomaticMaskOptions | None, Option("also follow all objects of one frame, found without a prompt")
         ] = None
         detections: Annotated[
             DetectionOptions | None,
@@ -89,8 +90,7 @@ class Propagate(Node[Embedded, Segmented]):
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
-        from streamseg.sam.decoder import load_decoder
-        from streamseg.sam.matching import load_matching
+        from streamseg.sam.loading import load_decoder, load_matching
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
         self._prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
