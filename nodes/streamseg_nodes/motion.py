@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from streamseg.detector import Detector
-from streamseg.masks.boxes import iou
+from streamseg.masks.boxes import box_iou
 from streamseg.messages import Detection, Frame
 from streamseg.node import Option
 from streamseg.types import Box
@@ -81,7 +81,7 @@ class Motion(Detector):
         before, self._moving[stream] = self._moving.get(stream, []), []
         if self._seen[stream] > self.config.warmup:
             for box, filled in self._parts(differs.astype(np.uint8), (width, height)):
-                age = 1 + max((other.age for other in before if iou(other.box, box) > 0), default=0)
+                age = 1 + max((other.age for other in before if box_iou(other.box, box) > 0), default=0)
                 self._moving[stream].append(_Moving(box, filled, age))
 
     def detect(self, frame: Frame) -> list[Detection]:
