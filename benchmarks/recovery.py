@@ -38,7 +38,7 @@ class Unwatched(WorkerPool):
     """Without heartbeats, and nobody to miss them."""
 
     def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
-        self._watchdog.end_hung = lambda children, seasoned: None
+        self._watchdog.kill_hung = lambda children, past_first_frame: None
         child = Child(self.assignment(spec))
         self.children[spec.identity] = child
         self._janitor.watch(child.pid)

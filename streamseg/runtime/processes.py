@@ -36,7 +36,7 @@ class Child:
             [sys.executable, "-m", "streamseg.runtime.worker"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=[*assignment.file_descriptors.values(), *(assignment.heart or ())[:1]],
+            pass_fds=[*assignment.file_descriptors.values(), *(assignment.heartbeat or ())[:1]],
             env=_environment(assignment.spec.threads),
             # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
             process_group=0,
@@ -149,7 +149,7 @@ class Janitor:
         """Number of its process."""
         return self._process.pid
 
-    def look_after(self) -> None:
+    def ensure_running(self) -> None:
         """Put another one in its place, should it be dead or stopped."""
         if self._process.poll() is not None or is_stopped(self._process.pid):
             logging.getLogger(__name__).warning("the janitor process was gone; another one is started")

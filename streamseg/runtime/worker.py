@@ -53,17 +53,17 @@ def _run(assignment: Assignment) -> int:
         try:
             node = _make_node(io)
         except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
-            io.tell(_setup_trouble(error))
+            io.report(_setup_trouble(error))
             _wait_for_exit(io)
             return 1
-        io.tell(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
+        io.report(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
         worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
         try:
             worker.run()
         finally:
             bye = worker.bye()
             node.close()
-        io.tell(bye)
+        io.report(bye)
         io.close()
     return 0
 
@@ -78,7 +78,7 @@ def _setup_trouble(error: Exception) -> Trouble:
 
 
 def _wait_for_exit(io: WorkerIO) -> None:
-    while not any(isinstance(order, Exit) for order in io.orders()):
+    while not any(isinstance(instruction, Exit) for instruction in io.instructions()):
         io.control.poll(int(BEAT_S * 1000))
 
 

@@ -100,15 +100,16 @@ def _wire_seeds() -> list[bytes]:
 
 def control_channel(data: bytes) -> None:
     """What workers, the supervisor and sinks tell each other."""
-    for hear in (lambda: control.heard(data.split(SEPARATOR)), lambda: control.order(data)):
+    decoders = ((control.decode_from_worker, data.split(SEPARATOR)), (control.decode_from_supervisor, data))
+    for decode, received in decoders:
         try:
-            hear()
+            decode(received)
         except WireError:
             continue
     book = tickets.TicketBook(range(3), ["record"])
     book.take(0)
     try:
-        book.finish(tickets.report(data))
+        book.finish(tickets.decode_finished(data))
     except WireError:
         return
     assert book.in_flight in (0, 1)
