@@ -159,7 +159,7 @@ class SourceFeed:
         return [End(self._name, self._seq, self._reason)]
 
     def take_errors(self) -> Iterator[Exception]:
-        """Exceptions of the source's code that nobody has been told of yet. The reading thread may add some meanwhile."""
+        """Exceptions of the source's code that nobody has been told of yet; the reading thread may add to them."""
         while self._errors:
             yield self._errors.popleft()
 

@@ -162,7 +162,8 @@ class Recording:
             if self._tracks is not None:
                 self._tracks.close()
             if self._overlay is not None:
-                self._overlay.close()
+                # After a commit that failed the file may have more than was committed: only fragments can be cut off.
+                self._overlay.close(plain=not (self._commits.logged and self._commits.failed))
 
     def _begin(self, image_rgb: np.ndarray) -> None:
         self._size = image_rgb.shape[:2]
