@@ -7,6 +7,7 @@ first says what the job is, each later start adds how often it was started again
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import zlib
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 
 import msgspec
 
-from streamseg.errors import OutputError
+from streamseg.errors import OutputError, UsageError
 from streamseg.jobs import Position
+
+_log = logging.getLogger("streamseg.commits")
 
 NAME = "commits.log"
 _MARK = b"streamseg commits 1\n"
@@ -100,6 +103,8 @@ class CommitLog:
         self._path = folder / NAME
         self._encoder = msgspec.msgpack.Encoder()
         self._began = began
+        self._fd: int | None = None
+        self._whole_bytes = 0
         try:
             if before is None:
                 self._begin(None)
@@ -110,6 +115,7 @@ class CommitLog:
                 self._append(began)
             sync_folder(folder)
         except OSError as error:
+            self.close()
             raise self._cannot(error) from error
 
     def append(self, entry: Committed) -> None:
@@ -119,34 +125,51 @@ class CommitLog:
             OutputError: the disk is full or gone; the log ends with the commit before.
         """
         try:
-            if self._whole_bytes > _COMPACT_BYTES:
-                os.close(self._fd)
-                self._begin(entry)
-            else:
+            if self._whole_bytes <= _COMPACT_BYTES or not self._compacted(entry):
                 self._append(entry)
         except OSError as error:
             raise self._cannot(error) from error
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._fd)
+        """Let go of the file. Safe to call twice."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _compacted(self, entry: Committed) -> bool:
+        """Write the log anew with this entry only. False if there is no room for that; the log stays as it is."""
+        try:
+            self._begin(entry)
+        except OSError as error:
+            _log.info("%s could not be written anew, so it grows further: %s", self._path, error.strerror)
+            return False
+        return True
 
     def _begin(self, entry: Committed | None) -> None:
+        """Begin a new file; the one before stays in use until the new one is whole and has its name."""
         part = self._path.with_name(f".{NAME}.part")
-        self._fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        self._whole_bytes = os.write(self._fd, _MARK)
-        self._append(self._began)
-        if entry is not None:
-            self._append(entry)
-        part.replace(self._path)
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            data = b"".join([_MARK, *(self._packed(each) for each in (self._began, entry) if each is not None)])
+            _write(fd, data)
+            os.fsync(fd)
+            part.replace(self._path)
+        except OSError:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        before, self._fd, self._whole_bytes = self._fd, fd, len(data)
+        if before is not None:
+            os.close(before)
+        sync_folder(self._path.parent)
 
     def _append(self, entry: Began | Committed) -> None:
-        body = self._encoder.encode(entry)
-        rest = memoryview(len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
-        length = len(rest)
+        if self._fd is None:
+            raise UsageError(f"expected {self._path} to be open, it is closed; begin another log")
+        data = self._packed(entry)
         try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            _write(self._fd, data)
             os.fsync(self._fd)
         except OSError:
             # Where even this fails the disk is gone; readers leave out a record that was cut off.
@@ -154,10 +177,20 @@ class CommitLog:
                 os.ftruncate(self._fd, self._whole_bytes)
                 os.lseek(self._fd, self._whole_bytes, os.SEEK_SET)
             raise
-        self._whole_bytes += length
+        self._whole_bytes += len(data)
+
+    def _packed(self, entry: Began | Committed) -> bytes:
+        body = self._encoder.encode(entry)
+        return len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body
 
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(f"expected to write {self._path}, got: {error.strerror}; free space or check the disk")
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from streamseg.cli.parser import Parser
 from streamseg.cli.prompt_flags import add_prompts
 from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
-from streamseg.errors import EXIT_INTERRUPTED, RunError, UsageError
+from streamseg.errors import EXIT_INTERRUPTED, OutputError, RunError, UsageError
 from streamseg.graph.options import named_options
 from streamseg.graph.plan import Plan
 from streamseg.runtime.command_queue import CommandQueue
@@ -97,11 +97,10 @@ def run(args: argparse.Namespace) -> int:
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)
     outcome = execute(plan, inline=args.inline, log_level=log_level, command_queue=command_queue, job=job)
     report = _judge(plan, outcome)
-    went_on = outcome.job is not None and outcome.job.begun
     written = [
         write_record(folder, report)
         for name, folder in outputs.items()
-        if folder.is_dir() and (went_on or _began(outcome, name) or (name in outcome.facts and name not in full_before))
+        if folder.is_dir() and _is_ours(outcome, name, full_before=name in full_before)
     ]
     if args.json:
         print(json.dumps(redacted(msgspec.to_builtins(report))), flush=True)
@@ -126,10 +125,14 @@ def _has_files(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _began(outcome: Outcome, recorder: str) -> bool:
-    """Whether a record node has begun to write, so that what lies in its folder is of this run."""
-    stats = outcome.stats.get(recorder)
-    return stats is not None and stats.frames + stats.failed > 0
+def _is_ours(outcome: Outcome, recorder: str, *, full_before: bool) -> bool:
+    """Whether what lies in the folder of a record node is of this run, and not of another one that has it."""
+    stats, facts = outcome.stats.get(recorder), outcome.facts.get(recorder)
+    if facts is not None and facts.get("folder") is None and (stats is None or not stats.frames):
+        return False
+    if outcome.job is not None and outcome.job.begun:
+        return facts is not None or not isinstance(outcome.error, OutputError)
+    return (stats is not None and stats.frames + stats.failed > 0) or (facts is not None and not full_before)
 
 
 def _say_how_it_went(report: Report, outcome: Outcome, files: list[str]) -> None:

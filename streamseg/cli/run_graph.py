@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,9 +94,19 @@ def _with_settings(graph: Graph, args: argparse.Namespace) -> Graph:
 
 
 def outputs(plan: Plan) -> dict[str, Path]:
-    """Name -> folder of every node that records."""
-    names = nodes_of(plan.graph, "record")
-    return {name: Path(plan.graph.nodes[name].options["output"]).expanduser() for name in names}
+    """Name -> folder of every node that records.
+
+    Raises:
+        UsageError: two of them have the same one.
+    """
+    found: dict[str, Path] = {}
+    for name in nodes_of(plan.graph, "record"):
+        folder = Path(plan.graph.nodes[name].options["output"]).expanduser()
+        for other, taken in found.items():
+            if os.path.realpath(folder) == os.path.realpath(taken):
+                raise UsageError(f"{other!r} and {name!r} both record into {folder}; give each a folder of its own")
+        found[name] = folder
+    return found
 
 
 def keep_sources(plan: Plan, folders: Mapping[str, Path]) -> None:

@@ -11,6 +11,8 @@ import logging
 import os
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import zmq
@@ -66,11 +68,12 @@ class SourceWorker:
                 if isinstance(instruction, GiveUp):
                     for message in self._feed.gaps_in_flight():
                         self._io.send(message)
-            for message in self._feed.next_messages():
-                self._io.send(message)
-            for error in self._feed.errors:
+            messages = self._feed.next_messages()
+            # Before the end of the stream that an error has led to: who hears of the end first takes all for done.
+            for error in self._feed.take_errors():
                 self._io.report(trouble(error))
-            self._feed.errors.clear()
+            for message in messages:
+                self._io.send(message)
             self._io.beat(lambda: Beat(self._feed.stats()))
 
     def _count_finished(self) -> None:
@@ -114,8 +117,7 @@ class SourceFeed:
         self._busy_ns = 0
         self._started_ns = time.monotonic_ns()
         self._failed = 0
-        self.errors: list[Exception] = []
-        """Exceptions of the source's code that nobody has been told of yet."""
+        self._errors: deque[Exception] = deque()
 
     @property
     def in_flight(self) -> int:
@@ -155,6 +157,11 @@ class SourceFeed:
             return [self._enter(captured)]
         self._said_end = True
         return [End(self._name, self._seq, self._reason)]
+
+    def take_errors(self) -> Iterator[Exception]:
+        """Exceptions of the source's code that nobody has been told of yet; the reading thread may add to them."""
+        while self._errors:
+            yield self._errors.popleft()
 
     def oldest(self) -> tuple[int, int]:
         """Number of the oldest frame that is not finished, or of the next one, and its number in the source."""
@@ -209,7 +216,7 @@ class SourceFeed:
         try:
             message: Message = captured.make(stamp)
         except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
-            self.errors.append(error)
+            self._errors.append(error)
             self._failed += 1
             message = Gap(stamp, self._name, "failed", reason_of(error))
         elapsed_ns = time.monotonic_ns() - started_ns
@@ -225,11 +232,11 @@ class SourceFeed:
                 self._wake()
         except StreamsegError as error:
             self._reason = "failed"
-            self.errors.append(error)
+            self._errors.append(error)
         except Exception as error:
             log.exception("the source failed")
             self._reason = "failed"
-            self.errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
+            self._errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
         self._read_ended = True
         self._wake()
 

@@ -7,6 +7,7 @@ any piece and gone on with, by another process too. `to_plain` turns it into a p
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,11 +123,22 @@ def _copy(path: Path, options: dict[str, str]) -> None:
                 if packet.dts is not None:
                     packet.stream = stream
                     copy.mux(packet)
+        # What the name stands for was durable, and has to be so after the change.
+        _sync(part)
         part.replace(path)
+        _sync(path.parent)
     except (av.error.FFmpegError, OSError) as error:
         part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"expected to rewrite {path} in another form, got: {reason}; free space") from error
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:

@@ -165,9 +165,9 @@ class OverlayFile:
             size=(width, height),
         )
 
-    def close(self) -> None:
-        """Make a plain MP4 of the file, once every piece is in it."""
-        if self._whole_bytes:
+    def close(self, *, plain: bool = True) -> None:
+        """Make a plain MP4 of the file, once every piece is in it; or leave it in fragments, which can be cut off."""
+        if self._whole_bytes and plain:
             try:
                 to_plain(self._path)
             except OutputError as error:

@@ -11,6 +11,7 @@ In a job that can be gone on with there is a ``commits.log`` too (`streamseg.com
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,11 +80,11 @@ class Record(Node[Segmented, None]):
         return Left(facts, max(each[1] for each in found.values()), {s: each[2] for s, each in found.items()})
 
     def setup(self) -> None:
-        """See whether the folder may be written to; it is made when the first frame comes.
+        """See whether the folder may be written to, and take it if it is there; else it is made with the first frame.
 
         Raises:
             GraphError: there is no folder to write to, or nothing to write.
-            OutputError: it may not be written to, or has something in it.
+            OutputError: it may not be written to, has something in it, or another run records into it.
         """
         output = self.config.output or self.context.output_dir
         if not output:
@@ -92,9 +93,13 @@ class Record(Node[Segmented, None]):
             raise GraphError("record: overlay, masks and tracks are all off; switch one on or remove the node")
         self._folder = Path(output).expanduser()
         self._recordings: dict[str, Recording] = {}
+        self._locks: dict[Path, int | None] = {}
         job = self.context.job
         self._begun = job is not None and job.begun
-        output_folder.check(self._folder, overwrite=self.config.overwrite or self._begun)
+        if self._folder.is_dir():
+            self._own(self._folder)
+        else:
+            output_folder.check(self._folder, overwrite=True)
         for stream in self.context.streams:
             output_folder.stream_folder(self._folder, stream)
         for stream, position in job.positions.items() if job is not None and job.begun else ():
@@ -102,9 +107,9 @@ class Record(Node[Segmented, None]):
                 self._recording(stream)
 
     def describe(self) -> dict[str, Any]:
-        """Where the files are, and how many frames of each stream are in them."""
+        """Where the files are, once the folder is ours, and how many frames of each stream are in them."""
         return {
-            "folder": str(self._folder),
+            "folder": str(self._folder) if self._locks else None,
             "frames": {stream: recording.frames for stream, recording in self._recordings.items()},
             "gaps": {stream: recording.gaps for stream, recording in self._recordings.items()},
         }
@@ -139,9 +144,29 @@ class Record(Node[Segmented, None]):
                 recording.close()
             except OutputError as error:
                 self.context.log.warning("the files of %s could not be finished: %s", stream, error)
+        for folder in list(self._locks):
+            self._let_go(folder)
+
+    def _own(self, folder: Path) -> None:
+        """Keep others out of a folder, and see then whether it may be written to."""
+        if folder in self._locks:
+            return
+        self._locks[folder] = output_folder.lock(folder, patient=self._begun)
+        if folder == self._folder:
+            try:
+                output_folder.check(folder, overwrite=self.config.overwrite or self._begun)
+            except OutputError:
+                self._let_go(folder)
+                raise
+
+    def _let_go(self, folder: Path) -> None:
+        fd = self._locks.pop(folder)
+        if fd is not None:
+            os.close(fd)
 
     def _recording(self, stream: str) -> Recording:
         if stream not in self._recordings:
+            self._own(self._folder)
             if not self._recordings and self.config.overwrite and not self._begun:
                 output_folder.clear(self._folder)
             self._recordings[stream] = Recording(
@@ -157,6 +182,7 @@ class Record(Node[Segmented, None]):
     def _folder_of(self, stream: str) -> Path:
         if len(self.context.streams) > 1:
             folder = output_folder.stream_folder(self._folder, stream)
+            self._own(folder)
             if self.config.overwrite and not self._begun:
                 output_folder.clear(folder)
             return folder

@@ -49,8 +49,11 @@ class Recording:
     Every few seconds a thread commits: it ends the piece of the overlay, makes the files durable and says so in the
     commit log. A later run of the same job cuts the files off there and goes on. Without a job there is no log.
 
+    Args:
+        folder: nobody else may record into it (`output_folder.lock`).
+
     Raises:
-        OutputError: the files cannot be made, or another process writes to them.
+        OutputError: the files cannot be made.
     """
 
     def __init__(
@@ -71,7 +74,6 @@ class Recording:
             raise OutputError(
                 f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
             ) from error
-        self._lock_fd = None if job is None else output_folder.lock(folder)
         self._commits = Commits(folder, job)
         last = self._commits.last
         self._position = Position(seq=0, next_index=0) if last is None else last.position
@@ -160,9 +162,8 @@ class Recording:
             if self._tracks is not None:
                 self._tracks.close()
             if self._overlay is not None:
-                self._overlay.close()
-            if self._lock_fd is not None:
-                os.close(self._lock_fd)
+                # After a commit that failed the file may have more than was committed: only fragments can be cut off.
+                self._overlay.close(plain=not (self._commits.logged and self._commits.failed))
 
     def _begin(self, image_rgb: np.ndarray) -> None:
         self._size = image_rgb.shape[:2]
