@@ -13,7 +13,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 400
 
-FOUNDATION = ("streamseg.types", "streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
+FOUNDATION = (
+    "streamseg.types",
+    "streamseg.errors",
+    "streamseg.redaction",
+    "streamseg.regular_files",
+    "streamseg.yaml_files",
+)
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
 GRAPHS = (*NODE, "streamseg.graph", "streamseg.runtime")
@@ -24,7 +30,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.types": (),
     "streamseg.redaction": (),
-    "streamseg.yaml_files": ("streamseg.errors",),
+    "streamseg.regular_files": (),
+    "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
     "streamseg.messages": FOUNDATION,
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),
