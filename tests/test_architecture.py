@@ -16,6 +16,7 @@ LONGEST_FILE = 400
 FOUNDATION = (
     "streamseg.types",
     "streamseg.errors",
+    "streamseg.plain_data",
     "streamseg.redaction",
     "streamseg.regular_files",
     "streamseg.yaml_files",
@@ -30,6 +31,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.types": (),
     "streamseg.redaction": (),
+    "streamseg.plain_data": (),
     "streamseg.regular_files": (),
     "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
     "streamseg.messages": FOUNDATION,

@@ -27,6 +27,7 @@ from typing import Annotated, Any
 import msgspec
 
 from streamseg.errors import GraphError, nearest
+from streamseg.plain_data import refusal
 from streamseg.yaml_files import read_yaml
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
@@ -145,6 +146,8 @@ def options_of(kind: type[msgspec.Struct], options: Mapping[str, Any], owner: st
         GraphError: an unknown option (with the nearest valid name), a missing one, a value of a wrong type.
     """
     _known_keys(options, kind, f"the options of {owner}")
+    if (wrong := refusal(options)) is not None:
+        raise GraphError(f"options of {owner}: {wrong}")
     try:
         return msgspec.convert(dict(options), kind)
     except msgspec.ValidationError as error:

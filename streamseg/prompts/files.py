@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from streamseg.errors import PromptError, nearest
+from streamseg.plain_data import refusal
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.yaml_files import parse_yaml
 
@@ -79,6 +80,8 @@ def _entry(path: Path, number: int, data: Any) -> ObjectPrompt:
         raise PromptError(
             f"{origin}: expected a mapping such as {{id: 1, box: [10, 20, 30, 40]}}, got {type(data).__name__}"
         )
+    if (wrong := refusal(data)) is not None:
+        raise PromptError(f"{origin}: {wrong}")
     names = [field.name for field in msgspec.structs.fields(ObjectPrompt) if field.name != "origin"]
     for key in data:
         if key not in names:
