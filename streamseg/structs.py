@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from streamseg.errors import StreamsegError, UsageError, nearest
+from streamseg.plain_data import refusal
 
 Filled = TypeVar("Filled", bound=msgspec.Struct)
 
@@ -76,10 +77,12 @@ def convert(
 
     Raises:
         UsageError: of the given class: no mapping, an unknown key (with its place and the nearest valid one), a missing
-            one, a value of a wrong type or out of range (with its path).
+            one, a value of a wrong type or out of range (with its path), one that cannot be handed on.
     """
     for text in _wrong_keys(data, kind, "", without):
         raise error(f"{what}: {text}")
+    if (wrong := refusal(data)) is not None:
+        raise error(f"{what}: {wrong}")
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as reason:

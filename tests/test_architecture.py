@@ -17,7 +17,9 @@ LONGEST_FILE = 400
 FOUNDATION = (
     "streamseg.types",
     "streamseg.errors",
+    "streamseg.plain_data",
     "streamseg.redaction",
+    "streamseg.regular_files",
     "streamseg.structs",
     "streamseg.yaml_files",
 )
@@ -31,8 +33,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.types": (),
     "streamseg.redaction": (),
-    "streamseg.structs": ("streamseg.errors",),
-    "streamseg.yaml_files": ("streamseg.errors",),
+    "streamseg.plain_data": (),
+    "streamseg.regular_files": (),
+    "streamseg.structs": ("streamseg.errors", "streamseg.plain_data"),
+    "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
     "streamseg.messages": FOUNDATION,
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),

@@ -111,3 +111,23 @@ def test_another_file_of_that_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / commits.NAME).write_text("shopping list")
     with pytest.raises(OutputError, match="something else"):
         commits.read(tmp_path)
+
+
+def test_a_length_that_is_not_there_takes_no_memory(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    with (tmp_path / commits.NAME).open("r+b") as file:
+        whole_bytes = file.seek(0, os.SEEK_END)
+        file.write(b"\xff\xff\xff\xff1234")
+        file.truncate(1 << 40)
+    found = commits.read(tmp_path)
+    assert found is not None
+    assert (found.last, found.whole_bytes) == (commit(2), whole_bytes)
+
+
+@pytest.mark.parametrize("seq", [-1, 1 << 60])
+def test_a_place_that_no_stream_has_is_refused(tmp_path: Path, seq: int) -> None:
+    log = CommitLog(tmp_path, Began({}, 0), None)
+    log.append(Committed(Position(seq=seq, next_index=0), {}))
+    log.close()
+    with pytest.raises(OutputError, match="seq"):
+        commits.read(tmp_path)

@@ -85,13 +85,13 @@ def is_plain(path: Path) -> bool:
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
             if kind == b"moof":
                 return False
+            head_bytes = 8
             if size == 1:
-                size = int.from_bytes(file.read(8), "big")
-                file.seek(size - 16, io.SEEK_CUR)
-            elif size < 8:
+                size, head_bytes = int.from_bytes(file.read(8), "big"), 16
+            # A box that is said to be smaller than its head would be read for ever.
+            if not head_bytes <= size < 1 << 62:
                 break
-            else:
-                file.seek(size - 8, io.SEEK_CUR)
+            file.seek(size - head_bytes, io.SEEK_CUR)
     return True
 
 

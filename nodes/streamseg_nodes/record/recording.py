@@ -14,13 +14,13 @@ import numpy as np
 from streamseg import commits
 from streamseg.commits import Committed
 from streamseg.errors import OutputError
-from streamseg.jobs import Job, Position
+from streamseg.jobs import Job, Natural, Position
 from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
 from streamseg.tracking.records import Track
 from streamseg.video.writer import write_labels_png
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import Commits
-from streamseg_nodes.record.files import OverlayFile, OverlayMark, TracksFile
+from streamseg_nodes.record.files import OverlayFile, OverlayMark, Side, TracksFile
 from streamseg_nodes.record.output_folder import MASKS, OVERLAY, TRACKS, mask_name
 
 _log = logging.getLogger("streamseg.nodes.record")
@@ -32,11 +32,11 @@ _MOST_EARLY = 10_000
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """Where the files of a recording are cut off to go on with it."""
 
-    frames: int
-    gaps: int
-    size: tuple[int, int]
+    frames: Natural
+    gaps: Natural
+    size: tuple[Side, Side]
     """(height, width) of the masks."""
-    tracks_bytes: int
+    tracks_bytes: Natural
     overlay: OverlayMark | None
 
 
@@ -79,7 +79,7 @@ class Recording:
         self._position = Position(seq=0, next_index=0) if last is None else last.position
         if job is not None and job.begun:
             output_folder.cut_off(folder, self._position.next_index, keep_files=last is not None)
-        mark = None if last is None else msgspec.convert(last.marks, Mark)
+        mark = None if last is None else _mark(folder, last)
         self._first_seq = self._position.seq
         self.frames = 0 if mark is None else mark.frames
         """Frames that are whole in every file."""
@@ -234,6 +234,16 @@ class Recording:
 
 
 _NIL = msgspec.Raw(b"\xc0")
+
+
+def _mark(folder: Path, last: Committed) -> Mark:
+    try:
+        return msgspec.convert(last.marks, Mark)
+    except msgspec.ValidationError as error:
+        raise OutputError(
+            f"expected {commits.NAME} in {folder} to say where its files end, got: {error}; "
+            f"start again with --overwrite"
+        ) from error
 
 
 def _sync_file(path: Path) -> None:
