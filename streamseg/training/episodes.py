@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 
 from streamseg.masks.boxes import box_of_mask, center_size, clip, expand, from_center_size
+from streamseg.masks.measures import deepest_point
 from streamseg.masks.roi import resample_logits, to_frame
 from streamseg.tracking.candidate import without_specks
 from streamseg.tracking.state import LOGIT_LIMIT
 from streamseg.training.prompt_noise import corrupt_mask, jitter_box, mask_to_logits
 from streamseg.training.prompt_sampling import (
     if_in_view,
-    innermost_point,
     prompt_of_mode,
     sample_mode,
     sample_point,
@@ -226,7 +226,7 @@ class Episode:
             if np.count_nonzero(mask) >= _LEAST_TO_GO_ON_PX:
                 off_x, off_y = (float(off) for off in rng.normal(0, 0.04, 2))
                 _, _, width, height = center_size(scene_box(mask))
-                x, y = innermost_point(mask)
+                x, y = deepest_point(mask)
                 points.append(if_in_view(point_to_view((2 * x + off_x * width, 2 * y + off_y * height), region)))
         return [point for point in points if point is not None]
 
@@ -284,7 +284,7 @@ def _belief_from(task: ViewTask, logits: np.ndarray, features: np.ndarray, befor
     if box is None:
         return None
     x0, y0, x1, y1 = to_frame(np.array(box), task.region, MASK_PX)
-    point = to_frame(np.array(innermost_point(inside.view(np.uint8))), task.region, MASK_PX)
+    point = to_frame(np.array(deepest_point(inside)), task.region, MASK_PX)
     found_box = (float(x0), float(y0), float(x1), float(y1))
     block = MASK_PX // TEMPLATE_SIDE
     covered = inside.reshape(TEMPLATE_SIDE, block, TEMPLATE_SIDE, block).mean(axis=(1, 3), dtype=np.float32)

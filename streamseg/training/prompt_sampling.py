@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from streamseg.masks.boxes import box_of_mask
+from streamseg.masks.measures import depth_map
 from streamseg.training.tasks import VIEW_PX, Prompt, make_prompt
 from streamseg.types import Box
 
@@ -19,18 +19,11 @@ Mode = Literal["box", "mask", "both", "point"]
 """What of an earlier mask is in a prompt: its box, itself, both, or a point in it."""
 
 
-def innermost_point(mask: np.ndarray) -> tuple[float, float]:
-    """x, y of the point furthest inside an (H, W) uint8 mask."""
-    depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(x) + 0.5, float(y) + 0.5
-
-
 def sample_point(half_size: np.ndarray, rng: np.random.Generator, *, anywhere: bool = False) -> tuple[float, float]:
     """x, y in scene pixels: on the object, half of the time well inside it."""
     inside = half_size > 0
     if not anywhere and rng.random() < 0.5:
-        depth = cv2.distanceTransform(np.pad(half_size, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        depth = depth_map(half_size)
         inside = depth >= 0.6 * depth.max()
     y, x = np.unravel_index(int(rng.choice(np.flatnonzero(inside))), half_size.shape)
     return 2 * float(x) + 1, 2 * float(y) + 1
