@@ -44,7 +44,7 @@ def coco_file(data: bytes) -> None:
             for each in photo.segmentations:
                 size = (min(photo.size[0], 32), min(photo.size[1], 32))
                 if photo.size[0] * photo.size[1] <= PIXELS_MAX:
-                    assert coco.paint(each, photo.size, size).shape == size
+                    assert coco.rasterize(each, photo.size, size).shape == size
     except MediaError:
         return
 
@@ -98,12 +98,13 @@ def _commits_seeds() -> list[bytes]:
 
 
 def weights_file(data: bytes) -> None:
-    """Weights of a model, as safetensors and as torch writes them."""
-    from streamseg.sam import loading, models
+    """Weights of a model, as safetensors and as torch writes them, read by numpy and then by torch."""
+    from streamseg.sam.checkpoint_arrays import read_arrays
+    from streamseg.sam.models import find
 
     for suffix in (".safetensors", ".pth"):
         try:
-            loading.read_arrays(models.find("tiny"), file_of(suffix, data))
+            read_arrays(find("tiny"), file_of(suffix, data), "matcher")
         except CheckpointError:
             continue
 
