@@ -200,7 +200,11 @@ class Supervisor:
 
     def _dispatch_commands(self) -> None:
         """Hand on what came in at the command queue. While processes are starting it waits there."""
-        if self._command_queue is None or self.state != "running":
+        if self._command_queue is None:
+            return
+        # In any state: its socket would stay readable, and waiting for it would be no waiting.
+        self._command_queue.receive()
+        if self.state != "running":
             return
         for node, number, body in self._command_queue.take():
             self.pool.send(node, Command(number, body))
