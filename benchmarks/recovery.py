@@ -24,7 +24,7 @@ from bench_nodes import let_workers_import
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan, WorkerSpec
-from streamseg.graph.standard import Settings, make_prompts, standard_graph
+from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.jobs import Job
 from streamseg.runtime.processes import Child
 from streamseg.runtime.report import make_report
@@ -106,9 +106,7 @@ def threshold(clip: Path, folder: Path) -> config.Graph:
 
 def model(clip: Path, box: tuple[int, ...], folder: Path) -> config.Graph:
     """The main job with one object."""
-    return standard_graph(
-        Settings(source=str(clip), prompts=make_prompts([box]), output=str(folder / "model"), overwrite=True)
-    )
+    return standard_graph(str(clip), make_prompts([box]), output=str(folder / "model"), overwrite=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from streamseg.errors import UsageError
+from streamseg.masks.measures import mask_iou
 
 
 class Summary(NamedTuple):
@@ -33,8 +34,7 @@ def region_similarity(truth: np.ndarray, found: np.ndarray) -> float:
         UsageError: the masks differ in shape.
     """
     _same_shape(truth, found)
-    together = np.count_nonzero(truth | found)
-    return np.count_nonzero(truth & found) / together if together else 1.0
+    return mask_iou(truth, found)
 
 
 def boundary_accuracy(truth: np.ndarray, found: np.ndarray, tolerance: float = 0.008) -> float:

@@ -13,6 +13,7 @@ from streamseg.evaluation.pictures import Photo, read_masks, read_rgb
 from streamseg.graph import config, registry
 from streamseg.graph.plan import cores
 from streamseg.masks.boxes import box_of_mask
+from streamseg.masks.measures import deepest_point
 from streamseg.messages import Embedded, Frame, Segmented, Stamp
 from streamseg.node import Node, NodeContext
 
@@ -83,9 +84,11 @@ def rate(photos: Iterable[Photo], segmenter: PhotoSegmenter, *, min_area: float,
             box = box_of_mask(truth.inside)
             if box is None:
                 continue
+            # Where a careful user would click.
+            click_xy = deepest_point(truth.inside, chamfer_px=5)
             found = {
                 "box": segmenter.segment(image_rgb, {"box": list(box)}),
-                "click": segmenter.segment(image_rgb, {"points": [list(best_click(truth.inside))]}),
+                "click": segmenter.segment(image_rgb, {"points": [list(click_xy)]}),
             }
             if compare:
                 found |= {"grabcut": grabcut(image_rgb, box), "box itself": filled(box, image_rgb.shape[:2])}
@@ -103,14 +106,6 @@ def means(rated: Sequence[Rated]) -> dict[str, dict[str, float]]:
         names = next(iter(table.values()))
         table["mean"] = {name: float(np.mean([row[name] for row in table.values()])) for name in names}
     return table
-
-
-def best_click(mask: np.ndarray) -> tuple[float, float]:
-    """(x, y) of the pixel deepest inside an (H, W) bool mask: where a careful user would click."""
-    padded = np.pad(mask.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(x) + 0.5, float(y) + 0.5
 
 
 def grabcut(image_rgb: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:

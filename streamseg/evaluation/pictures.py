@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from streamseg.errors import MediaError
+from streamseg.masks.measures import mask_iou
 
 OBJECT, UNDECIDED = 255, 128
 
@@ -43,8 +44,7 @@ class TrueMask:
 
     def iou(self, found: np.ndarray) -> float:
         """Intersection over union with an (H, W) bool mask, over the pixels that count."""
-        together = np.count_nonzero((self.inside | found) & self.counts)
-        return float(np.count_nonzero(self.inside & found & self.counts) / together) if together else 1.0
+        return mask_iou(self.inside & self.counts, found & self.counts)
 
 
 def find_photos(folder: Path, part: tuple[int, int] = (0, 1)) -> list[Photo]:

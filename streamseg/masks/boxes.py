@@ -27,15 +27,15 @@ def area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
-def iou(first: Box, second: Box) -> float:
+def shared_area(first: Box, second: Box) -> float:
+    """Area of what two boxes have in common, in square pixels."""
+    left, top = max(first[0], second[0]), max(first[1], second[1])
+    return area((left, top, min(first[2], second[2]), min(first[3], second[3])))
+
+
+def box_iou(first: Box, second: Box) -> float:
     """Intersection over union, 0 to 1; 0 if both boxes are empty."""
-    inside = (
-        max(first[0], second[0]),
-        max(first[1], second[1]),
-        min(first[2], second[2]),
-        min(first[3], second[3]),
-    )
-    shared = area(inside)
+    shared = shared_area(first, second)
     together = area(first) + area(second) - shared
     return shared / together if together > 0 else 0.0
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from streamseg.errors import OutputError
 from streamseg.masks.roi import Window
 from streamseg.types import Box
 
@@ -93,30 +91,3 @@ def areas_and_boxes(labels: np.ndarray, n: int) -> list[tuple[int, Box | None]]:
         box = (float(low[0, k]), float(low[1, k]), float(high[0, k]), float(high[1, k]))
         found.append((int(areas[k]), box if areas[k] else None))
     return found
-
-
-def to_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-    """The label map with object ids in place of positions, ready to be written as a PNG.
-
-    Args:
-        labels: (H, W) uint16.
-        ids: of the objects, in label order, each from 1 to 65535.
-
-    Returns:
-        (H, W), uint8 if every id fits, else uint16. 0 is background.
-
-    Raises:
-        OutputError: an id does not fit, or the map has labels without an id.
-    """
-    for identity in ids:
-        if not 1 <= identity <= MAX_ID:
-            raise OutputError(f"an id map holds ids from 1 to {MAX_ID}, got {identity}; export masks as RLE instead")
-    top = int(labels.max(initial=0))
-    if top > len(ids):
-        raise OutputError(f"expected an id for each of the {top} labels in the map, got {len(ids)} ids")
-    if max(ids, default=0) < 256 and len(ids) < 256:
-        # Ten times as fast as numpy's own look-up.
-        table = np.zeros(256, np.uint8)
-        table[1 : len(ids) + 1] = ids
-        return np.asarray(cv2.LUT(labels.astype(np.uint8), table))
-    return np.take(np.array([0, *ids], np.uint8 if max(ids) < 256 else np.uint16), labels)

@@ -1,4 +1,4 @@
-"""Label images as PNG files."""
+"""Label images as PNG files, in the colors of PASCAL VOC, which DAVIS uses too."""
 
 from __future__ import annotations
 
@@ -10,10 +10,26 @@ import numpy as np
 from PIL import Image
 
 from streamseg.errors import OutputError, UsageError
-from streamseg.masks.palette import voc_palette
 
 # Runs of one value are what a label image is made of: a third of the size of zlib's default, at the same speed.
 _ZLIB_RLE = 3
+
+
+@cache
+def voc_palette() -> np.ndarray:
+    """(256, 3) uint8 RGB, read-only; row 0, the background, is black, row 1 is (128, 0, 0).
+
+    The formula of ``VOClabelcolormap`` in the PASCAL VOC development kit: bits 0, 1, 2 of the id become the
+    highest free bits of red, green and blue, bits 3, 4, 5 the next lower ones, and so on.
+    """
+    ids = np.arange(256)
+    colors = np.zeros((256, 3), np.uint8)
+    for level in range(8):
+        for channel in range(3):
+            bit = (ids >> (3 * level + channel)) & 1
+            colors[:, channel] |= (bit << (7 - level)).astype(np.uint8)
+    colors.flags.writeable = False
+    return colors
 
 
 @cache

@@ -37,7 +37,7 @@ class Child:
             output, its_end = os.pipe()
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "streamseg.runtime.worker"],
+                    _python("streamseg.runtime.worker"),
                     stdin=subprocess.PIPE,
                     # What a node prints is no result of ours.
                     stdout=its_end,
@@ -215,6 +215,23 @@ def end_all(children: Iterable[Child], seconds: float) -> None:
         if not child.wait(deadline_s - time.monotonic()):
             log.warning("%s did not exit in time and is killed", child.identity)
             child.kill()
+
+
+_SEEING_THE_SAME = (
+    "import sys; sys.path[:] = sys.argv[2:]; import importlib; sys.exit(importlib.import_module(sys.argv[1]).main())"
+)
+
+
+def _python(module: str) -> list[str]:
+    """A command that runs ``main()`` of a module where just that can be imported which can be imported here.
+
+    ``python -m`` would look into the current folder first, so a file there of a stranger, named as some library is,
+    would be run. A detector beside a script, which Python has put on its path, is found.
+    """
+    flags = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site, "-S": sys.flags.no_site}
+    kept = [flag for flag, on in flags.items() if on]
+    paths = [entry for entry in sys.path if isinstance(entry, str)]
+    return [sys.executable, "-P", *kept, "-c", _SEEING_THE_SAME, module, *paths]
 
 
 def _environment(threads: int) -> Mapping[str, str]:

@@ -11,15 +11,17 @@ import logging
 import os
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import zmq
 
 from streamseg.errors import RunError, StreamsegError, WireError
 from streamseg.graph.plan import SourceSpec
+from streamseg.mailbox import Mailbox
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Source, ports
-from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, check_output, reason_of, trouble
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
@@ -66,11 +68,12 @@ class SourceWorker:
                 if isinstance(instruction, GiveUp):
                     for message in self._feed.gaps_in_flight():
                         self._send(message)
-            for message in self._feed.next_messages():
-                self._send(message)
-            for error in self._feed.errors:
+            messages = self._feed.next_messages()
+            # Before the end of the stream that an error has led to: who hears of the end first takes all for done.
+            for error in self._feed.take_errors():
                 self._io.report(trouble(error))
-            self._feed.errors.clear()
+            for message in messages:
+                self._send(message)
             self._io.beat(lambda: Beat(self._feed.stats()))
 
     def _send(self, message: Message) -> None:
@@ -109,7 +112,7 @@ class SourceFeed:
         self._gives = ports(type(source)).gives
         self._name = name
         self._book = book
-        self._mailbox = Mailbox(source.policy)
+        self._mailbox: Mailbox[Captured[Any]] = Mailbox(source.policy)
         self.wake_fd, self._wake_end = os.pipe()
         os.set_blocking(self.wake_fd, False)
         self._thread = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
@@ -124,8 +127,7 @@ class SourceFeed:
         self._busy_ns = 0
         self._started_ns = time.monotonic_ns()
         self._failed = 0
-        self.errors: list[Exception] = []
-        """Exceptions of the source's code that nobody has been told of yet."""
+        self._errors: deque[Exception] = deque()
 
     @property
     def in_flight(self) -> int:
@@ -166,6 +168,11 @@ class SourceFeed:
         self._said_end = True
         return [End(self._name, self._seq, self._reason)]
 
+    def take_errors(self) -> Iterator[Exception]:
+        """Exceptions of the source's code that nobody has been told of yet; the reading thread may add to them."""
+        while self._errors:
+            yield self._errors.popleft()
+
     def oldest(self) -> tuple[int, int]:
         """Number of the oldest frame that is not finished, or of the next one, and its number in the source."""
         if not self._in_flight:
@@ -188,7 +195,7 @@ class SourceFeed:
 
     def failed(self, stamp: Stamp, error: Exception) -> Gap:
         """What goes on in place of a frame that could not be made, or not be sent."""
-        self.errors.append(error)
+        self._errors.append(error)
         self._failed += 1
         return Gap(stamp, self._name, "failed", reason_of(error))
 
@@ -244,11 +251,11 @@ class SourceFeed:
                 self._wake()
         except StreamsegError as error:
             self._reason = "failed"
-            self.errors.append(error)
+            self._errors.append(error)
         except Exception as error:
             log.exception("the source failed")
             self._reason = "failed"
-            self.errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
+            self._errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
         self._read_ended = True
         self._wake()
 

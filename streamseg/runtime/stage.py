@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
+from streamseg import structs
 from streamseg.commands import Refused, Reply
-from streamseg.errors import RunError, StreamsegError
+from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import redact_text
@@ -134,7 +135,10 @@ class Stage:
         try:
             if self.failed_for_good or self._node.takes_commands is None:
                 raise RunError(f"node {self._name!r} has failed and takes no commands any more")
-            self._node.on_command(msgspec.msgpack.decode(body, type=self._node.takes_commands), reply)
+            command = structs.convert(
+                msgspec.msgpack.decode(body), self._node.takes_commands, "the command", PromptError
+            )
+            self._node.on_command(command, reply)
         except (StreamsegError, msgspec.DecodeError) as error:
             reply(
                 Refused("PromptError" if isinstance(error, msgspec.DecodeError) else type(error).__name__, str(error))

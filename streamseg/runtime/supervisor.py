@@ -250,11 +250,11 @@ class Supervisor:
             log.debug("%s", trouble.traceback)
 
     def _fail(self, error: StreamsegError) -> None:
-        if self._error is not None or self.state == "finished":
+        if self._error is not None or (self.state == "finished" and not self._exiting):
             return
         self._error = error
-        if self.state == "starting":
-            self.state = "finished"  # there is nothing to flush yet
+        if self.state in ("starting", "finished"):
+            self.state = "finished"  # there is nothing to flush: not yet, or it is flushed and this is among last words
             return
         for source in self.plan.sources:
             self.pool.send(source, Stop())

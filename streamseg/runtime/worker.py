@@ -1,7 +1,7 @@
 """A worker process: one node, or one of its replicas, with its sockets.
 
-Started as ``python -m streamseg.runtime.worker`` with its spec as one line on standard input. Standard input stays open
-as long as the supervisor lives; when it ends, so does the worker.
+`streamseg.runtime.processes` starts it with its spec as one line on standard input. Standard input stays open as long
+as the supervisor lives; when it ends, so does the worker.
 """
 
 from __future__ import annotations
@@ -144,7 +144,3 @@ def main() -> int:
     except RunError as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

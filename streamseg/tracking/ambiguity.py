@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streamseg.masks.measures import mask_iou
 from streamseg.tracking.candidate import Candidate, measure
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.questions import Answer
@@ -36,7 +37,7 @@ def choices(answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingO
     others: list[Candidate] = []
     for each in ranked:
         mask = full_mask(each, frame_size)
-        alike = any(_iou(mask, full_mask(kept, frame_size)) >= _SAME for kept in different)
+        alike = any(mask_iou(mask, full_mask(kept, frame_size)) >= _SAME for kept in different)
         (others if alike else different).append(each)
     # The sort is stable: of equal areas the better score comes first.
     return sorted([*different, *others][:_MOST], key=lambda each: -each.area_px)
@@ -48,7 +49,3 @@ def full_mask(candidate: Candidate, frame_size: tuple[int, int]) -> np.ndarray:
     logits, (x0, y0, x1, y1) = candidate.pasted
     mask[y0:y1, x0:x1] = logits > 0
     return mask
-
-
-def _iou(first: np.ndarray, second: np.ndarray) -> float:
-    return float((first & second).sum() / max(1, int((first | second).sum())))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamseg.masks.boxes import iou
+from streamseg.masks.boxes import box_iou
 from streamseg.tracking.candidate import Candidate, covered, overlap, without
 from streamseg.tracking.gating import growth_since, judge, likeness, new_colors
 from streamseg.tracking.occlusion import are_exchanged, doubted, hiding, later, meeting
@@ -194,7 +194,7 @@ def tell_apart(tracks: Sequence[Track], verdicts: dict[int, Judged]) -> None:
         if "LOST" in (mine.state, its.state) or mask is None or other_mask is None:
             verdicts[track.id] = replace(mine, met=later(met))
             continue
-        mine = replace(mine, met=None if iou(mask.box, other_mask.box) == 0 else later(met))
+        mine = replace(mine, met=None if box_iou(mask.box, other_mask.box) == 0 else later(met))
         if are_exchanged(track, mask, known[met.other], other_mask):
             why = "told from object {} by how they moved"
             mine = replace(mine, found=other_mask, reason=why.format(met.other), exchanged=True)
@@ -218,4 +218,4 @@ def _fit(track: Track, other: int, found: Candidate, options: TrackingOptions) -
     vanishing = max(0.0, -math.log(growth_since(track, track.area_px)))
     went_behind = track.met is not None and track.met.other == other and bool(track.met.behind)
     against = _GROWN * grown + _VANISHING * vanishing + _BEHIND * went_behind
-    return iou(expected_box(track, options), found.box) + likeness(track, found) - against
+    return box_iou(expected_box(track, options), found.box) + likeness(track, found) - against

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from streamseg.masks.boxes import area, iou
+from streamseg.masks.boxes import area, box_iou, shared_area
 from streamseg.types import Box
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -64,6 +64,4 @@ def newcomers(
 
 def _same(first: Box, second: Box, same_iou: float, inside: float) -> bool:
     smaller = min(area(first), area(second))
-    left, top = max(first[0], second[0]), max(first[1], second[1])
-    shared = area((left, top, min(first[2], second[2]), min(first[3], second[3])))
-    return iou(first, second) >= same_iou or (smaller > 0 and shared / smaller >= inside)
+    return box_iou(first, second) >= same_iou or (smaller > 0 and shared_area(first, second) / smaller >= inside)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
-from streamseg.masks.boxes import center_size, from_center_size, has, iou
+from streamseg.masks.boxes import box_iou, center_size, from_center_size, has
+from streamseg.masks.measures import deepest_point
 from streamseg.masks.roi import resample_logits, to_frame
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.questions import Seen
@@ -42,11 +42,9 @@ def expected_point(track: Track, options: TrackingOptions) -> np.ndarray | None:
     """(1, 2) frame pixels: the point furthest inside the last mask, where it is expected now."""
     if track.memory is None:
         return None
-    inside = np.pad((track.memory.logits > 0).astype(np.uint8), 1)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    inner_xy = deepest_point(track.memory.logits > 0)
     moved = _moved(track.memory.region, expected_box(track, options), track.box)
-    return to_frame(np.array([[x + 0.5, y + 0.5]]), moved, track.memory.side)
+    return to_frame(np.array([inner_xy]), moved, track.memory.side)
 
 
 def points_on_others(track: Track, tracks: Sequence[Track], region: Box, options: TrackingOptions) -> np.ndarray:
@@ -61,7 +59,7 @@ def points_on_others(track: Track, tracks: Sequence[Track], region: Box, options
     mine = expected_box(track, options)
     near: list[tuple[float, np.ndarray]] = []
     for other in tracks:
-        if other.id == track.id or other.state == "LOST" or iou(expected_box(other, options), mine) == 0:
+        if other.id == track.id or other.state == "LOST" or box_iou(expected_box(other, options), mine) == 0:
             continue
         point = expected_point(other, options)
         if point is not None and has(region, point):

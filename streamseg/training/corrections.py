@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from streamseg.masks.boxes import box_of_mask, expand
+from streamseg.masks.measures import depth_map
 from streamseg.tracking.state import LOGIT_LIMIT
 from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, VIEW_PX, Question, Task, asking
 from streamseg.types import Box
@@ -95,7 +95,7 @@ def _around(mask_box: Box, clicks: list[tuple[float, float]]) -> Box:
 
 def _click(wrong: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
     """x, y of a pixel that is wrong, mostly well inside the largest piece of them."""
-    depth = cv2.distanceTransform(np.pad(wrong.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    depth = depth_map(wrong)
     of = depth >= 0.6 * depth.max() if rng.random() < 0.6 else wrong
     y, x = np.unravel_index(int(rng.choice(np.flatnonzero(of))), of.shape)
     return int(x), int(y)

@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 
 from streamseg.masks.boxes import box_of_mask, center_size, clip, expand, from_center_size
+from streamseg.masks.measures import deepest_point
 from streamseg.masks.roi import resample_logits, to_frame
 from streamseg.tracking.candidate import without_specks
 from streamseg.tracking.state import LOGIT_LIMIT
-from streamseg.training.outlines import box_of_outline, deepest, point_on
+from streamseg.training.outlines import box_of_outline, point_on
 from streamseg.training.prompt_noise import as_logits, worse_box, worse_mask
 from streamseg.training.questions import composed, draw_mode, in_picture
 from streamseg.training.randomness import For, generator
@@ -219,7 +220,7 @@ class Episode:
             if np.count_nonzero(outline) >= _LEAST_TO_GO_ON_PX:
                 off_x, off_y = (float(off) for off in rng.normal(0, 0.04, 2))
                 _, _, width, height = center_size(box_of_outline(outline))
-                x, y = deepest(outline)
+                x, y = deepest_point(outline)
                 points.append(in_picture(point_to_view((2 * x + off_x * width, 2 * y + off_y * height), region)))
         return [point for point in points if point is not None]
 
@@ -277,7 +278,7 @@ def _believe(task: Task, logits: np.ndarray, features: np.ndarray, before: Belie
     if box is None:
         return None
     x0, y0, x1, y1 = to_frame(np.array(box), task.region, MASK_PX)
-    point = to_frame(np.array(deepest(inside.view(np.uint8))), task.region, MASK_PX)
+    point = to_frame(np.array(deepest_point(inside)), task.region, MASK_PX)
     world_box = (float(x0), float(y0), float(x1), float(y1))
     block = MASK_PX // TEMPLATE_SIDE
     covered = inside.reshape(TEMPLATE_SIDE, block, TEMPLATE_SIDE, block).mean(axis=(1, 3), dtype=np.float32)

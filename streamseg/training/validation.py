@@ -9,6 +9,7 @@ import torch
 
 from streamseg.evaluation.pictures import read_rgb
 from streamseg.masks.boxes import box_of_mask
+from streamseg.masks.measures import mask_iou
 from streamseg.masks.roi import focus_region, paste_logits, sample
 from streamseg.training.annotated_images import Photo, reduced
 from streamseg.training.datasets import PhotoSet
@@ -50,5 +51,5 @@ def mean_iou(learner: Learner, chosen: Sequence[tuple[Photo, int]]) -> float:
             pasted, (x0, y0, x1, y1) = paste_logits(mask, region, (truth.shape[0], truth.shape[1]))
             inside = np.zeros(truth.shape, bool)
             inside[y0:y1, x0:x1] = pasted > 0
-            found.append(np.count_nonzero(inside & truth) / np.count_nonzero(inside | truth))
+            found.append(mask_iou(inside, truth))
     return float(np.mean(found))

@@ -12,8 +12,9 @@ from support.command import streamseg
 from support.media import write_video
 
 from streamseg.errors import PromptError
-from streamseg.masks.boxes import iou
-from streamseg.prompts.model import ObjectPrompt, prepare
+from streamseg.masks.boxes import box_iou
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import prepare
 
 POINT = (120, 90)
 
@@ -54,7 +55,7 @@ def test_three_masks_are_shown_and_the_chosen_one_is_followed(nest: Path, tmp_pa
     done = streamseg("run", nest, *words)
     assert done.returncode == 0, done.stderr
     (line,) = (tmp_path / "out" / "tracks.jsonl").read_text().splitlines()
-    assert iou(tuple(json.loads(line)["box_xyxy"]), tuple(last["box_xyxy"])) > 0.9
+    assert box_iou(tuple(json.loads(line)["box_xyxy"]), tuple(last["box_xyxy"])) > 0.9
 
 
 def test_what_cannot_be_shown(nest: Path, tmp_path: Path) -> None:

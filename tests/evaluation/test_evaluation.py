@@ -155,14 +155,6 @@ def test_box_and_click_beside_what_is_free(album):
     assert set(table["mean"]) == {"box", "click", "grabcut", "box itself"}
 
 
-def test_the_best_click_is_deepest_inside():
-    mask = np.zeros((9, 20), bool)
-    mask[1:8, 2:18] = True
-    x, y = photos.best_click(mask)
-    assert y == 4.5
-    assert 5 < x < 15
-
-
 def test_the_command_prints_a_table_and_writes_every_figure(dataset, tmp_path):
     done = streamseg("eval", dataset, "--sequence", "ball", "--init", "mask", "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr

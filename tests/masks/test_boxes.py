@@ -34,10 +34,10 @@ def test_the_box_of_a_mask_that_is_a_slice_of_another_array():
 
 
 def test_iou():
-    assert boxes.iou((0, 0, 4, 4), (2, 0, 6, 4)) == pytest.approx(8 / 24)
-    assert boxes.iou((0, 0, 4, 4), (0, 0, 4, 4)) == 1
-    assert boxes.iou((0, 0, 4, 4), (4, 0, 8, 4)) == 0
-    assert boxes.iou((1, 1, 1, 1), (1, 1, 1, 1)) == 0
+    assert boxes.box_iou((0, 0, 4, 4), (2, 0, 6, 4)) == pytest.approx(8 / 24)
+    assert boxes.box_iou((0, 0, 4, 4), (0, 0, 4, 4)) == 1
+    assert boxes.box_iou((0, 0, 4, 4), (4, 0, 8, 4)) == 0
+    assert boxes.box_iou((1, 1, 1, 1), (1, 1, 1, 1)) == 0
 
 
 def test_expand_moves_every_edge_by_a_fraction_of_its_side():

@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.errors import OutputError
 from streamseg.masks import label_map as label_maps
 
 
@@ -44,23 +42,3 @@ def test_a_run_ends_at_the_right_edge_of_its_row():
     labels = np.array([[0, 1, 1], [1, 0, 2]], np.uint16)
     runs = label_maps.runs_of(labels)
     assert [column.tolist() for column in runs] == [[1, 1, 2], [0, 1, 1], [1, 0, 2], [3, 1, 3]]
-
-
-def test_ids_take_the_place_of_positions():
-    labels = np.array([[0, 1], [2, 3]], np.uint16)
-    small = label_maps.to_ids(labels, [7, 255, 1])
-    assert small.dtype == np.uint8 and small.tolist() == [[0, 7], [255, 1]]
-    large = label_maps.to_ids(labels, [7, 300, 1])
-    assert large.dtype == np.uint16 and large.tolist() == [[0, 7], [300, 1]]
-
-
-def test_an_object_with_a_blank_mask_keeps_its_id_and_the_others_theirs():
-    labels = np.array([[0, 3]], np.uint16)
-    assert label_maps.to_ids(labels, [10, 20, 30]).tolist() == [[0, 30]]
-
-
-def test_ids_that_do_not_fit_are_refused():
-    with pytest.raises(OutputError, match="65536"):
-        label_maps.to_ids(np.ones((1, 1), np.uint16), [65536])
-    with pytest.raises(OutputError, match="2 labels"):
-        label_maps.to_ids(np.array([[2]], np.uint16), [5])

@@ -11,7 +11,7 @@ from support.media import moving_images
 
 from streamseg.errors import OutputError, UsageError
 from streamseg.masks.contact_sheet import contact_sheet
-from streamseg.masks.palette import color_of, voc_palette
+from streamseg.masks.png import voc_palette
 from streamseg.video.writer import write_labels_png
 
 
@@ -29,11 +29,6 @@ def test_the_palette_is_that_of_voc() -> None:
     known += [(64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (0, 64, 128)]
     assert [tuple(row) for row in voc_palette()[:21].tolist()] == known
     assert voc_palette().shape == (256, 3) and len({tuple(row) for row in voc_palette().tolist()}) == 256
-
-
-def test_an_object_is_never_painted_in_the_color_of_the_background() -> None:
-    assert color_of(0) == (0, 0, 0) and color_of(1) == color_of(256) == (128, 0, 0)
-    assert all(color_of(object_id) != (0, 0, 0) for object_id in range(1, 2000))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])

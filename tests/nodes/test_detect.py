@@ -13,7 +13,7 @@ from support.disks import box_of, picture, truth
 from streamseg.errors import PromptError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.masks.boxes import iou
+from streamseg.masks.boxes import box_iou
 from streamseg.messages import Detected, Frame, Gap, Message, Segmented, Stamp
 from streamseg.node import run_node
 from streamseg.runtime.inline import InlineRun
@@ -136,7 +136,7 @@ def test_moving_things_are_found_once_they_have_moved_for_a_while() -> None:
         boxes = [detection.box_xyxy for detection in each.detections or []]
         for number in (0, 1):
             x0, y0, x1, y1 = box_of(each.stamp.index, number)
-            assert max(iou(box, (x0, y0, x1, y1)) for box in boxes) > 0.7
+            assert max(box_iou(box, (x0, y0, x1, y1)) for box in boxes) > 0.7
         assert all(0 < detection.score <= 1 for detection in each.detections or [])
 
 

@@ -21,7 +21,7 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.masks.cleanup import CleanupRules, clean
 from streamseg.masks.label_map import areas_and_boxes
-from streamseg.masks.palette import voc_palette
+from streamseg.masks.png import voc_palette
 from streamseg.messages import Gap, Segmented, Stamp
 from streamseg.node import NodeContext, run_node
 from streamseg.runtime.inline import InlineRun

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,11 @@ SIDE = 64
 IMAGE = np.zeros((SIDE, SIDE, 3), np.uint8)
 VIEW = Seen((0, 0, SIDE, SIDE), (SIDE, SIDE), np.ones((4, SIDE // 4, SIDE // 4), np.float32), 1)
 MASK = (10, 10, 40, 40)
+
+
+def test_a_memory_unpacks_to_what_it_says_and_no_more() -> None:
+    packed = zlib.compress(bytes(50_000_000))
+    assert Memory(region=(0, 0, 8, 8), side=8, packed=packed).logits.shape == (8, 8)
 
 
 def logits(*boxes: tuple[int, int, int, int]) -> np.ndarray:

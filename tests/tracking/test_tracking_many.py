@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamseg.masks.boxes import iou
+from streamseg.masks.boxes import box_iou
 from streamseg.masks.label_map import merge
 from streamseg.masks.roi import focus_region, to_frame
-from streamseg.prompts.model import ObjectPrompt, fit, prepare
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import fit, prepare
 from streamseg.tracking import (
     Answer,
     Ask,
@@ -102,7 +103,7 @@ class Things:
         wanted = to_frame(np.array(question.box_xyxy) + 0.5, question.seen.region, question.seen.image_size)
         x0, y0, x1, y1 = wanted.tolist()
         near = self._meeting((x0, y0, x1, y1))
-        best = max(near, key=lambda k: (iou(self.boxes[k], (x0, y0, x1, y1)), k), default=None)
+        best = max(near, key=lambda k: (box_iou(self.boxes[k], (x0, y0, x1, y1)), k), default=None)
         side = 4 * self._side
         inside = np.zeros((side, side), bool) if best is None else self._inside(question.seen, side, self.boxes[best])
         return Answer(question, np.where(inside, np.float32(6), np.float32(-6))[None], np.array([0.9], np.float32))
@@ -155,7 +156,7 @@ class Merging(Things):
 
     def _answer(self, question: Ask) -> Answer:
         answer = super()._answer(question)
-        if iou(*self.boxes[:2]) == 0:
+        if box_iou(*self.boxes[:2]) == 0:
             return answer
         side = 4 * self._side
         both = [self._inside(question.seen, side, box) for box in self.boxes[:2]]
@@ -174,8 +175,8 @@ def test_twins_that_were_one_mask_go_on_as_they_moved(top: float, first_speed: f
         things.boxes[1] = tuple(np.add(things.boxes[1], (second_speed, 0, second_speed, 0)))
     first, second = things.step().state.tracks
     assert "L" in states
-    assert iou(first.box, things.boxes[0]) > 0.8
-    assert iou(second.box, things.boxes[1]) > 0.8
+    assert box_iou(first.box, things.boxes[0]) > 0.8
+    assert box_iou(second.box, things.boxes[1]) > 0.8
     assert first.met is None
     assert second.met is None
 
@@ -186,7 +187,7 @@ class RunningTogether(Things):
 
     def _answer(self, question: Ask) -> Answer:
         answer = super()._answer(question)
-        shared = iou(*self.boxes[:2])
+        shared = box_iou(*self.boxes[:2])
         if shared == 0:
             return answer
         side, number = 4 * self._side, question.object_id - 1
@@ -211,8 +212,8 @@ def test_the_one_that_went_behind_is_the_one_that_is_lost() -> None:
     assert "L" in "".join(second for _, second in states)
     assert "L" not in "".join(first for first, _ in states)
     first, second = things.step().state.tracks
-    assert iou(first.box, things.boxes[0]) > 0.8
-    assert iou(second.box, things.boxes[1]) > 0.8
+    assert box_iou(first.box, things.boxes[0]) > 0.8
+    assert box_iou(second.box, things.boxes[1]) > 0.8
 
 
 @pytest.mark.parametrize(
@@ -238,8 +239,8 @@ def test_of_two_that_meet_and_look_different_each_keeps_its_looks() -> None:
         things.boxes[0] = tuple(np.add(things.boxes[0], (speed, 0, speed, 0)))
         things.boxes[1] = tuple(np.subtract(things.boxes[1], (speed, 0, speed, 0)))
     first, second = things.step().state.tracks
-    assert iou(first.box, things.boxes[0]) > 0.8
-    assert iou(second.box, things.boxes[1]) > 0.8
+    assert box_iou(first.box, things.boxes[0]) > 0.8
+    assert box_iou(second.box, things.boxes[1]) > 0.8
 
 
 def test_pixels_that_two_masks_share_go_to_the_one_that_is_surer() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streamseg.masks.boxes import iou
+from streamseg.masks.boxes import box_iou
 from streamseg.tracking import Answer, Ask, Seen, Track, TrackerState, TrackingOptions, ask
 from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.colors import COLORS, FrameColors, colors_under
@@ -111,7 +111,7 @@ def test_a_glance_finds_the_colors_in_noise() -> None:
     striped(image, PATCH)
     found = glanced(image)
     assert found is not None
-    assert iou(found, PATCH) > 0.7
+    assert box_iou(found, PATCH) > 0.7
 
 
 def test_a_glance_looks_past_the_masks_of_other_objects() -> None:
@@ -126,11 +126,11 @@ def test_a_glance_looks_past_the_masks_of_other_objects() -> None:
     none_of_its = the_object().color_vector == 0
     grown_over = glanced(image, None, [(logits, (135, 45, 208, 102), none_of_its)])
     assert grown_over is not None
-    assert iou(grown_over, PATCH) > 0.7
+    assert box_iou(grown_over, PATCH) > 0.7
     striped(image, elsewhere)
     found = glanced(image, None, others)
     assert found is not None
-    assert iou(found, elsewhere) > 0.7
+    assert box_iou(found, elsewhere) > 0.7
 
 
 def test_a_glance_looks_no_further_than_the_object_can_be() -> None:
@@ -140,7 +140,7 @@ def test_a_glance_looks_no_further_than_the_object_can_be() -> None:
     assert glanced(image, (210.0, 100.0, 400.0, 400.0)) is None
     found = glanced(image, (140.0, 40.0, 400.0, 400.0))
     assert found is not None
-    assert iou(found, PATCH) > 0.7
+    assert box_iou(found, PATCH) > 0.7
 
 
 def test_colors_that_are_everywhere_say_nothing() -> None:

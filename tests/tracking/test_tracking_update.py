@@ -10,7 +10,8 @@ import pytest
 
 from streamseg.masks.boxes import center_size
 from streamseg.masks.roi import focus_region, to_frame
-from streamseg.prompts.model import Fitted, ObjectPrompt, fit, prepare
+from streamseg.prompts.model import Fitted, ObjectPrompt
+from streamseg.prompts.prepare import fit, prepare
 from streamseg.tracking import (
     Answer,
     Followed,

@@ -13,7 +13,7 @@ from streamseg.messages import View
 from streamseg.tracking import Answer, Ask, Seen, TrackingOptions, together
 
 if TYPE_CHECKING:
-    from streamseg.sam.decoder import MaskDecoding
+    from streamseg.sam.decoder import MaskDecoder
     from streamseg.sam.matching import Matching
 
 
@@ -25,7 +25,7 @@ class DecoderQueries:
         matching: of the model; None if it has none or is not to be used.
     """
 
-    def __init__(self, decoder: MaskDecoding, matching: Matching | None) -> None:
+    def __init__(self, decoder: MaskDecoder, matching: Matching | None) -> None:
         self._decoder, self._matching = decoder, matching
 
     def seen(self, view: View) -> Seen:
@@ -53,7 +53,7 @@ class DecoderQueries:
         return answers
 
     def _answer(self, asks: list[Ask]) -> list[Answer]:
-        from streamseg.sam.prompts import Prompt
+        from streamseg.sam.prompts import DecoderPrompt
 
         groups: dict[tuple[tuple[int, int], bool, bool], list[int]] = defaultdict(list)
         for position, ask in enumerate(asks):
@@ -64,7 +64,7 @@ class DecoderQueries:
             decoded = self._decoder.decode(
                 [self._features(ask) for ask in chosen],
                 image_size,
-                [Prompt(ask.box_xyxy, ask.points_xy, ask.point_labels, ask.mask_logits) for ask in chosen],
+                [DecoderPrompt(ask.box_xyxy, ask.points_xy, ask.point_labels, ask.mask_logits) for ask in chosen],
                 multimask=multimask,
             )
             for position, logits, scores in zip(members, decoded.logits, decoded.scores, strict=True):
