@@ -9,7 +9,7 @@ import zmq
 from streamseg.graph.plan import CALLER
 from streamseg.messages import End, Gap, Message
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.runtime.worker_io import WorkerIO, waiting
+from streamseg.runtime.worker_io import WorkerIO, decoded, waiting
 from streamseg.transport.reorder import ReorderBuffer
 from streamseg.transport.wire import MessageDecoder
 
@@ -41,7 +41,9 @@ class ResultIterator:
             self._poller.poll(500)
             self._supervisor.pump(0)
             for parts in waiting(self._io.inbox) if self._io.inbox is not None else ():
-                yield from self._take(self._decoder.decode(parts))
+                message = decoded(self._decoder, parts, CALLER)
+                if message is not None:
+                    yield from self._take(message)
         self._supervisor.raise_error()
 
     def _take(self, message: Message) -> Iterator[Message]:
