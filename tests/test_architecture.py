@@ -25,7 +25,7 @@ FOUNDATION = (
 )
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
-GRAPHS = (*NODE, "streamseg.graph", "streamseg.runtime")
+GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.graph", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.masks", "streamseg.prompts")
 
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
@@ -37,6 +37,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.regular_files": (),
     "streamseg.structs": ("streamseg.errors", "streamseg.plain_data"),
     "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
+    "streamseg.mailbox": (),
     "streamseg.messages": FOUNDATION,
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),
@@ -46,7 +47,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
     "streamseg.masks": (*FOUNDATION, "streamseg.masks"),
     "streamseg.prompts": (*FOUNDATION, "streamseg.masks", "streamseg.prompts"),
-    "streamseg.video": (*FOUNDATION, "streamseg.masks", "streamseg.video"),
+    "streamseg.video": (*FOUNDATION, "streamseg.mailbox", "streamseg.masks", "streamseg.video"),
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),

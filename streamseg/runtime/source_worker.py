@@ -19,9 +19,9 @@ import zmq
 
 from streamseg.errors import RunError, StreamsegError, WireError
 from streamseg.graph.plan import SourceSpec
+from streamseg.mailbox import Mailbox
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Source
-from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, reason_of, trouble
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
@@ -102,7 +102,7 @@ class SourceFeed:
         self._source = source
         self._name = name
         self._book = book
-        self._mailbox = Mailbox(source.policy)
+        self._mailbox: Mailbox[Captured[Any]] = Mailbox(source.policy)
         self.wake_fd, self._wake_end = os.pipe()
         os.set_blocking(self.wake_fd, False)
         self._thread = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)

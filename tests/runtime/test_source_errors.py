@@ -67,19 +67,19 @@ class Notebook:
     def first_seqs(self) -> dict[str, int]:
         return {}
 
-    def rest(self, seconds: float, poller: zmq.Poller) -> None:
+    def poll(self, seconds: float, poller: zmq.Poller) -> None:
         time.sleep(0.01)
 
-    def orders(self) -> list[Any]:
+    def instructions(self) -> list[Any]:
         if not self._started:
             self._started = True
             return [Start()]
         return [Exit()] if any(isinstance(each, End) for each in self.said) else []
 
-    def tell(self, message: Any) -> None:
+    def report(self, message: Any) -> None:
         self.said.append(message)
 
-    send = tell
+    send = report
 
     def beat(self, make: Any) -> None:
         """Nobody listens to that."""
@@ -101,6 +101,6 @@ def test_an_error_that_is_heard_after_every_sink_is_done_still_ends_the_run(tmp_
         while supervisor.state != "finished":
             supervisor.pump(50)
         supervisor.raise_error()
-        supervisor._hear("count", Trouble("RunError", "reading ended early", "", True))
+        supervisor._handle("count", Trouble("RunError", "reading ended early", "", True))
         with pytest.raises(RunError, match="reading ended early"):
             supervisor.raise_error()
