@@ -101,6 +101,8 @@ def _type_text(annotation: Any) -> str:
         return " | ".join(map(repr, arguments))
     if arguments:
         return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_type_text, arguments))}]"
+    if annotation is Ellipsis:
+        return "..."
     if annotation is type(None) or annotation is None:
         return "None"
     return getattr(annotation, "__name__", str(annotation))
