@@ -60,11 +60,11 @@ class CleanupRules(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.keep not in ("largest", "all"):
             raise UsageError(f"cleanup: keep is 'largest' or 'all', got {self.keep!r}")
-        for name in ("min_area", "fill_holes"):
-            fraction = getattr(self, f"{name}_fraction")
+        for name in (name for name in self.__struct_fields__ if name.endswith("_fraction")):
+            fraction = getattr(self, name)
             if fraction is not None and not 0 <= fraction <= 1:
-                raise UsageError(f"cleanup: {name}_fraction is from 0 to 1 (a share of the object), got {fraction}")
-        for name in ("min_area_px", "fill_holes_px", "open_radius_px", "close_radius_px", "smooth_radius_px"):
+                raise UsageError(f"cleanup: {name} is from 0 to 1 (a share of the object), got {fraction}")
+        for name in (name for name in self.__struct_fields__ if name.endswith("_px")):
             pixels = getattr(self, name)
             if pixels is not None and pixels < 0:
                 raise UsageError(f"cleanup: {name} is a number of pixels from 0, got {pixels}")
