@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from streamseg.errors import UsageError
+from streamseg.regular_files import read_regular
 
 LARGEST_BYTES = 16 << 20
 _MOST_BY_ALIASES = 10_000
@@ -20,18 +21,12 @@ def read_yaml(path: Path, kind: type[UsageError]) -> Any:
         UsageError: of the given kind; it cannot be read, is too large, or is not YAML.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
-        if len(data) > LARGEST_BYTES:
-            raise kind(f"{path}: expected at most {LARGEST_BYTES >> 20} MiB of YAML")
-        return parse_yaml(data.decode("utf-8"))
+        return parse_yaml(read_regular(path, LARGEST_BYTES).decode("utf-8"))
     except OSError as error:
-        raise kind(f"{path}: cannot be read: {error}") from error
+        raise kind(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise kind(f"{path}: cannot be read: {error}") from error
     except ValueError as error:
-        if isinstance(error, kind):
-            raise
         raise kind(f"{path}: not valid YAML: {error}") from error
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, Stamp
 from streamseg.node import Captured, NodeConfig, Source
 from streamseg.video.open import Picture, Reader, open_source, redact
@@ -47,6 +48,8 @@ class Decode(Source[Frame]):
         """Whether to connect again when a live source is lost, or to end there."""
         reconnect_attempts: Count | None = None
         """Failures in a row after which a lost source is given up; None for never."""
+        max_pixels: AtLeastOne = PIXELS_MAX
+        """A picture that has more, or says so in its header, is not decoded."""
         input_options: dict[str, str] = {}
         """For FFmpeg's demuxer or device, say ``{video_size: 1280x720, framerate: "30"}``."""
 
@@ -95,6 +98,7 @@ class Decode(Source[Frame]):
             max_frames=left or config.max_frames,
             image_fps=config.fps,
             threads=self.context.threads,
+            max_pixels=config.max_pixels,
             options=config.input_options,
         )
         if self._reader.info.live:

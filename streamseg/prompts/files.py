@@ -18,6 +18,7 @@ import msgspec
 from streamseg.errors import PromptError, nearest
 from streamseg.plain_data import refusal
 from streamseg.prompts.model import ObjectPrompt
+from streamseg.regular_files import read_regular
 from streamseg.yaml_files import parse_yaml
 
 _LARGEST_BYTES = 16 << 20
@@ -60,9 +61,7 @@ def given_prompts(prompts: list[ObjectPrompt] | str) -> list[ObjectPrompt]:
 
 def _parse(path: Path) -> Any:
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise PromptError(f"{path}: a prompts file may have {_LARGEST_BYTES >> 20} MiB; split the video")
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, _LARGEST_BYTES).decode("utf-8")
     except OSError as error:
         raise PromptError(f"{path}: the prompts cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -86,7 +86,7 @@ def test_a_yaml_file_of_any_size_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "graph.yaml"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(GraphError, match="at most 16 MiB"):
+    with pytest.raises(GraphError, match="at most 16 are read"):
         read_yaml(path, GraphError)
 
 
