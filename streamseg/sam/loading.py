@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import nn
 
 from streamseg.errors import CheckpointError
 from streamseg.sam.architectures import ARCHITECTURES, describe
+from streamseg.sam.checkpoints import check_largest
 from streamseg.sam.models import ModelInfo
 
 
@@ -27,7 +30,8 @@ def load_part(info: ModelInfo, path: Path, part: str, device: str) -> nn.Module:
         device: resolved, see `streamseg.sam.devices`.
 
     Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
+        CheckpointError: the file is damaged, holds code, belongs to another network, or has numbers in it that no
+            training gives.
     """
     network = ARCHITECTURES[info.name].skeleton()
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -35,6 +39,7 @@ def load_part(info: ModelInfo, path: Path, part: str, device: str) -> nn.Module:
     weights, shapes = _read(path, prefix)
     _compare(info, path, expected, shapes)
     module: nn.Module = network.get_submodule(part)
+    _check_numbers(path, weights)
     module.load_state_dict({name.removeprefix(prefix): _as_float32(w) for name, w in weights.items()}, assign=True)
     return module.to(device).requires_grad_(False)
 
@@ -47,16 +52,25 @@ def read_arrays(info: ModelInfo, path: Path) -> dict[str, np.ndarray]:
         path: a ``.safetensors`` file, or one written by ``torch.save``.
 
     Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
+        CheckpointError: the file is damaged, holds code, belongs to another network, or has numbers in it that no
+            training gives.
     """
     network = ARCHITECTURES[info.name].skeleton()
     weights, shapes = _read(path, "")
     _compare(info, path, {name: tuple(value.shape) for name, value in network.state_dict().items()}, shapes)
+    _check_numbers(path, weights)
     return {name: _as_float32(weight).numpy() for name, weight in weights.items()}
 
 
 def _as_float32(weight: torch.Tensor) -> torch.Tensor:
     return weight.float() if weight.is_floating_point() else weight
+
+
+def _check_numbers(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise if a weight is not finite, or so large that what is computed with it would not be."""
+    for name, weight in weights.items():
+        if weight.is_floating_point() and weight.numel():
+            check_largest(path, name, float(weight.abs().amax().float()))
 
 
 def _read(path: Path, prefix: str) -> tuple[dict[str, torch.Tensor], dict[str, tuple[int, ...]]]:
@@ -82,7 +96,10 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     """What ``torch.save`` wrote, with nothing in it executed."""
     try:
         # Only the zip format can be mapped into memory, so that unused halves are never read.
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            # torch warns of what it does not expect in a file, and then refuses it or not.
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         # Bytes that are no pickle at all, such as a web page saved under the name, fail at their first byte.
         if "Unsupported operand" in str(error):

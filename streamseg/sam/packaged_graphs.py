@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from streamseg.errors import ModelError
+from streamseg.sam.checkpoints import check_largest
 from streamseg.sam.models import ModelInfo
 
 FOLDER = Path(__file__).parent / "graphs"
@@ -65,7 +66,8 @@ def read_weights(info: ModelInfo, path: Path, graphs: PackagedGraphs, part: Part
     """The weights of one part from a checkpoint, as float32.
 
     Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
+        CheckpointError: the file is damaged, holds code, belongs to another network, or has numbers in it that no
+            training gives.
         ModelError: the graphs are not those of the network.
     """
     names = getattr(graphs, part)
@@ -78,6 +80,9 @@ def read_weights(info: ModelInfo, path: Path, graphs: PackagedGraphs, part: Part
         if {name: value.shape for name, value in everything.items()} != graphs.network:
             raise ModelError(f"the packaged ONNX graphs of {info.name!r} are out of date; run 'make graphs'")
         found = {name: everything[name] for name in names}
+    for name, value in found.items():
+        if value.size and value.dtype.kind == "f":
+            check_largest(path, name, float(np.abs(value).max()))
     return {name: value.astype(np.float32, copy=False) for name, value in found.items()}
 
 
