@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, Stamp
 from streamseg.node import Captured, NodeConfig, Option, Source
 from streamseg.video.open import Picture, Reader, open_source, redact
@@ -66,6 +67,10 @@ class Decode(Source[Frame]):
                 rare=True,
             ),
         ] = None
+        max_pixels: Annotated[
+            AtLeastOne,
+            Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
+        ] = PIXELS_MAX
         input_options: Annotated[
             dict[str, str],
             Option("for FFmpeg's demuxer or device, say {video_size: 1280x720, framerate: '30'}"),
@@ -116,6 +121,7 @@ class Decode(Source[Frame]):
             max_frames=left or config.max_frames,
             image_fps=config.fps,
             threads=self.context.threads,
+            max_pixels=config.max_pixels,
             options=config.input_options,
         )
         if self._reader.info.live:

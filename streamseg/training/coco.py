@@ -17,10 +17,12 @@ import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.masks import rle
+from streamseg.regular_files import read_regular
 from streamseg.training.annotated_images import downscale_mask
 
 _FINER = 4
 """Polygons are rasterized so many times as large: OpenCV counts every pixel that an edge touches as inside."""
+_FILE_MAX_BYTES = 4 << 30
 _SIDE_MAX_PX = 1 << 16
 """No photo has a longer side."""
 
@@ -78,7 +80,7 @@ def read(path: Path, images: Path | None = None) -> list[CocoImage]:
         MediaError: it cannot be read, is not in COCO's format, or names a photo that is not there.
     """
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        file = msgspec.json.decode(read_regular(path, _FILE_MAX_BYTES), type=_File)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 
 from streamseg.errors import OutputError
+from streamseg.regular_files import read_regular
 
 Row = dict[str, Any]
 """``step`` and figures by name."""
 
+_ROWS_MAX_BYTES = 1 << 30
 _WIDTH, _PANEL_HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 190, 30, 30
 _COLORS_BGR = ((180, 80, 30), (40, 110, 230), (60, 160, 60), (170, 60, 170), (40, 40, 200), (150, 150, 0))
@@ -96,7 +98,7 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_regular(path, _ROWS_MAX_BYTES).decode("utf-8", "replace").splitlines():
         try:
             rows.append(json.loads(line))
         except ValueError:

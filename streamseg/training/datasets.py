@@ -15,10 +15,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from streamseg.errors import MediaError, UsageError, nearest
 from streamseg.evaluation import pictures, sequences
+from streamseg.masks.image_files import file_size
 from streamseg.training import coco
 from streamseg.training.annotated_images import (
     AnnotatedImage,
@@ -133,9 +133,8 @@ def _from_folder(source: PhotoSource) -> dict[Path, Masks]:
 
 def _read_image(path: Path, masks: Masks, source: PhotoSource, longer_side_px: int) -> AnnotatedImage:
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except OSError as error:
+        width, height = file_size(path)
+    except (OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be read as a picture: {error}") from error
     full, size = (height, width), size_within((height, width), longer_side_px)
     total = size[0] * size[1]

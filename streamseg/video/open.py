@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamseg.errors import UsageError
+from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.video.container import Opening, is_endless, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
@@ -36,6 +37,7 @@ def open_source(
     max_frames: int | None = None,
     image_fps: float = 25.0,
     threads: int = 0,
+    max_pixels: int = PIXELS_MAX,
     options: Mapping[str, str] | None = None,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
@@ -59,6 +61,7 @@ def open_source(
         image_fps: frames per second of a folder of images.
         threads: for the decoder and the conversion; 0 lets FFmpeg choose for the decoder and takes 1 for the
             conversion.
+        max_pixels: a picture that has more, or says so, is not decoded.
         options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
 
     Raises:
@@ -69,9 +72,14 @@ def open_source(
     kind = classify(source)
     if kind is SourceKind.FOLDER:
         return FolderReader(
-            local_path(source), fps=image_fps, live=bool(live), start_index=start_index, max_frames=max_frames
+            local_path(source),
+            fps=image_fps,
+            live=bool(live),
+            start_index=start_index,
+            max_frames=max_frames,
+            max_pixels=max_pixels,
         )
-    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}))
+    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels)
     opened = open_video(opening)
     container = opened[0]
     try:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import zlib
 
+import cv2
 import msgspec
+import numpy as np
 from fuzz.base import PIXELS_MAX, SEPARATOR, Target, file_of, folder_of_inputs
 
 from streamseg import commits
 from streamseg.errors import CheckpointError, MediaError, OutputError, UsageError
 from streamseg.jobs import Position
 from streamseg.masks import rle
+from streamseg.masks.image_files import decode_image
+from streamseg.masks.image_sizes import claimed_size
 from streamseg.tracking.records import Track, read_tracks, write_lines
 from streamseg.training import coco
 
@@ -120,7 +124,23 @@ def _weights_seeds() -> list[bytes]:
     return [save(tensors), written.getvalue(), len(head).to_bytes(8, "little") + head + bytes(16), b"\xff" * 8 + b"{}"]
 
 
+def picture(data: bytes) -> None:
+    """A still image: no more is decoded than it says, and what it says is what comes."""
+    size = claimed_size(io.BytesIO(data))
+    try:
+        decoded = decode_image(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, PIXELS_MAX)
+    except ValueError:
+        return
+    assert size == decoded.shape[1::-1]
+
+
+def _picture_seeds() -> list[bytes]:
+    image = np.arange(9 * 13 * 3, dtype=np.uint8).reshape(9, 13, 3)
+    return [cv2.imencode(kind, image)[1].tobytes() for kind in (".png", ".jpg", ".bmp", ".tif", ".webp", ".ppm")]
+
+
 FILE_TARGETS = {
+    "picture": Target(picture, _picture_seeds, 2048),
     "rle in full": Target(run_lengths_in_full, _full_rle_seeds, 1024),
     "coco": Target(coco_file, _coco_seeds, 2048),
     "tracks": Target(tracks_file, _tracks_seeds, 1024),
