@@ -188,10 +188,16 @@ class Node(_Configured, Generic[In, Out]):
 class Captured(Generic[Out]):
     """A frame that a source has but that has not entered the graph yet."""
 
-    __slots__ = ("captured_ns", "index", "make", "pts", "time_base")
+    __slots__ = ("captured_ns", "good_until_ns", "index", "make", "pts", "time_base")
 
     def __init__(
-        self, index: int, pts: int | None, time_base: tuple[int, int], captured_ns: int, make: Callable[[Stamp], Out]
+        self,
+        index: int,
+        pts: int | None,
+        time_base: tuple[int, int],
+        captured_ns: int,
+        make: Callable[[Stamp], Out],
+        good_until_ns: int | None = None,
     ) -> None:
         self.index = index
         self.pts = pts
@@ -199,6 +205,8 @@ class Captured(Generic[Out]):
         self.captured_ns = captured_ns
         self.make = make
         """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
+        self.good_until_ns = good_until_ns
+        """After this time, in nanoseconds since the epoch, it is too old to enter; None if it does not age."""
 
 
 class Source(_Configured, Generic[Out]):
@@ -208,6 +216,11 @@ class Source(_Configured, Generic[Out]):
     def policy(self) -> Literal["every-frame", "freshest"]:
         """Wait for room (nothing is lost) or drop the older frame for the newer (nothing gets old)."""
         return "every-frame"
+
+    @property
+    def dropped(self) -> int:
+        """How many frames it has dropped by itself, before they could enter the graph."""
+        return 0
 
     def produce(self) -> Iterator[Captured[Out]]:
         """Every frame of the stream, in order."""

@@ -11,12 +11,12 @@ import numpy as np
 
 from streamseg.messages import Frame, Stamp
 from streamseg.node import Captured, NodeConfig, Source
-from streamseg.video.open import Picture, Reader, open_source, redact
+from streamseg.video.open import Picture, Reader, classify, open_source, redact
 from streamseg.video.source import source_facts
-from streamseg_nodes.handover import Handover
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Age = Annotated[float, msgspec.Meta(ge=0.05, le=3600)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -42,7 +42,9 @@ class Decode(Source[Frame]):
         """Frames per second of a folder of images."""
         open_timeout_s: Seconds = 10.0
         read_timeout_s: Seconds = 10.0
-        """Silence for so long counts as a lost connection."""
+        """So long without a picture counts as a lost connection."""
+        max_age_s: Age = 1.0
+        """How old a picture of a live source may get before it is dropped for a newer one."""
         reconnect: bool = True
         """Whether to connect again when a live source is lost, or to end there."""
         reconnect_attempts: Count | None = None
@@ -54,7 +56,6 @@ class Decode(Source[Frame]):
 
     config: Config
     _reader: Reader | None = None
-    _handover: Handover | None = None
     _reading = False
     _left: int | None = None
     _start = 0
@@ -67,7 +68,7 @@ class Decode(Source[Frame]):
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:
         """Freshest for a live source, every frame otherwise."""
-        return "freshest" if self._open_reader().info.live else "every-frame"
+        return "freshest" if self._open_reader().live else "every-frame"
 
     def setup(self) -> None:
         """Open the source and decode its first picture.
@@ -96,26 +97,33 @@ class Decode(Source[Frame]):
             image_fps=config.fps,
             threads=self.context.threads,
             options=config.input_options,
+            wait=True,
+            max_age_s=config.max_age_s,
         )
-        if self._reader.info.live:
-            self._handover = Handover(self._reader)
 
     def describe(self) -> dict[str, Any]:
         """The source without its secrets, its size, rate and codec, and what was wrong with it so far."""
         reader = self._open_reader()
-        info = reader.info
+        info = reader.info if reader.is_known else None
         return {
             "source": redact(self.config.source),
-            "kind": info.kind.value,
-            "width": info.width,
-            "height": info.height,
-            "fps": info.fps,
+            "kind": classify(self.config.source).value,
+            "width": info and info.width,
+            "height": info and info.height,
+            "fps": info and info.fps,
             "frames": self._frames_to_come(),
-            "codec": info.codec,
-            "live": info.live,
+            "codec": info and info.codec,
+            "live": reader.live,
             "damaged": reader.damaged,
             "reconnects": reader.reconnects,
+            "jumps": reader.jumps,
+            "dropped": dict(reader.dropped),
         }
+
+    @property
+    def dropped(self) -> int:
+        """Pictures of a live source that got too old, or were damaged, before they could be given."""
+        return 0 if self._reader is None else sum(self._reader.dropped.values())
 
     def produce(self) -> Iterator[Captured[Frame]]:
         """Every picture of the source, not converted yet: one that is dropped costs no conversion."""
@@ -123,18 +131,13 @@ class Decode(Source[Frame]):
             return
         reader = self._open_reader()
         self._reading = True
-        if self._handover is not None:
-            yield from map(self._captured, self._handover)
-            return
         # Closed here, by the thread that reads: closing it under a read would bring the process down.
         with reader:
             yield from map(self._captured, reader)
 
     def stop(self) -> None:
         """End `produce`; a live source that is silent is not waited for."""
-        if self._handover is not None:
-            self._handover.stop()
-        elif self._reader is not None:
+        if self._reader is not None:
             self._reader.stop()
 
     def close(self) -> None:
@@ -149,14 +152,16 @@ class Decode(Source[Frame]):
         return self._reader
 
     def _frames_to_come(self) -> int | None:
-        frames = self._open_reader().info.frames
+        reader = self._open_reader()
+        frames = reader.info.frames if reader.is_known else None
         rest = None if frames is None else max(0, frames - self._start)
         limit = self._left
         return rest if limit is None else limit if rest is None else min(rest, limit)
 
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
-        return Captured(picture.index, picture.pts, picture.time_base, picture.captured_ns, make)
+        good_until_ns = picture.captured_ns + round(self.config.max_age_s * 1e9) if self._open_reader().live else None
+        return Captured(picture.index, picture.pts, picture.time_base, picture.captured_ns, make, good_until_ns)
 
     def _make(self, picture: Picture, stamp: Stamp) -> Frame:
         image_rgb = self.context.empty(stamp, (picture.height, picture.width, 3), np.uint8)

@@ -114,6 +114,7 @@ class SourceFeed:
         self._busy_ns = 0
         self._started_ns = time.monotonic_ns()
         self._failed = 0
+        self._too_old = 0  # frames that waited for a ticket until nobody wanted them any more
         self.errors: list[Exception] = []
         """Exceptions of the source's code that nobody has been told of yet."""
 
@@ -152,6 +153,9 @@ class SourceFeed:
             return []
         captured = self._mailbox.take()
         if captured is not None:
+            if captured.good_until_ns is not None and time.time_ns() > captured.good_until_ns:
+                self._too_old += 1
+                return []
             return [self._enter(captured)]
         self._said_end = True
         return [End(self._name, self._seq, self._reason)]
@@ -181,7 +185,7 @@ class SourceFeed:
         return Stats(
             frames=self._seq - self._first_seq - self._failed,
             failed=self._failed,
-            dropped=self._mailbox.dropped,
+            dropped=self._mailbox.dropped + self._too_old + self._source.dropped,
             busy_s=round(self._busy_ns / 1e9, 6),
             running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
             process_ms=self._make_times.summary(),
