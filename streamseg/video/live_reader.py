@@ -33,6 +33,8 @@ _LONGEST_WAIT_S = 10.0
 _MOST_PATIENCE = 8
 _CLOSE_WITHIN_S = 1.0
 _SEGMENT_JUMP_S = 10.0
+_WAIT_AT_START_S = 5.0
+"""Others need not wait longer than this for a source that may not be there yet."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,13 @@ class LiveReader(Reader):
         self._converter: Converter | None = None
         self._timeline: Timeline | None = None
         self._error: Exception | None = None
-        pictures: Iterator[_Taken] | None = None
-        away: str | None = None
-        try:
-            pictures = self._connect(opened)
-        except MediaError as error:
-            self._leave()
-            if not (wait and may_come(error)):
-                raise
-            away = _reason(error)
-        self._thread = threading.Thread(target=self._capture, args=(pictures, away), name="capture", daemon=True)
+        self._wait = wait
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._capture, args=(opened,), name="capture", daemon=True)
         self._thread.start()
+        self._begun.wait(_WAIT_AT_START_S if wait else None)
+        if self._error is not None:
+            raise self._error
 
     @property
     def live(self) -> bool:
@@ -181,10 +179,9 @@ class LiveReader(Reader):
             _log.warning("%s sends damaged data; going on with what can be decoded", self._opening.shown)
         self.damaged += count
 
-    def _capture(self, pictures: Iterator[_Taken] | None, away: str | None) -> None:
+    def _capture(self, opened: tuple[InputContainer, VideoStream] | None) -> None:
         try:
-            if away is not None:
-                pictures = self._connect_again(away, at_start=True)
+            pictures = self._begin(opened)
             while pictures is not None and (reason := self._hand_over(pictures)) is not None:
                 if not self._reconnect:
                     _log.warning("%s: %s; not reconnecting, as asked", self._opening.shown, reason)
@@ -192,8 +189,20 @@ class LiveReader(Reader):
                 pictures = self._connect_again(reason)
         except Exception as error:  # noqa: BLE001 (it is raised again by whoever reads)
             self._error = error
+        self._begun.set()
         self._box.close()
         self._leave()
+
+    def _begin(self, opened: tuple[InputContainer, VideoStream] | None) -> Iterator[_Taken] | None:
+        try:
+            pictures = self._connect(opened)
+        except MediaError as error:
+            if not (self._wait and may_come(error)):
+                raise
+            self._begun.set()
+            return self._connect_again(_reason(error), at_start=True)
+        self._begun.set()
+        return pictures
 
     def _hand_over(self, pictures: Iterator[_Taken]) -> str | None:
         """Hand over all pictures of a connection. Returns why it is over; None if the reader was stopped."""
@@ -260,7 +269,8 @@ class LiveReader(Reader):
         """The pictures of a new connection; None if stopped meanwhile."""
         self._leave()
         shown, since_ns, since_s = self._opening.shown, time.time_ns(), time.monotonic()
-        _log.warning("%s: %s (%s); connecting again", shown, "not there yet" if at_start else "lost", reason)
+        what = "not there yet" if at_start else "lost"
+        _log.warning("%s: %s (%s); connecting again until it is there", shown, what, reason)
         self._say("lost", reason, since_ns)
         for attempt, wait_s in enumerate(waits_s(self._attempts), 1):
             if self._stopping.wait(wait_s):
@@ -294,7 +304,9 @@ class LiveReader(Reader):
 
 
 def _reason(error: MediaError) -> str:
-    return str(error).partition(";")[0]
+    """Why a source could not be opened, in few words: what came, without what was expected and what to do."""
+    came = str(error).partition(";")[0].partition(", ")[2]
+    return came.removeprefix("but ").removeprefix("got: ")
 
 
 def waits_s(attempts: int | None) -> Iterator[float]:
