@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 from streamseg.video.decode import Timing
 
 _JUMP_S = 1.0
 """A live source's clock that gains or loses more than this from one frame to the next has jumped."""
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """When a source's clock last moved on."""
+
+    own: int
+    placed: int
+    timing: Timing
 
 
 class Timeline:
@@ -25,8 +35,8 @@ class Timeline:
         self._jump = round(jump_s / time_base)
         self._offset = 0
         self._first_ns: int | None = None
-        self._last: tuple[int, Timing] | None = None  # the last frame's time as given, and its timing
-        self._moved: tuple[int, Timing] | None = None  # the source's time when it last moved on, and that frame's
+        self._last = 0  # the last frame's time as given
+        self._moved: _Moved | None = None
         self._interrupted = False
         self.jumps = 0
         """How often the clock of one connection jumped."""
@@ -42,25 +52,22 @@ class Timeline:
         own = self._ticks(timing.received_ns - self._first_ns)
         if timing.pts is not None:
             own = round(timing.pts * timing.time_base / self._time_base)
-        if self._last is None or self._moved is None:
-            self._moved = (own, timing)
-            placed = own
-        else:
-            self._follow(own, timing, *self._last, *self._moved)
-            placed = max(own + self._offset, self._last[0] + 1)
+        placed = own if self._moved is None else self._follow(own, timing, self._moved)
+        if self._moved is None or own != self._moved.own:
+            self._moved = _Moved(own, placed, timing)
         self._interrupted = False
-        self._last = (placed, timing)
+        self._last = placed
         return placed
 
-    def _follow(self, own: int, timing: Timing, last: int, last_timing: Timing, moved: int, then: Timing) -> None:
-        """Move the offset where the source's clock is not to be believed."""
-        jumped = own < moved or all(abs(own - moved - passed) > self._jump for passed in self._passed(then, timing))
+    def _follow(self, own: int, timing: Timing, moved: _Moved) -> int:
+        """The time of a frame that is not the first; where the source's clock is not to be believed, it is moved."""
+        passed = self._passed(moved.timing, timing)
+        jumped = own < moved.own or all(abs(own - moved.own - each) > self._jump for each in passed)
         if self._interrupted or jumped:
-            passed = self._ticks(timing.received_ns - last_timing.received_ns)
-            self._offset = last + max(1, passed) - own
+            self._offset = max(self._last + 1, moved.placed + passed[0]) - own
             self.jumps += not self._interrupted
-        if own != moved or jumped or self._interrupted:
-            self._moved = (own, timing)
+            self._moved = None
+        return max(own + self._offset, self._last + 1)
 
     def _passed(self, then: Timing, now: Timing) -> tuple[int, ...]:
         """How much time went by at our end, by all that may be said of it."""

@@ -225,8 +225,7 @@ def test_a_loss_is_noticed_within_the_read_timeout_whatever_the_demuxer_does(mon
 
 
 def test_reading_can_be_ended_from_another_thread_while_nothing_comes() -> None:
-    with Camera(encoded(seconds(20))) as camera:
-        with open_source(camera.url, read_timeout_s=600, options=QUICK) as reader:
-            assert isinstance(reader, LiveReader)
-            threading.Timer(1.5, reader.stop).start()
-            assert 0 < len(list(reader)) <= 20
+    with Camera(encoded(seconds(20))) as camera, open_source(camera.url, read_timeout_s=600, options=QUICK) as reader:
+        assert isinstance(reader, LiveReader)
+        threading.Timer(1.5, reader.stop).start()
+        assert 0 < len(list(reader)) <= 20
