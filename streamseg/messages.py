@@ -38,6 +38,8 @@ class Stamp(msgspec.Struct, frozen=True):
     """The frame's slot in every node's output buffer."""
     generation: int
     """How often that slot has been handed out; a reader that finds another one discards what it read."""
+    damaged: bool = False
+    """Whether parts of the picture were lost and made up by the decoder; only from sources that are told to keep such."""
 
     @property
     def pts_s(self) -> float | None:

@@ -188,7 +188,7 @@ class Node(_Configured, Generic[In, Out]):
 class Captured(Generic[Out]):
     """A frame that a source has but that has not entered the graph yet."""
 
-    __slots__ = ("captured_ns", "good_until_ns", "index", "make", "pts", "time_base")
+    __slots__ = ("captured_ns", "damaged", "good_until_ns", "index", "make", "pts", "time_base")
 
     def __init__(
         self,
@@ -198,6 +198,7 @@ class Captured(Generic[Out]):
         captured_ns: int,
         make: Callable[[Stamp], Out],
         good_until_ns: int | None = None,
+        damaged: bool = False,
     ) -> None:
         self.index = index
         self.pts = pts
@@ -207,6 +208,8 @@ class Captured(Generic[Out]):
         """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
         self.good_until_ns = good_until_ns
         """After this time, in nanoseconds since the epoch, it is too old to enter; None if it does not age."""
+        self.damaged = damaged
+        """As in the `Stamp` that it will get."""
 
 
 class Source(_Configured, Generic[Out]):

@@ -23,7 +23,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 class Decode(Source[Frame]):
     """Reads pictures and hands them on as upright RGB; each is written once, into the frame's own slot.
 
-    Damaged frames are left out and counted. Every frame has the size of the first: should a stream change its size,
+    What cannot be decoded is left out and counted, and so are damaged pictures of a live source; those of a file, mended
+    by the decoder, are counted and kept. No picture of a live source enters that is older than `max_age_s`. Every frame has the size of the first: should a stream change its size,
     the reader scales. `index` of the stamp is the frame's number in the source, so that prompts, masks and a full
     read of the same file agree.
     """
@@ -45,6 +46,9 @@ class Decode(Source[Frame]):
         """So long without a picture counts as a lost connection."""
         max_age_s: Age = 1.0
         """How old a picture of a live source may get before it is dropped for a newer one."""
+        damaged: Literal["drop", "keep"] = "drop"
+        """What becomes of pictures of a live source with parts that were lost, and of those made from them: ``drop``
+        leaves them out, ``keep`` marks them."""
         reconnect: bool = True
         """Whether to connect again when a live source is lost, or to end there."""
         reconnect_attempts: Count | None = None
@@ -99,6 +103,7 @@ class Decode(Source[Frame]):
             options=config.input_options,
             wait=True,
             max_age_s=config.max_age_s,
+            keep_damaged=config.damaged == "keep",
         )
 
     def describe(self) -> dict[str, Any]:
@@ -160,8 +165,11 @@ class Decode(Source[Frame]):
 
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
+        damaged = picture.damaged
         good_until_ns = picture.captured_ns + round(self.config.max_age_s * 1e9) if self._open_reader().live else None
-        return Captured(picture.index, picture.pts, picture.time_base, picture.captured_ns, make, good_until_ns)
+        return Captured(
+            picture.index, picture.pts, picture.time_base, picture.captured_ns, make, good_until_ns, damaged
+        )
 
     def _make(self, picture: Picture, stamp: Stamp) -> Frame:
         image_rgb = self.context.empty(stamp, (picture.height, picture.width, 3), np.uint8)

@@ -82,6 +82,8 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     height: int
     objects: list[PublishedObject]
     image: Attachment | None = None
+    damaged: bool = False
+    """Whether parts of the picture were lost and made up; only from sources that are told to keep such."""
     v: int = VERSION
 
 
@@ -200,6 +202,7 @@ def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: 
         height=height,
         objects=objects,
         image=_attach_image(parts, message.frame.image_rgb, image),
+        damaged=message.stamp.damaged,
     )
     parts[1] = _encoder.encode(header)
     return parts

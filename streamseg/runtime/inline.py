@@ -170,4 +170,5 @@ class InlineRun:
 
 
 def _stamp(stream: str, seq: int, captured: Captured[Any]) -> Stamp:
-    return Stamp(stream, seq, captured.index, captured.pts, captured.time_base, captured.captured_ns, 0, seq + 1)
+    c = captured
+    return Stamp(stream, seq, c.index, c.pts, c.time_base, c.captured_ns, 0, seq + 1, c.damaged)

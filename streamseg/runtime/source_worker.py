@@ -205,6 +205,7 @@ class SourceFeed:
             captured.captured_ns,
             ticket,
             generation,
+            captured.damaged,
         )
         self._seq += 1
         self._flying[ticket] = stamp

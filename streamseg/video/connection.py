@@ -24,6 +24,8 @@ from streamseg.video.container import Opening, StreamFacts, open_video, set_thre
 _SEGMENTED = ("hls", "dash")
 _PROBING_S = 2.0
 """What is read to find out about a stream may be so old by the time it is open."""
+_SILENT_ABOUT_DAMAGE = ("mjpeg", "hevc")
+"""Decoders that say nothing of pictures that they could decode in part only, unless they are told to refuse these."""
 SILENT = "no data within the read timeout"
 
 
@@ -59,13 +61,20 @@ class Connection:
     Args:
         opening: what to open.
         max_age_s: how long a packet may wait to be decoded.
+        strict: whether the decoder reports damage that it would otherwise not speak of.
         opened: what came of opening it, if it is open already.
     """
 
     def __init__(
-        self, opening: Opening, max_age_s: float, opened: tuple[InputContainer, VideoStream] | None = None
+        self,
+        opening: Opening,
+        max_age_s: float,
+        *,
+        strict: bool = True,
+        opened: tuple[InputContainer, VideoStream] | None = None,
     ) -> None:
         self._opening = opening
+        self._strict = strict
         self._change = threading.Condition()
         self._backlog = Backlog(max_age_s)
         self._opened: Opened | None = None
@@ -143,6 +152,8 @@ class Connection:
         with contextlib.closing(container):
             set_threads(stream, self._opening.threads, live=True)
             stream.codec_context.copy_opaque = True
+            if self._strict and stream.codec_context.name in _SILENT_ABOUT_DAMAGE:
+                stream.codec_context.options = {"err_detect": "explode"}
             opened = Opened(
                 stream.codec_context, stream_facts(stream), stream.time_base or Fraction(1, 1000), container.format.name
             )

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,9 @@ _HURRY = 0.5
 """From this share of the bound on, pictures that no other depends on are not decoded …"""
 _RELAX = 0.125
 """… until the backlog is back at this share."""
+_DAMAGE_LASTS_S = 2.0
+"""Pictures after a damaged one are believed again from the next key frame on, or after this time: some streams have
+no key frames but renew the picture bit by bit."""
 _PACED = 0.9
 """Pictures that come in bursts are spread over this share of the bound."""
 _LONGEST_STEP_S = 10.0
@@ -52,6 +55,7 @@ class LiveDecoding:
     Args:
         connection: the one that `opened` came from.
         patience_s: after so long without a picture, whatever else comes, the connection counts as lost.
+        keep_damaged: whether damaged pictures are given too, marked.
         dropped: what is skipped is counted here, by the reason.
         on_damage: called for each damaged packet or picture.
     """
@@ -64,6 +68,7 @@ class LiveDecoding:
         shown: str,
         max_age_s: float,
         patience_s: float,
+        keep_damaged: bool,
         stopping: threading.Event,
         dropped: Counter[str],
         on_damage: Callable[[int], None],
@@ -73,13 +78,15 @@ class LiveDecoding:
         self._shown = shown
         self._max_age_s = max_age_s
         self._patience_s = patience_s
+        self._keep_damaged = keep_damaged
         self._stopping = stopping
         self._dropped = dropped
-        self._on_damage = on_damage
+        self._damage = _Damage(on_damage, spreads=not opened.codec.codec.intra_only)
         self._pace = _BurstPace(max_age_s) if opened.segmented else None
         self._deinterlacer: Deinterlacer[_Tag] = Deinterlacer()
         self._hurry = _Hurry(opened.codec)
         self._skipped = 0
+        self._begun = False
 
     def __iter__(self) -> Iterator[Decoded]:
         seen_s = time.monotonic()
@@ -88,7 +95,7 @@ class LiveDecoding:
                 arrived = self._connection.take(seen_s + self._patience_s)
             except LostError:
                 # What the decoder still holds is given too; whoever takes it looks at its age.
-                yield from self._decode(None)
+                yield from self._sound(self._decode(None))
                 raise
             if self._stopping.is_set():
                 return
@@ -96,8 +103,18 @@ class LiveDecoding:
                 more = ", waiting for a key frame" if self._connection.needs_key_frame else ""
                 raise LostError(f"no picture within the read timeout{more}")
             for decoded in self._decode(arrived):
-                yield decoded
                 seen_s = time.monotonic()
+                yield from self._sound([decoded])
+                seen_s = time.monotonic()
+
+    def _sound(self, pictures: Iterable[Decoded]) -> Iterator[Decoded]:
+        """Those that are not damaged, or all of them if so asked."""
+        for decoded in pictures:
+            if decoded.damaged and not self._keep_damaged:
+                self._dropped[DAMAGED] += 1
+                self._skipped += 1 + decoded.skipped
+            else:
+                yield decoded
 
     def _decode(self, arrived: Arrived | None) -> Iterator[Decoded]:
         if arrived is None:
@@ -137,7 +154,6 @@ class LiveDecoding:
         self._dropped[WAITED] += count
 
     def _frames(self, arrived: Arrived | None) -> Iterator[tuple[av.VideoFrame, _Tag]]:
-        damaged = arrived is not None and arrived.packet.is_corrupt
         frames: list[av.VideoFrame] = []
         if arrived is not None:
             arrived.packet.opaque = arrived
@@ -146,18 +162,23 @@ class LiveDecoding:
         except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
-            damaged = True
+            self._lose()
             _log.debug("%s: a packet could not be decoded: %s", self._shown, strerror(error))
-        damage = max(int(damaged), sum(frame.is_corrupt for frame in frames))
-        if damage:
-            self._on_damage(damage)
         for frame in frames:
+            self._begun = True
             # The decoder may have held it back: what counts is when its own packet came, not the one before us.
             own = frame.opaque if isinstance(frame.opaque, Arrived) else arrived
             self._count_skipped(self._hurry.passed_over(frame.pts))
             skipped, self._skipped = self._skipped, 0
-            timing = self._timing(frame, own)
-            yield frame, _Tag(timing, frame.is_corrupt, skipped)
+            damaged = self._damage.is_in(frame, own)
+            yield frame, _Tag(self._timing(frame, own), damaged, skipped)
+
+    def _lose(self) -> None:
+        """A packet could not be decoded. Before the first key frame that is no damage: the beginning was missed."""
+        if self._begun:
+            self._damage.lost()
+            self._dropped[DAMAGED] += 1
+            self._skipped += 1
 
     def _timing(self, frame: av.VideoFrame, own: Arrived | None) -> Timing:
         pts = None if self._opened.clockless else frame.pts
@@ -170,6 +191,34 @@ class LiveDecoding:
         for frame, tag in frames:
             for whole, its in self._deinterlacer.push(frame, tag):
                 yield Decoded(whole, its.timing, its.damaged, its.skipped)
+
+
+class _Damage:
+    """Which pictures have parts that were lost: those that the decoder had to mend, and those made from them.
+
+    Args:
+        on_damage: called for each damaged packet or picture, not for those that only follow one.
+        spreads: whether pictures are made from earlier ones.
+    """
+
+    def __init__(self, on_damage: Callable[[int], None], *, spreads: bool) -> None:
+        self._on_damage = on_damage
+        self._spreads = spreads
+        self._until_s: float | None = None
+
+    def lost(self) -> None:
+        """A packet could not be decoded."""
+        self._on_damage(1)
+        self._until_s = time.monotonic() + _DAMAGE_LASTS_S
+
+    def is_in(self, frame: av.VideoFrame, own: Arrived | None) -> bool:
+        """Whether a picture is damaged, or made from one that is."""
+        if frame.is_corrupt or (own is not None and own.packet.is_corrupt):
+            self.lost()
+            return True
+        if frame.key_frame or self._until_s is None or time.monotonic() > self._until_s:
+            self._until_s = None
+        return self._spreads and self._until_s is not None
 
 
 class _Hurry:

@@ -66,6 +66,7 @@ class LiveReader(Reader):
         wait: whether to wait for a source that is not there yet. Then there may be no facts about it at first.
         first_index: number of the first picture.
         max_age_s: how old a picture may be when it is given.
+        keep_damaged: whether damaged pictures are given too, marked, rather than left out and counted.
         on_event: told of losses and returns, in the thread that decodes.
 
     Raises:
@@ -83,6 +84,7 @@ class LiveReader(Reader):
         max_frames: int | None,
         first_index: int,
         max_age_s: float,
+        keep_damaged: bool,
         on_event: Callable[[SourceEvent], None] | None = None,
     ) -> None:
         super().__init__(first_index, max_frames)
@@ -90,7 +92,9 @@ class LiveReader(Reader):
         self._reconnect = reconnect
         self._attempts = reconnect_attempts
         self._max_age_s = max_age_s
+        self._keep_damaged = keep_damaged
         self._on_event = on_event
+        self._strict = True
         self._box: Mailbox[_Taken] = Mailbox("freshest")
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -220,7 +224,7 @@ class LiveReader(Reader):
         Raises:
             MediaError: it cannot be opened, or gives no picture.
         """
-        connection = Connection(self._opening, self._max_age_s, opened_already)
+        connection = Connection(self._opening, self._max_age_s, strict=self._strict, opened=opened_already)
         with self._lock:
             self._connection = connection
         if self._stopping.is_set():
@@ -235,6 +239,7 @@ class LiveReader(Reader):
             shown=shown,
             max_age_s=self._max_age_s,
             patience_s=self._opening.read_timeout_s * min(2**self._barren, _MOST_PATIENCE),
+            keep_damaged=self._keep_damaged,
             stopping=self._stopping,
             dropped=self.dropped,
             on_damage=self._damage,
@@ -244,6 +249,8 @@ class LiveReader(Reader):
         try:
             first = next(decoded, None)
         except LostError as lost:
+            # Of a source that is never quite right, rather something than nothing.
+            self._strict = False
             raise MediaError(f"expected pictures from {shown}, got: {lost}; check that it is sending") from None
         if first is None:
             return None

@@ -42,6 +42,7 @@ def open_source(
     options: Mapping[str, str] | None = None,
     wait: bool = False,
     max_age_s: float = 1.0,
+    keep_damaged: bool = False,
     on_event: Callable[[SourceEvent], None] | None = None,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
@@ -69,6 +70,8 @@ def open_source(
         wait: whether to wait for a live source that is not there yet, in the background, rather than raise. A URL of
             HTTP is live only if `live` says so.
         max_age_s: how old a picture of a live source may be when it is given.
+        keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too, marked,
+            rather than left out and counted. Those of a file are always given.
         on_event: told of losses and returns of a live source, in a thread of the reader.
 
     Raises:
@@ -105,6 +108,7 @@ def open_source(
             max_frames=max_frames,
             first_index=first_index,
             max_age_s=max_age_s,
+            keep_damaged=keep_damaged,
             on_event=on_event,
         )
     except BaseException:

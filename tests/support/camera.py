@@ -21,10 +21,11 @@ _SIDE = 16
 
 
 def numbered_image(number: int) -> np.ndarray:
-    """(96, 160, 3) uint8 RGB picture that says its number in black and white squares at the top."""
+    """(96, 160, 3) uint8 RGB picture that says its number in black and white squares at the top; much detail below."""
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     for bit in range(_BITS):
         image[:_SIDE, bit * _SIDE : (bit + 1) * _SIDE] = 230 if number >> bit & 1 else 20
+    image[72:] = np.random.default_rng(number).integers(0, 256, (HEIGHT - 72, WIDTH, 3))
     image[40:72, 8 + number % 100 : 40 + number % 100] = (220, 120, 30)
     return image
 
