@@ -30,7 +30,7 @@ import numpy as np
 from streamseg.commands import Reply
 from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
-from streamseg.messages import Gap, Message, Stamp
+from streamseg.messages import Gap, Message, SourceStatus, Stamp
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -51,6 +51,10 @@ def _no_feedback(message: Message) -> None:
     """Nobody listens."""
 
 
+def _no_status(status: SourceStatus) -> None:
+    """Nobody listens."""
+
+
 class NodeContext:
     """What the world offers a node. The default is a world without processes, for tests and notebooks."""
 
@@ -64,6 +68,7 @@ class NodeContext:
         empty: Empty = _plain_empty,
         feedback: Callable[[Message], None] = _no_feedback,
         has_feedback: bool = False,
+        tell_status: Callable[[SourceStatus], None] = _no_status,
         job: Job | None = None,
     ) -> None:
         self.name = name
@@ -79,6 +84,8 @@ class NodeContext:
         """Sends a message along the node's back-edge, if it has one."""
         self.has_feedback = has_feedback
         """Whether a back-edge of the graph leaves or enters this node."""
+        self.tell_status = tell_status
+        """Sources: tells every sink that the source is away or back. May be called from any thread."""
         self.job = job
         """The work that this run is a part of; None if it cannot be gone on with later."""
         self.stopped: set[str] = set()
@@ -180,6 +187,12 @@ class Node(_Configured, Generic[In, Out]):
 
         Whoever sends along a back-edge says there once more what it said last: it may not have arrived.
         """
+
+    def status(self, status: SourceStatus) -> None:
+        """A live source is away or back; it is passed on by itself."""
+
+    def tick(self) -> None:
+        """Called between two messages, and at least once a second while none come."""
 
     def finish(self, stream: str) -> None:
         """A stream is over: flush what belongs to it."""

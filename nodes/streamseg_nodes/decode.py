@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from streamseg.messages import Frame, Stamp
+from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, NodeConfig, Source
-from streamseg.video.open import Picture, Reader, classify, open_source, redact
+from streamseg.video.open import Picture, Reader, SourceEvent, classify, open_source, redact
 from streamseg.video.source import source_facts
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -23,10 +23,10 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 class Decode(Source[Frame]):
     """Reads pictures and hands them on as upright RGB; each is written once, into the frame's own slot.
 
-    What cannot be decoded is left out and counted, and so are damaged pictures of a live source; those of a file, mended
-    by the decoder, are counted and kept. No picture of a live source enters that is older than `max_age_s`. Every frame has the size of the first: should a stream change its size,
-    the reader scales. `index` of the stamp is the frame's number in the source, so that prompts, masks and a full
-    read of the same file agree.
+    What cannot be decoded is left out and counted, and so are damaged pictures of a live source; those of a file,
+    mended by the decoder, are counted and kept. No picture of a live source enters that is older than `max_age_s`.
+    Every frame has the size of the first: should a stream change its size, the reader scales. `index` of the stamp is
+    the frame's number in the source, so that prompts, masks and a full read of the same file agree.
     """
 
     class Config(NodeConfig, frozen=True):
@@ -103,6 +103,7 @@ class Decode(Source[Frame]):
             options=config.input_options,
             wait=True,
             max_age_s=config.max_age_s,
+            on_event=self._tell,
             keep_damaged=config.damaged == "keep",
         )
 
@@ -156,6 +157,10 @@ class Decode(Source[Frame]):
             raise RuntimeError("setup() opens the source; call it first")
         return self._reader
 
+    def _tell(self, event: SourceEvent) -> None:
+        status = SourceStatus(self.context.name, event.state, event.reason, event.since_ns, event.attempts)
+        self.context.tell_status(status)
+
     def _frames_to_come(self) -> int | None:
         reader = self._open_reader()
         frames = reader.info.frames if reader.is_known else None
@@ -166,7 +171,8 @@ class Decode(Source[Frame]):
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
         damaged = picture.damaged
-        good_until_ns = picture.captured_ns + round(self.config.max_age_s * 1e9) if self._open_reader().live else None
+        live = self._open_reader().live
+        good_until_ns = picture.captured_ns + round(self.config.max_age_s * 1e9) if live else None
         return Captured(
             picture.index, picture.pts, picture.time_base, picture.captured_ns, make, good_until_ns, damaged
         )

@@ -66,6 +66,8 @@ class SourceWorker:
                 if isinstance(order, GiveUp):
                     for message in self._feed.given_up():
                         self._io.send(message)
+            while self._io.statuses:
+                self._io.send(self._io.statuses.popleft())
             for message in self._feed.next_messages():
                 self._io.send(message)
             for error in self._feed.errors:

@@ -70,8 +70,8 @@ def open_source(
         wait: whether to wait for a live source that is not there yet, in the background, rather than raise. A URL of
             HTTP is live only if `live` says so.
         max_age_s: how old a picture of a live source may be when it is given.
-        keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too, marked,
-            rather than left out and counted. Those of a file are always given.
+        keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too,
+            marked, rather than left out and counted. Those of a file are always given.
         on_event: told of losses and returns of a live source, in a thread of the reader.
 
     Raises:

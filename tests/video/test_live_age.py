@@ -205,12 +205,12 @@ def test_a_camera_that_freezes_and_goes_on_with_what_it_had_gives_nothing_old() 
     def at_s(number: int) -> float:
         return number / RATE if not 30 <= number < 80 else 80 / RATE
 
-    with Camera(encoded(seconds(130)), at_s) as camera:
-        with open_source(camera.url, read_timeout_s=10, max_age_s=0.5, options=QUICK) as reader:
-            found = []
-            while not found or found[-1][0] < 120:
-                number = number_of(next(reader).to_rgb())
-                found.append((number, camera.age_s(number)))
+    camera = Camera(encoded(seconds(130)), at_s)
+    with camera, open_source(camera.url, read_timeout_s=10, max_age_s=0.5, options=QUICK) as reader:
+        found = []
+        while not found or found[-1][0] < 120:
+            number = number_of(next(reader).to_rgb())
+            found.append((number, camera.age_s(number)))
     assert max(age_s for _, age_s in found) < 0.5 + SLACK_S
     numbers = [number for number, _ in found]
     assert {30, 31, 32} & set(numbers) == set() and {70, 75, 79} & set(numbers)
