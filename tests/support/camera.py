@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import socket
 import threading
 import time
@@ -148,3 +149,53 @@ class Camera:
             if not self._hang_up:
                 self._stopping.wait()
             connection.shutdown(socket.SHUT_RDWR)
+
+
+class SegmentServer:
+    """A live HLS stream of segments of `segment` frames over HTTP: each appears when its last picture was made.
+
+    Args:
+        pieces: of a stream in which every segment begins with a key frame.
+    """
+
+    def __init__(self, pieces: Sequence[bytes], segment: int) -> None:
+        segments = [b"".join(pieces[at : at + segment]) for at in range(0, len(pieces), segment)]
+        began_s = time.monotonic()
+        last_s = segment / RATE
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                there = min(len(segments), int((time.monotonic() - began_s) / last_s))
+                if self.path.endswith(".m3u8"):
+                    first = max(0, there - 4)
+                    lines = ["#EXTM3U", "#EXT-X-VERSION:3", f"#EXT-X-TARGETDURATION:{round(last_s)}"]
+                    lines.append(f"#EXT-X-MEDIA-SEQUENCE:{first}")
+                    for number in range(first, there):
+                        lines += [f"#EXTINF:{last_s:.3f},", f"{number}.ts"]
+                    self._answer("\n".join(lines).encode() + b"\n", "application/vnd.apple.mpegurl")
+                else:
+                    self._answer(segments[int(self.path.strip("/").partition(".")[0])], "video/mp2t")
+
+            def _answer(self, body: bytes, kind: str) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Keep the test's output clean."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/live.m3u8"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> SegmentServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
