@@ -24,6 +24,12 @@ from streamseg.video.source import SourceKind, classify, local_path, redact, red
 
 # FFmpeg takes these for video: `tty` turns any .txt file into pictures of a terminal, the others are subtitles.
 _NOT_VIDEO = frozenset({"tty", "srt", "ass", "webvtt", "subviewer", "microdvd", "jacosub", "sami"})
+_HOPELESS = (
+    av.error.ProtocolNotFoundError,
+    av.error.HTTPUnauthorizedError,
+    av.error.HTTPForbiddenError,
+    av.error.PermissionError,
+)
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.EIO})
 
 
@@ -47,6 +53,35 @@ class Opening:
     def shown(self) -> str:
         """The source, fit for logs and errors."""
         return redact(self.source)
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """What a container says about one of its video streams."""
+
+    codec: str
+    fps: float | None
+    """Mean frames per second; None if it does not say."""
+    frames: int | None
+    """How many frames to expect; None if it does not say."""
+
+
+def stream_facts(stream: VideoStream) -> StreamFacts:
+    """Read the facts off a stream whose container is open."""
+    rate = stream.average_rate or stream.guessed_rate
+    duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    if duration_s is None and isinstance(duration_us := getattr(stream.container, "duration", None), int):
+        duration_s = duration_us / av.time_base
+    estimate = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
+    return StreamFacts(stream.codec_context.name, float(rate) if rate else None, estimate or None)
+
+
+def may_come(error: MediaError) -> bool:
+    """Whether what `open_video` could not open may be there later, and just as it was named."""
+    # The error of FFmpeg is hidden from users for the password in it, but still known.
+    return isinstance(error.__context__, (av.error.FFmpegError, OSError)) and not isinstance(
+        error.__context__, _HOPELESS
+    )
 
 
 def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
@@ -96,7 +131,8 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
         return _open_file(opening)
     options = _no_larger(opening) | opening.options
     if is_endless(opening.source) or opening.live:
-        options = {"fflags": "nobuffer", "analyzeduration": "2000000"} | options
+        # Not with `nobuffer`, which throws away what was read to find out about the stream: its first key frame.
+        options = {"analyzeduration": "2000000"} | options
     if opening.source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)

@@ -50,7 +50,7 @@ class FolderReader(Reader):
             )
         self.damaged = 0
         self._interval_s = float(1 / rate)
-        self.info = SourceInfo(
+        self._info = SourceInfo(
             kind=SourceKind.FOLDER,
             width=first.shape[1],
             height=first.shape[0],
