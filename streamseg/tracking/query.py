@@ -82,7 +82,7 @@ class Query:
     templates: tuple[Template, ...] = ()
     """Earlier views of the object that this one is to be compared with."""
     part: Literal["missing", "too much"] | None = None
-    """Not the object is asked for, but what a click on it says is missing from its mask, or too much in it."""
+    """Not about the object, but about what a click on it says is missing from its mask, or too much in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """All that is asked of one frame."""
+    """All queries about one frame."""
 
     queries: list[Query] = field(default_factory=list)
     prompts: dict[int, Fitted] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def build_queries(
     options: TrackingOptions,
     unplanned: Sequence[Fitted] = (),
 ) -> Queries:
-    """What to ask the decoder.
+    """The queries to the decoder.
 
     Args:
         state: after the frame before.

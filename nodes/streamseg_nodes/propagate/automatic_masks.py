@@ -49,7 +49,7 @@ class FoundObjects:
 
     @property
     def views(self) -> list[EncodedView]:
-        """Those of crops, which are needed to ask about them."""
+        """Those of crops, which are needed to build their queries."""
         return [each.view for each in self.chosen.values() if each.view.object_id is not None]
 
 
