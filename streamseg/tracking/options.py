@@ -1,4 +1,4 @@
-"""Every threshold of the tracker, and of what becomes an object of a detector's finds, by name."""
+"""Every threshold of the tracker, and of which detections become objects, by name."""
 
 from __future__ import annotations
 
