@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make lint     make bench     make graphs     make fuzz     make clean
+# make test     make test-slow     make lint     make bench     make keywords     make graphs     make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
 
@@ -14,7 +14,7 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow faults soak lint bench graphs fuzz install clean
+.PHONY: demo test test-slow faults soak lint bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -45,6 +45,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/memory.py
+
+# The type of segment_video's keywords anew, after a change of the nodes' options.
+keywords: $(INSTALLED)
+	$(BIN)/python tests/keywords.py
 
 # The bundled model's ONNX graphs anew, after a change of its network.
 graphs: $(INSTALLED)

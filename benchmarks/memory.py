@@ -24,7 +24,7 @@ from bench_nodes import let_workers_import
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.graph.standard import Settings, make_prompts, standard_graph
+from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.runtime.supervisor import Supervisor
 
 CLIP_FRAMES = 500
@@ -54,16 +54,15 @@ def main() -> None:
 
 
 def _graph(args: argparse.Namespace, video: Path, box: tuple[int, ...], out: Path) -> config.Graph:
-    settings = Settings(
-        source=str(video),
-        prompts=make_prompts([box]),
+    graph = standard_graph(
+        str(video),
+        make_prompts([box]),
         model=args.model,
         focus=args.focus,
         max_frames=args.frames,
         output=str(out),
         overlay=not args.no_overlay,
     )
-    graph = standard_graph(settings)
     if not args.toy:
         return graph
     plain = config.to_plain(graph)

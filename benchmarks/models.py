@@ -30,9 +30,10 @@ from bench_clip import Box, make_clip
 
 from streamseg.graph.plan import cores
 from streamseg.masks import roi
-from streamseg.sam.decoder import MaskDecoding, load_decoder
-from streamseg.sam.encoder import ImageEncoder, load_encoder
-from streamseg.sam.prompts import Prompt
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.encoder import ImageEncoder
+from streamseg.sam.loading import load_decoder, load_encoder
+from streamseg.sam.prompts import DecoderPrompt
 from streamseg.sam.torchvision_ops import ensure_torchvision
 
 HEIGHT, WIDTH = 720, 1280
@@ -92,7 +93,7 @@ def _measure(
 
 
 def _streamseg(
-    encoder: ImageEncoder, decoder: MaskDecoding, images: list[np.ndarray], box: Box, *, focus: bool
+    encoder: ImageEncoder, decoder: MaskDecoder, images: list[np.ndarray], box: Box, *, focus: bool
 ) -> dict[str, float]:
     """What embed and propagate do with a frame, the picture made of it and the mask made of the answer included."""
     size = encoder.info.focus_size
@@ -105,7 +106,7 @@ def _streamseg(
         started_s = time.perf_counter()
         features = encoder.encode([roi.sample(image, region, shape)])[0]
         encoded_s = time.perf_counter()
-        answer = decoder.decode(features, shape, [Prompt((x0, y0, x1, y1))], multimask=False)
+        answer = decoder.decode(features, shape, [DecoderPrompt((x0, y0, x1, y1))], multimask=False)
         roi.paste_logits(answer.logits[0, 0], region, (HEIGHT, WIDTH))
         encode_ms.append(1e3 * (encoded_s - started_s))
         decode_ms.append(1e3 * (time.perf_counter() - encoded_s))

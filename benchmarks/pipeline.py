@@ -30,7 +30,7 @@ from bench_nodes import compute, let_workers_import
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan, cores
-from streamseg.graph.standard import Settings, make_prompts, standard_graph
+from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.supervisor import Supervisor
 
@@ -163,10 +163,8 @@ def _two_stages(rounds: int, frames: int) -> config.Graph:
 
 
 def _real(clip: Path, box: tuple[int, ...], out: Path) -> config.Graph:
-    settings = Settings(
-        source=str(clip), prompts=make_prompts([box]), focus="off", output=str(out), overlay=False, overwrite=True
-    )
-    plain = config.to_plain(standard_graph(settings))
+    graph = standard_graph(str(clip), make_prompts([box]), focus="off", output=str(out), overlay=False, overwrite=True)
+    plain = config.to_plain(graph)
     for node in plain["nodes"].values():
         node["threads"] = 1
     return config.parse(plain)

@@ -19,9 +19,8 @@ import cv2
 import numpy as np
 import torch
 
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
-from streamseg.sam.prompts import Prompt
+from streamseg.sam.loading import load_decoder, load_encoder
+from streamseg.sam.prompts import DecoderPrompt
 
 MARGIN = 0.1
 
@@ -50,7 +49,7 @@ def main() -> None:
             image = frame.to_ndarray(format="rgb24")
             size = image.shape[:2]
             features = encoder.encode([image])[0]
-            answer = decoder.decode(features, size, [Prompt(box)], multimask=False)
+            answer = decoder.decode(features, size, [DecoderPrompt(box)], multimask=False)
             mask = decoder.upscale(answer.logits[0, 0], size) > 0
             cv2.imwrite(str(args.out / f"{number:05d}.png"), mask.astype(np.uint8))
             box = next_box(mask) or box

@@ -24,7 +24,7 @@ from bench_nodes import let_workers_import
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan, WorkerSpec
-from streamseg.graph.standard import Settings, make_prompts, standard_graph
+from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.jobs import Job
 from streamseg.runtime.processes import Child
 from streamseg.runtime.report import make_report
@@ -38,7 +38,7 @@ class Unwatched(WorkerPool):
     """Without heartbeats, and nobody to miss them."""
 
     def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
-        self._watchdog.end_hung = lambda children, seasoned: None
+        self._watchdog.kill_hung = lambda children, past_first_frame: None
         child = Child(self.assignment(spec))
         self.children[spec.identity] = child
         self._janitor.watch(child.pid)
@@ -106,9 +106,7 @@ def threshold(clip: Path, folder: Path) -> config.Graph:
 
 def model(clip: Path, box: tuple[int, ...], folder: Path) -> config.Graph:
     """The main job with one object."""
-    return standard_graph(
-        Settings(source=str(clip), prompts=make_prompts([box]), output=str(folder / "model"), overwrite=True)
-    )
+    return standard_graph(str(clip), make_prompts([box]), output=str(folder / "model"), overwrite=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from memory import Sample, look_at, plot, resident
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.graph.standard import Settings, make_prompts, standard_graph
+from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.jobs import Job
 from streamseg.runtime.report import Report, make_report
 from streamseg.runtime.supervisor import Supervisor
@@ -69,11 +69,10 @@ def _graph(args: argparse.Namespace, way: str, folder: Path) -> config.Graph:
     box = make_clip(clip, 320, 180, CLIP_FRAMES, args.fps)
     frames = args.minutes * 60 * (args.fps if way == "live" else FASTEST_FPS)
     loop_clip(clip, looped, int(frames // CLIP_FRAMES) + 2)
-    settings = Settings(
-        source=str(looped), prompts=make_prompts([box]), live=way == "live", output=str(folder / "out"), focus="auto"
+    graph = standard_graph(
+        str(looped), make_prompts([box]), live=way == "live", output=str(folder / "out"), masks=False
     )
-    plain = config.to_plain(standard_graph(settings))
-    plain["nodes"]["record"]["options"]["masks"] = False
+    plain = config.to_plain(graph)
     if args.toy:
         plain["nodes"] = {name: plain["nodes"][name] for name in ("decode", "cleanup", "record")}
         plain["nodes"]["threshold"] = {"use": "bench_nodes:Threshold"}

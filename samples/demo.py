@@ -45,7 +45,7 @@ def main() -> int:
     if args.video is not None and not args.box:
         parser.error("say what to follow in your video: make demo VIDEO=clip.mp4 BOX=X0,Y0,X1,Y1")
     boxes = [f"--box={box}" for box in args.box or clip_boxes()]
-    command = [sys.executable, "-m", "streamseg", "run", str(args.video or CLIP), *boxes]
+    command = [sys.executable, "-P", "-m", "streamseg", "run", str(args.video or CLIP), *boxes]
     code = subprocess.call([*command, "-o", str(args.output), "--overwrite"])
     if code:
         return code

@@ -7,20 +7,25 @@ first says what the job is, each later start adds how often it was started again
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
-from streamseg.errors import OutputError
-from streamseg.jobs import Position
+from streamseg.errors import OutputError, UsageError
+from streamseg.jobs import Natural, Position
+from streamseg.regular_files import open_own
+
+_log = logging.getLogger("streamseg.commits")
 
 NAME = "commits.log"
 _MARK = b"streamseg commits 1\n"
 _HEAD_BYTES = 8
-_LONGEST_RECORD_BYTES = 1 << 30
+_LONGEST_RECORD_BYTES = 1 << 28
 _COMPACT_BYTES = 16 << 20
 """Beyond this the log is written anew with its last commit only: tracker states take up some kilobytes each."""
 
@@ -30,7 +35,7 @@ class Began(msgspec.Struct, frozen=True, tag=True):
 
     facts: dict[str, Any]
     """What the job is: its graph, and what its results depend on besides."""
-    restarts: int
+    restarts: Natural
     """How often it had been started again by then."""
 
 
@@ -47,7 +52,7 @@ class Contents(msgspec.Struct, frozen=True):
 
     began: Began
     last: Committed | None
-    whole_bytes: int
+    whole_bytes: Natural
     """Length of the log without a record that was cut off."""
 
 
@@ -59,21 +64,28 @@ def read(folder: Path) -> Contents | None:
     """
     path = folder / NAME
     try:
-        data = path.read_bytes()
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+            return _contents(path, file)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"expected to read {path}, got: {error.strerror}; check its mode") from error
-    if not data.startswith(_MARK[: len(data)]):
+
+
+def _contents(path: Path, file: BinaryIO) -> Contents | None:
+    mark = file.read(len(_MARK))
+    if not _MARK.startswith(mark):
         raise OutputError(f"expected {path} to be a commit log of streamseg, it is something else; move it away")
     decoder = msgspec.msgpack.Decoder(Began | Committed)
     began: Began | None = None
     last: Committed | None = None
     at = len(_MARK)
-    while (record := _record(data, at)) is not None:
+    while (record := _record(file)) is not None:
         try:
             entry = decoder.decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise OutputError(
                 f"expected records of this version of streamseg in {path}, got: {error}; "
                 f"resume with the version that wrote it"
@@ -100,16 +112,19 @@ class CommitLog:
         self._path = folder / NAME
         self._encoder = msgspec.msgpack.Encoder()
         self._began = began
+        self._fd: int | None = None
+        self._whole_bytes = 0
         try:
             if before is None:
                 self._begin(None)
             else:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+                self._fd = open_own(self._path, os.O_WRONLY)
                 os.ftruncate(self._fd, before.whole_bytes)
                 self._whole_bytes = os.lseek(self._fd, 0, os.SEEK_END)
                 self._append(began)
             sync_folder(folder)
         except OSError as error:
+            self.close()
             raise self._cannot(error) from error
 
     def append(self, entry: Committed) -> None:
@@ -119,34 +134,51 @@ class CommitLog:
             OutputError: the disk is full or gone; the log ends with the commit before.
         """
         try:
-            if self._whole_bytes > _COMPACT_BYTES:
-                os.close(self._fd)
-                self._begin(entry)
-            else:
+            if self._whole_bytes <= _COMPACT_BYTES or not self._compacted(entry):
                 self._append(entry)
         except OSError as error:
             raise self._cannot(error) from error
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._fd)
+        """Let go of the file. Safe to call twice."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _compacted(self, entry: Committed) -> bool:
+        """Write the log anew with this entry only. False if there is no room for that; the log stays as it is."""
+        try:
+            self._begin(entry)
+        except OSError as error:
+            _log.info("%s could not be written anew, so it grows further: %s", self._path, error.strerror)
+            return False
+        return True
 
     def _begin(self, entry: Committed | None) -> None:
+        """Begin a new file; the one before stays in use until the new one is whole and has its name."""
         part = self._path.with_name(f".{NAME}.part")
-        self._fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        self._whole_bytes = os.write(self._fd, _MARK)
-        self._append(self._began)
-        if entry is not None:
-            self._append(entry)
-        part.replace(self._path)
+        fd = open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            data = b"".join([_MARK, *(self._packed(each) for each in (self._began, entry) if each is not None)])
+            _write(fd, data)
+            os.fsync(fd)
+            part.replace(self._path)
+        except OSError:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        before, self._fd, self._whole_bytes = self._fd, fd, len(data)
+        if before is not None:
+            os.close(before)
+        sync_folder(self._path.parent)
 
     def _append(self, entry: Began | Committed) -> None:
-        body = self._encoder.encode(entry)
-        rest = memoryview(len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
-        length = len(rest)
+        if self._fd is None:
+            raise UsageError(f"expected {self._path} to be open, it is closed; begin another log")
+        data = self._packed(entry)
         try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            _write(self._fd, data)
             os.fsync(self._fd)
         except OSError:
             # Where even this fails the disk is gone; readers leave out a record that was cut off.
@@ -154,10 +186,22 @@ class CommitLog:
                 os.ftruncate(self._fd, self._whole_bytes)
                 os.lseek(self._fd, self._whole_bytes, os.SEEK_SET)
             raise
-        self._whole_bytes += length
+        self._whole_bytes += len(data)
+
+    def _packed(self, entry: Began | Committed) -> bytes:
+        body = self._encoder.encode(entry)
+        if len(body) > _LONGEST_RECORD_BYTES:
+            raise OSError(errno.EFBIG, f"a commit of {len(body) >> 20} MiB is more than is read again")
+        return len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body
 
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(f"expected to write {self._path}, got: {error.strerror}; free space or check the disk")
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def sync_folder(folder: Path) -> None:
@@ -169,9 +213,13 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _record(data: bytes, at: int) -> bytes | None:
-    """The body of the record that begins at a byte; None if it is not there in full."""
-    length = int.from_bytes(data[at : at + 4], "big")
-    body = data[at + _HEAD_BYTES : at + _HEAD_BYTES + length]
-    whole = len(data) >= at + _HEAD_BYTES + length and 0 < length <= _LONGEST_RECORD_BYTES
-    return body if whole and zlib.crc32(body) == int.from_bytes(data[at + 4 : at + _HEAD_BYTES], "big") else None
+def _record(file: BinaryIO) -> bytes | None:
+    """The body of the record that begins here; None if it is not there in full."""
+    head = file.read(_HEAD_BYTES)
+    length = int.from_bytes(head[:4], "big")
+    # What a length promises has to be there before memory is taken for it.
+    left_bytes = os.fstat(file.fileno()).st_size - file.tell()
+    if len(head) < _HEAD_BYTES or not 0 < length <= min(left_bytes, _LONGEST_RECORD_BYTES):
+        return None
+    body = file.read(length)
+    return body if len(body) == length and zlib.crc32(body) == int.from_bytes(head[4:], "big") else None

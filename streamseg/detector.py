@@ -22,7 +22,7 @@ from typing import Annotated
 import msgspec
 
 from streamseg.messages import Detected, Detection, Frame
-from streamseg.node import Node, NodeConfig
+from streamseg.node import Node, NodeConfig, Option
 
 
 class Detector(Node[Frame, Detected]):
@@ -31,8 +31,9 @@ class Detector(Node[Frame, Detected]):
     class Config(NodeConfig, frozen=True):
         """Options that all detectors have."""
 
-        every: Annotated[int, msgspec.Meta(ge=0)] = 1
-        """Look at each so-manieth frame, from the first on; 0: only at the first."""
+        every: Annotated[
+            int, msgspec.Meta(ge=0), Option("look at each so-manieth frame, from the first on; 0: only at the first")
+        ] = 1
 
     def detect(self, frame: Frame) -> list[Detection]:
         """What there is in a frame, boxes in its pixels."""

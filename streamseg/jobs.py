@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
+"""A count or a size in bytes. What says so may be a file of a stranger; exact in every language's numbers."""
 
 NO_TRACKER = b"\xc0"
 """No tracker has said anything: nil as msgpack."""
@@ -13,15 +16,15 @@ NO_TRACKER = b"\xc0"
 class Position(msgspec.Struct, frozen=True, kw_only=True):
     """How far a stream is, and what it takes to go on from there."""
 
-    seq: int
+    seq: Natural
     """How many frames are finished, so the number of the next one among those that enter the graph."""
-    next_index: int
+    next_index: Natural
     """Number of the next frame in the source."""
     tracker: bytes = NO_TRACKER
     """`Segmented.tracker` of the last frame that had one."""
-    dropped: int = 0
+    dropped: Natural = 0
     """How many of the finished frames some node dropped,"""
-    failed: int = 0
+    failed: Natural = 0
     """or failed at."""
 
 

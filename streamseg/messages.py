@@ -167,7 +167,7 @@ class End(Message, frozen=True):
 
 
 class Crops(msgspec.Struct, frozen=True):
-    """All of the frame, in pieces (`streamseg.sam.automatic_masks.crops.crops_of`)."""
+    """All of the frame, in pieces (`streamseg.sam.automatic_masks.generate_crops`)."""
 
     layers: int
     overlap_ratio: float

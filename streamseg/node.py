@@ -4,7 +4,7 @@ A node is plain Python: it knows neither sockets nor processes, and `run_node` r
 
     class Blur(Node[Frame, Frame]):
         class Config(NodeConfig):
-            radius_px: int = 3
+            radius_px: Annotated[int, msgspec.Meta(ge=1), Option("half the side of the square")] = 3
 
         def process(self, message: Frame) -> Frame:
             blurred = self.context.empty(message.stamp, message.image_rgb.shape, np.uint8)
@@ -31,6 +31,7 @@ from streamseg.commands import Reply
 from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
 from streamseg.messages import Gap, Message, Stamp
+from streamseg.structs import Option as Option
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -40,7 +41,10 @@ Empty = Callable[[Stamp, Sequence[int], Any], np.ndarray]
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a node: typed fields with defaults; one without a default must be given."""
+    """Options of a node: typed fields with defaults; one without a default must be given.
+
+    An `Option` in the type of a field says what it is for; ``streamseg nodes`` shows that.
+    """
 
 
 def _plain_empty(stamp: Stamp, shape: Sequence[int], dtype: Any) -> np.ndarray:

@@ -34,7 +34,7 @@ from support.media import moving_images, write_video  # noqa: E402
 from support.storm import RECOVERY, Storm, chained_graph, check_same  # noqa: E402
 
 from streamseg.graph import config  # noqa: E402
-from streamseg.graph.standard import Settings, make_prompts, standard_graph  # noqa: E402
+from streamseg.graph.standard import make_prompts, standard_graph  # noqa: E402
 
 CLIP = ROOT / "samples" / "clip" / "clip.mp4"
 TRUTH = ROOT / "samples" / "clip" / "truth.json"
@@ -94,7 +94,7 @@ def with_model(folder: Path):
     boxes = [each["first_box_xyxy"] for each in json.loads(TRUTH.read_text())["objects"]]
 
     def make(output: Path) -> Path:
-        graph = standard_graph(Settings(source=str(CLIP), prompts=make_prompts(boxes), output=str(output)))
+        graph = standard_graph(str(CLIP), make_prompts(boxes), output=str(output))
         path = folder / f"{output.name}-model.yaml"
         path.write_text(json.dumps({**config.to_plain(graph), "recovery": RECOVERY}))
         return path

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 400
 
-FOUNDATION = ("streamseg.types", "streamseg.errors", "streamseg.redaction", "streamseg.yaml_files")
+FOUNDATION = (
+    "streamseg.types",
+    "streamseg.errors",
+    "streamseg.plain_data",
+    "streamseg.redaction",
+    "streamseg.regular_files",
+    "streamseg.structs",
+    "streamseg.yaml_files",
+)
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
-GRAPHS = (*NODE, "streamseg.graph", "streamseg.runtime")
+GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.graph", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.masks", "streamseg.prompts")
 
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
@@ -24,7 +33,11 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.types": (),
     "streamseg.redaction": (),
-    "streamseg.yaml_files": ("streamseg.errors",),
+    "streamseg.plain_data": (),
+    "streamseg.regular_files": (),
+    "streamseg.structs": ("streamseg.errors", "streamseg.plain_data"),
+    "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
+    "streamseg.mailbox": (),
     "streamseg.messages": FOUNDATION,
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),
@@ -34,7 +47,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
     "streamseg.masks": (*FOUNDATION, "streamseg.masks"),
     "streamseg.prompts": (*FOUNDATION, "streamseg.masks", "streamseg.prompts"),
-    "streamseg.video": (*FOUNDATION, "streamseg.masks", "streamseg.video"),
+    "streamseg.video": (*FOUNDATION, "streamseg.mailbox", "streamseg.masks", "streamseg.video"),
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
@@ -95,6 +108,47 @@ def test_a_wrong_import_is_seen() -> None:
         "streamseg.node.Node"
     ]
     assert breaches("streamseg_nodes.decode", ["streamseg.transport.slots"]) == ["streamseg.transport.slots"]
+
+
+def circle(trees: Mapping[str, ast.AST]) -> list[str]:
+    """Modules of which each is imported by the next, the first once more at the end; empty if there is no circle.
+
+    An import counts wherever it stands: at the top, for type checking alone, or inside a function.
+    """
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        paths = (name.split(".") for name in imports(tree))
+        prefixes = ([".".join(path[:length]) for length in range(len(path), 0, -1)] for path in paths)
+        found = (next((name for name in names if name in trees), module) for names in prefixes)
+        graph[module] = {name for name in found if name != module}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    assert not circle({module_name(path): tree for path, tree in TREES.items()})
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "import package.low",
+        "from package import low",
+        "from package.low import thing",
+        "if TYPE_CHECKING:\n    from package.low import Thing",
+        "def later():\n    from package.low import thing",
+    ],
+)
+def test_a_circle_is_seen(back: str) -> None:
+    sources = {"package": "", "package.low": "import package.middle", "package.middle": "from package import high"}
+    trees = {module: ast.parse(source) for module, source in sources.items()}
+    assert not circle({**trees, "package.high": ast.parse("import os.path\nfrom package.other import thing")})
+    found = circle({**trees, "package.high": ast.parse(back)})
+    assert found[0] == found[-1]
+    assert set(found) == {"package.low", "package.middle", "package.high"}
 
 
 def test_imports_are_absolute() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from streamseg.masks.cleanup import DEFAULT_RULES, CleanupRules, clean
+from streamseg.masks.cleanup import CleanupRules, clean
 from streamseg.masks.label_map import areas_and_boxes
 from streamseg.messages import ObjectResult, Segmented
-from streamseg.node import Node, NodeConfig
+from streamseg.node import Node, NodeConfig, Option
 from streamseg.types import Box
 
 NOTHING_LEFT = "nothing left after cleanup"
@@ -26,35 +25,21 @@ class Cleanup(Node[Segmented, Segmented]):
 
     replicable = True
 
-    class Config(NodeConfig, frozen=True):
-        """Options of cleanup: those of `streamseg.masks.cleanup.CleanupRules`, where they are explained."""
-
-        enabled: bool = True
-        """False passes everything on as it came."""
-        keep: Literal["largest", "all"] = DEFAULT_RULES.keep
-        min_area_px: int | None = DEFAULT_RULES.min_area_px
-        min_area_fraction: float | None = DEFAULT_RULES.min_area_fraction
-        fill_holes_px: int | None = DEFAULT_RULES.fill_holes_px
-        fill_holes_fraction: float | None = DEFAULT_RULES.fill_holes_fraction
-        open_radius_px: int | None = DEFAULT_RULES.open_radius_px
-        close_radius_px: int | None = DEFAULT_RULES.close_radius_px
-        smooth_radius_px: int | None = DEFAULT_RULES.smooth_radius_px
-
-    config: Config
-    _rules = DEFAULT_RULES
-
-    def setup(self) -> None:
-        """Check the rules.
+    class Config(NodeConfig, CleanupRules, frozen=True):
+        """Options of cleanup: the rules, and whether they are used.
 
         Raises:
-            UsageError: one of them is out of range.
+            UsageError: a rule is out of range.
         """
-        names = [field.name for field in dataclasses.fields(CleanupRules)]
-        self._rules = CleanupRules(**{name: getattr(self.config, name) for name in names})
+
+        enabled: Annotated[bool, Option("clean the masks", flag="--no-cleanup", rare=True)] = True
+
+    config: Config
 
     def describe(self) -> dict[str, Any]:
         """The rules, None if switched off."""
-        return {"rules": dataclasses.asdict(self._rules) if self.config.enabled else None}
+        rules = {name: getattr(self.config, name) for name in CleanupRules.__struct_fields__}
+        return {"rules": rules if self.config.enabled else None}
 
     def process(self, message: Segmented) -> Segmented:
         """The same objects with cleaner masks."""
@@ -62,7 +47,7 @@ class Cleanup(Node[Segmented, Segmented]):
             return message
         count = len(message.objects)
         labels = self.context.empty(message.stamp, message.labels.shape, np.uint16)
-        np.copyto(labels, clean(message.labels, count, self._rules))
+        np.copyto(labels, clean(message.labels, count, self.config))
         objects = [
             _measured(found, area_px, box)
             for found, (area_px, box) in zip(message.objects, areas_and_boxes(labels, count), strict=True)

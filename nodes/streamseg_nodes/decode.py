@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 
 from streamseg.messages import Frame, Stamp
-from streamseg.node import Captured, NodeConfig, Source
+from streamseg.node import Captured, NodeConfig, Option, Source
 from streamseg.video.open import Picture, Reader, open_source, redact
 from streamseg.video.source import source_facts
 from streamseg_nodes.handover import Handover
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Rate = Annotated[float, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -31,24 +32,44 @@ class Decode(Source[Frame]):
     class Config(NodeConfig, frozen=True):
         """Options of decode."""
 
-        source: str
-        """A file, a folder of images, a camera (``0``, ``/dev/video0``) or a URL."""
-        live: bool | None = None
-        """Whether to take the newest frame rather than every frame. None: yes for cameras and endless streams."""
-        max_frames: AtLeastOne | None = None
-        start: Count = 0
-        """Number of the first frame to give; files and folders only."""
-        fps: Seconds = 25.0
-        """Frames per second of a folder of images."""
-        open_timeout_s: Seconds = 10.0
-        read_timeout_s: Seconds = 10.0
-        """Silence for so long counts as a lost connection."""
-        reconnect: bool = True
-        """Whether to connect again when a live source is lost, or to end there."""
-        reconnect_attempts: Count | None = None
-        """Failures in a row after which a lost source is given up; None for never."""
-        input_options: dict[str, str] = {}
-        """For FFmpeg's demuxer or device, say ``{video_size: 1280x720, framerate: "30"}``."""
+        source: Annotated[str, Option("a file, a folder of images, a camera (0, /dev/video0) or a URL")]
+        live: Annotated[
+            bool | None,
+            Option("drop frames rather than fall behind; without it, cameras and endless streams do", flag="--live"),
+        ] = None
+        max_frames: Annotated[AtLeastOne | None, Option("stop after N frames", flag="--max-frames", metavar="N")] = None
+        start: Annotated[
+            Count, Option("begin at frame N, counted from 0; files and folders only", flag="--start", metavar="N")
+        ] = 0
+        fps: Annotated[
+            Rate, Option("frames per second of a folder of images", flag="--image-fps", metavar="N", rare=True)
+        ] = 25.0
+        open_timeout_s: Annotated[
+            Seconds,
+            Option(
+                "a source that does not open for so long is not there", flag="--open-timeout-s", metavar="S", rare=True
+            ),
+        ] = 10.0
+        read_timeout_s: Annotated[
+            Seconds,
+            Option("silence for so long counts as a lost connection", flag="--read-timeout-s", metavar="S", rare=True),
+        ] = 10.0
+        reconnect: Annotated[
+            bool, Option("connect again when a live source is lost", flag="--no-reconnect", rare=True)
+        ] = True
+        reconnect_attempts: Annotated[
+            Count | None,
+            Option(
+                "give a lost source up after N failures in a row; without it, never",
+                flag="--reconnect-attempts",
+                metavar="N",
+                rare=True,
+            ),
+        ] = None
+        input_options: Annotated[
+            dict[str, str],
+            Option("for FFmpeg's demuxer or device, say {video_size: 1280x720, framerate: '30'}"),
+        ] = {}
 
     resumable = True
 

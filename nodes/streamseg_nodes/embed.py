@@ -13,12 +13,12 @@ from streamseg.errors import GraphError
 from streamseg.masks import roi
 from streamseg.masks.boxes import clip, from_center_size
 from streamseg.messages import Crops, Detected, Embedded, Frame, Regions, View
-from streamseg.node import Node, NodeConfig
-from streamseg.sam.automatic_masks.crops import crops_of
+from streamseg.node import Node, Option
+from streamseg.sam.automatic_masks import generate_crops
 from streamseg.sam.checkpoints import weights_of
-from streamseg.sam.engines import Engine
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.types import Box, Region
+from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import new_in
 
 _SAME_TIME_S = 0.0005
@@ -42,24 +42,34 @@ class Embed(Node[Frame, Embedded]):
     the model's full resolution, in one batch a frame, once `Regions` of the frame before have come.
     """
 
-    class Config(NodeConfig, frozen=True):
+    class Config(ModelConfig, frozen=True):
         """Options of embed."""
 
-        model: str = "tiny"
-        checkpoint: str | None = None
-        """A file with weights for that model; its own if None."""
-        device: str = "auto"
-        engine: Engine = "auto"
-        """auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch."""
-        focus: Literal["auto", "on", "off"] = "auto"
-        """auto: on if the graph has a back-edge into this node."""
-        batch: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
-        """Frames encoded together; without focus only."""
-        crop: Annotated[float, msgspec.Meta(ge=1, le=16)] = 1.4
-        """Focus: side of the square that is encoded, in longer sides of the object's box."""
-        views: Annotated[int, msgspec.Meta(ge=1)] = 3
-        """Focus: pixels encoded a frame, in views of full size. Of more objects each is encoded at a lower resolution,
-        if the model can; more is sharper and slower."""
+        focus: Annotated[
+            Literal["auto", "on", "off"],
+            Option("look closely where objects were; auto: if a back-edge of the graph says where", flag="--focus"),
+        ] = "auto"
+        batch: Annotated[
+            int,
+            msgspec.Meta(ge=1, le=1024),
+            Option("frames encoded together; only without focus", flag="--batch", metavar="N", rare=True),
+        ] = 1
+        crop: Annotated[
+            float,
+            msgspec.Meta(ge=1, le=16),
+            Option("focus: side of the square that is encoded, in longer sides of the object's box"),
+        ] = 1.4
+        views: Annotated[
+            int,
+            msgspec.Meta(ge=1),
+            Option(
+                "focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower "
+                "resolution, if the model can: more is sharper and slower",
+                flag="--views",
+                metavar="N",
+                rare=True,
+            ),
+        ] = 3
 
     takes_feedback = Regions
     replicable = True
@@ -86,7 +96,7 @@ class Embed(Node[Frame, Embedded]):
 
     def setup(self) -> None:
         """Load the encoder."""
-        from streamseg.sam.encoder import load_encoder
+        from streamseg.sam.loading import load_encoder
 
         self._focus = self.config.focus == "on" or (self.config.focus == "auto" and self.context.has_feedback)
         if self._focus and not self.context.has_feedback:
@@ -175,7 +185,7 @@ class Embed(Node[Frame, Embedded]):
             return []
         height, width = frame.image_rgb.shape[:2]
         parts = []
-        for crop in crops_of(width, height, crops.layers, crops.overlap_ratio):
+        for crop in generate_crops(width, height, crops.layers, crops.overlap_ratio):
             x0, y0, x1, y1 = crop.box_xyxy
             size = roi.fit(x1 - x0, y1 - y0, self._encoder.info.focus_size)
             square = (float(x0), float(y0), float(x1), float(y1))

@@ -11,8 +11,10 @@ import numpy as np
 from streamseg.detector import Detector
 from streamseg.masks.boxes import box_iou
 from streamseg.messages import Detection, Frame
+from streamseg.node import Option
 from streamseg.types import Box
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 _LONG_SIDE_PX = 320
@@ -34,20 +36,30 @@ class Motion(Detector):
     class Config(Detector.Config, frozen=True):
         """Options of motion."""
 
-        history: Annotated[int, msgspec.Meta(ge=1)] = 200
-        """How many frames the background is learned over."""
-        sensitivity: Annotated[float, msgspec.Meta(gt=0)] = 25.0
-        """How far, as a squared distance in standard deviations, a pixel must be off the background to be moving."""
-        warmup: Annotated[int, msgspec.Meta(ge=1)] = 10
-        """Frames to learn from before anything is found."""
-        min_area: Share = 0.002
-        """Smaller things are ignored, as a share of the frame,"""
-        max_area: Share = 0.3
-        """and so is everything in a frame of which more than this moves: the camera was moved, or the light changed."""
-        steady: Annotated[int, msgspec.Meta(ge=1)] = 3
-        """A thing must have been moving for so many frames: flicker does not."""
-        at_edge: bool = False
-        """Also find things that the frame's edge cuts off; else they are waited for until they are wholly in."""
+        history: Annotated[Count, Option("how many frames the background is learned over")] = 200
+        sensitivity: Annotated[
+            float,
+            msgspec.Meta(gt=0),
+            Option(
+                "how far, as a squared distance in standard deviations, a pixel must be off the background to be moving"
+            ),
+        ] = 25.0
+        warmup: Annotated[Count, Option("frames to learn from before anything is found")] = 10
+        min_area: Annotated[Share, Option("smaller things are ignored, as a share of the frame")] = 0.002
+        max_area: Annotated[
+            Share,
+            Option(
+                "everything is ignored in a frame of which more than this share moves: the camera was moved, or the "
+                "light changed"
+            ),
+        ] = 0.3
+        steady: Annotated[Count, Option("a thing must have been moving for so many frames: flicker does not")] = 3
+        at_edge: Annotated[
+            bool,
+            Option(
+                "also find things that the frame's edge cuts off; else they are waited for until they are wholly in"
+            ),
+        ] = False
 
     def setup(self) -> None:
         """Know nothing yet."""

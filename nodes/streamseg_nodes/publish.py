@@ -15,7 +15,7 @@ import zmq
 
 from streamseg.errors import OutputError
 from streamseg.messages import Gap, Segmented
-from streamseg.node import Node, NodeConfig
+from streamseg.node import Node, NodeConfig, Option
 from streamseg.publishing import curve, format, keys
 from streamseg.publishing.address import check_free, checked_address
 
@@ -35,18 +35,41 @@ class Publish(Node[Segmented, None]):
     class Config(NodeConfig, frozen=True):
         """Options of publish."""
 
-        bind: str = "tcp://127.0.0.1:5560"
-        """``tcp://127.0.0.1:PORT`` (``*``: any free port), ``ipc://PATH``, or with keys ``tcp://ADDRESS:PORT``."""
-        key: str | None = None
-        """This machine's own ``.key_secret`` file; see ``streamseg keys``."""
-        allow: str | None = None
-        """The ``.key`` file of the one who may listen, or a folder of such files."""
-        masks: format.MaskKind = "rle"
-        """``rle`` as COCO has it, ``raw`` bytes, or ``none``."""
-        image: format.ImageKind = "none"
-        """Whether the picture goes along, and how."""
-        queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
-        """Messages that wait for a slow listener before newer ones are dropped for it."""
+        bind: Annotated[
+            str,
+            Option(
+                "publish over ZeroMQ at tcp://127.0.0.1:PORT (*: any free port), ipc://PATH, or with keys at "
+                "tcp://ADDRESS:PORT",
+                flag="--publish",
+                metavar="ADDR",
+            ),
+        ] = "tcp://127.0.0.1:5560"
+        key: Annotated[
+            str | None,
+            Option(
+                "this machine's .key_secret file ('streamseg keys'): other machines may listen then",
+                flag="--publish-key",
+                metavar="FILE",
+            ),
+        ] = None
+        allow: Annotated[
+            str | None,
+            Option(
+                "the .key file of who may listen, or a folder of such files", flag="--publish-allow", metavar="PATH"
+            ),
+        ] = None
+        masks: Annotated[
+            format.MaskKind, Option("rle as COCO has it, raw bytes, or none", flag="--publish-masks", rare=True)
+        ] = "rle"
+        image: Annotated[
+            format.ImageKind,
+            Option("whether the picture goes along, and how", flag="--publish-image", rare=True),
+        ] = "none"
+        queue: Annotated[
+            int,
+            msgspec.Meta(ge=1, le=1000),
+            Option("messages that wait for a slow listener before newer ones are dropped for it"),
+        ] = 4
 
     resumable = True
 

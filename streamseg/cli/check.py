@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from streamseg.cli.parser import Parser
 from streamseg.cli.text import table
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.sam.models import find
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser("check", help="check a graph file without starting it", description=__doc__)
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = __doc__
     parser.add_argument("graph", metavar="GRAPH.yaml")
     parser.set_defaults(run=run)
 

@@ -10,10 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamseg.cli.parser import natural, numbers
+from streamseg.cli.option_flags import add_options, given_options, some_options
+from streamseg.cli.parser import Parser, natural, numbers
 from streamseg.cli.text import table
 from streamseg.errors import MediaError, OutputError, PromptError, UsageError
 from streamseg.graph import config, registry
+from streamseg.graph.options import by_node
 from streamseg.graph.standard import make_prompts
 from streamseg.masks.overlay import draw
 from streamseg.messages import Frame, Stamp
@@ -26,20 +28,20 @@ _DESCRIPTION = """A click on a shirt may mean the pocket, the shirt or the perso
 model sees at a click, from the whole to its smallest part, as pictures and says its scores. 'streamseg run --choice N',
 or 'choice: N' in a prompts file, picks one; without it the best score counts."""
 
+_OPTIONS = ("model", "checkpoint", "device", "engine", "focus")
+"""Of embed and propagate."""
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser("choose", help="see the masks that a click may mean", description=_DESCRIPTION)
+
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("source", metavar="SOURCE", help="file, folder, camera number or URL")
     parser.add_argument("--point", action="append", required=True, type=numbers, metavar="X,Y", help="on the object")
     parser.add_argument("--negative", action="append", type=numbers, metavar="X,Y", help="on what is not the object")
     parser.add_argument("--frame", type=natural, default=0, metavar="N", help="in this frame (default: 0, the first)")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument("--overwrite", action="store_true", help="write into DIR even if it is not empty")
-    parser.add_argument("--model", default="tiny", metavar="M", help="as for run")
-    parser.add_argument("--checkpoint", metavar="FILE", help="as for run")
-    parser.add_argument("--device", default="auto", metavar="D", help="as for run")
-    parser.add_argument("--focus", choices=("auto", "on", "off"), default="auto", help="as for run")
+    add_options(parser, some_options(_OPTIONS).values())
     parser.add_argument("--json", action="store_true", help="print the choices as JSON")
     parser.set_defaults(run=run)
 
@@ -71,13 +73,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _choices(args: argparse.Namespace, image_rgb: np.ndarray) -> list[Candidate]:
     """What embed and propagate make of the click: the same as in a run."""
-    weights = {"model": args.model, "checkpoint": args.checkpoint, "device": args.device}
+    known = some_options(_OPTIONS)
+    options = {"embed": {}, "propagate": {}, **by_node(given_options(args, known), known)}
     prompts = make_prompts([], args.point, args.negative or [], choice=0)
-    focus = args.focus != "off"
-    embed = _node("embed", {**weights, "focus": "auto"}, NodeContext("embed", has_feedback=focus))
+    focus = options["embed"].get("focus") != "off"
+    embed = _node("embed", options["embed"], NodeContext("embed", has_feedback=focus))
     embed.setup()
     context = NodeContext("propagate", streams=("choose",), feedback=embed.on_feedback, has_feedback=focus)
-    propagate = _node("propagate", {**weights, "prompts": prompts}, context)
+    propagate = _node("propagate", {**options["propagate"], "prompts": prompts}, context)
     propagate.setup()
     frame = Frame(Stamp("choose", 0, 0, None, (1, 1), 0, 0, 1), image_rgb)
     found: list[Candidate] = propagate.choices(embed.process(frame))

@@ -9,8 +9,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from streamseg.cli.parser import Parser
 from streamseg.cli.text import size_text, table
 from streamseg.errors import StreamsegError
 from streamseg.graph import registry
@@ -42,11 +43,9 @@ class Finding(NamedTuple):
     """False if streamseg cannot work like this."""
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser(
-        "doctor", help="what this machine can do, and what is missing", description=f"{__doc__} Exit code 1 if needed."
-    )
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = f"{__doc__} Exit code 1 if needed."
     parser.set_defaults(run=run)
 
 

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from streamseg.cli.parser import positive
+from streamseg.cli.option_flags import add_options, given_options, some_options
+from streamseg.cli.parser import Parser, positive
 from streamseg.cli.text import say, table
 from streamseg.errors import OutputError, UsageError
+from streamseg.graph.options import by_node
+
+_PHOTO_OPTIONS = ("model", "checkpoint", "device", "engine", "focus")
+_VIDEO_OPTIONS = (*_PHOTO_OPTIONS, "tracker")
+"""Options of embed and propagate that can be told."""
 
 
-def add_to(commands: Any) -> None:
-    """Add both commands to the command line."""
-    videos = commands.add_parser(
-        "eval",
-        help="measure following on video sequences with true masks",
-        description="""Follow every object of each sequence from its box or mask in the first frame and compare with the
-        true masks as the DAVIS benchmark does: region similarity J, boundary accuracy F.""",
-    )
-    videos.add_argument("dataset", metavar="DATASET", help="DAVIS, or a folder with <seq>/video.mp4 and <seq>/masks/")
-    videos.add_argument("--init", choices=("box", "mask"), default="box", help="what is given in the first frame")
-    videos.add_argument("--sequence", action="append", metavar="NAME", help="only this one; give it again for more")
-    videos.add_argument("--tracker", choices=("default", "naive"), default="default")
-    videos.set_defaults(run=run_videos)
-    photos = commands.add_parser(
-        "eval-images",
-        help="measure box and click prompts on photos with true masks",
-        description="""Segment every object of each photo from its box, and from a click where it is thickest, and
-        compare with the true mask.""",
-    )
-    photos.add_argument("folder", metavar="DIR", help="images/ and masks/ of the same names, or index.json")
-    photos.add_argument("--set", action="append", metavar="NAME", help="only this set of an index.json; again for more")
-    photos.add_argument("--every", type=positive, default=1, metavar="N", help="only every N-th photo of each set")
-    photos.add_argument(
+def add_videos_to(parser: Parser) -> None:
+    """Add the arguments of ``eval``."""
+    parser.description = """Follow every object of each sequence from its box or mask in the first frame and compare
+    with the true masks as the DAVIS benchmark does: region similarity J, boundary accuracy F."""
+    parser.add_argument("dataset", metavar="DATASET", help="DAVIS, or a folder with <seq>/video.mp4 and <seq>/masks/")
+    parser.add_argument("--init", choices=("box", "mask"), default="box", help="what is given in the first frame")
+    parser.add_argument("--sequence", action="append", metavar="NAME", help="only this one; give it again for more")
+    _add_to_both(parser, _VIDEO_OPTIONS)
+    parser.set_defaults(run=run_videos)
+
+
+def add_photos_to(parser: Parser) -> None:
+    """Add the arguments of ``eval-images``."""
+    parser.description = """Segment every object of each photo from its box, and from a click where it is thickest, and
+    compare with the true mask."""
+    parser.add_argument("folder", metavar="DIR", help="images/ and masks/ of the same names, or index.json")
+    parser.add_argument("--set", action="append", metavar="NAME", help="only this set of an index.json; again for more")
+    parser.add_argument("--every", type=positive, default=1, metavar="N", help="only every N-th photo of each set")
+    parser.add_argument(
         "--min-area", type=float, default=0.005, metavar="F", help="leave out objects below this part of the photo"
     )
-    photos.add_argument("--compare", action="store_true", help="GrabCut with the same box, and the box itself, too")
-    photos.set_defaults(run=run_photos)
-    for parser in (videos, photos):
-        parser.add_argument("--model", default="tiny", metavar="M")
-        parser.add_argument("--checkpoint", metavar="FILE", help="the model's weights, if not the original ones")
-        parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda:N or mps")
-        parser.add_argument(
-            "--engine", choices=("auto", "torch", "onnxruntime"), default="auto", help="what computes the model"
-        )
-        parser.add_argument("--focus", choices=("auto", "off"), default="auto", help="off: whole frames only")
-        parser.add_argument("--json", metavar="FILE", dest="json_file", help="write all figures there; - for stdout")
+    parser.add_argument("--compare", action="store_true", help="GrabCut with the same box, and the box itself, too")
+    _add_to_both(parser, _PHOTO_OPTIONS)
+    parser.set_defaults(run=run_photos)
+
+
+def _add_to_both(parser: Parser, names: Sequence[str]) -> None:
+    add_options(parser, some_options(names).values())
+    parser.add_argument("--json", metavar="FILE", dest="json_file", help="write all figures there; - for stdout")
 
 
 def run_videos(args: argparse.Namespace) -> int:
@@ -61,15 +61,10 @@ def run_videos(args: argparse.Namespace) -> int:
     from streamseg.evaluation.sequences import find_sequences
     from streamseg.evaluation.videos import evaluate_sequence, mean
 
-    weights = _weights(args)
+    options = _given_to_nodes(args, _VIDEO_OPTIONS)
     measured = []
     for sequence in find_sequences(Path(args.dataset), args.sequence):
-        found = evaluate_sequence(
-            sequence,
-            init=args.init,
-            embed={**weights, "focus": args.focus},
-            propagate={**weights, "tracker": args.tracker},
-        )
+        found = evaluate_sequence(sequence, init=args.init, embed=options["embed"], propagate=options["propagate"])
         for each in found:
             say(f"{each.name}: J&F {100 * each.j_and_f:.1f}")
         measured += found
@@ -83,7 +78,7 @@ def run_videos(args: argparse.Namespace) -> int:
     ]
     facts = {
         "init": args.init,
-        "model": args.model,
+        "model": _model(options),
         "mean": {**msgspec.to_builtins(average), "j_and_f": average.j_and_f},
         "sequences": [{**msgspec.to_builtins(each), "j_and_f": each.j_and_f} for each in measured],
     }
@@ -107,8 +102,8 @@ def run_photos(args: argparse.Namespace) -> int:
         if unknown:
             raise UsageError(f"{args.folder} has no set {unknown[0]!r}; it has {', '.join(known)}")
         photos = [photo for photo in photos if photo.kind in args.set]
-    weights = _weights(args)
-    segmenter = PhotoSegmenter({**weights, "focus": args.focus}, weights)
+    options = _given_to_nodes(args, _PHOTO_OPTIONS)
+    segmenter = PhotoSegmenter(options["embed"], options["propagate"])
     rated = []
     try:
         for each in rate(photos, segmenter, min_area=args.min_area, compare=args.compare):
@@ -125,14 +120,19 @@ def run_photos(args: argparse.Namespace) -> int:
     for kind, row in average.items():
         count = len(rated) if kind == "mean" else sum(each.kind == kind for each in rated)
         rows.append((kind or "photos", str(count), *(f"{100 * row[name]:.1f}" for name in methods)))
-    facts = {"model": args.model, "mean_iou": average, "objects": [msgspec.to_builtins(each) for each in rated]}
+    facts = {"model": _model(options), "mean_iou": average, "objects": [msgspec.to_builtins(each) for each in rated]}
     _give(args.json_file, facts, rows)
     return 0
 
 
-def _weights(args: argparse.Namespace) -> dict[str, Any]:
-    checkpoint = {} if args.checkpoint is None else {"checkpoint": args.checkpoint}
-    return {"model": args.model, "device": args.device, "engine": args.engine, **checkpoint}
+def _given_to_nodes(args: argparse.Namespace, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The options of embed and of propagate."""
+    known = some_options(names)
+    return {"embed": {}, "propagate": {}, **by_node(given_options(args, known), known)}
+
+
+def _model(options: dict[str, dict[str, Any]]) -> str:
+    return str(options["embed"].get("model", some_options(["model"])["model"].default))
 
 
 def _give(json_file: str | None, facts: dict[str, Any], rows: list[tuple[str, ...]]) -> None:

@@ -80,10 +80,10 @@ def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How
         if not expendable:
             outcome.error = RunError(f"{outcome.error}\n{_too_often(plan)}")
             return outcome
-        job = go_on_live(plan, job, supervisor.seen()) if supervisor.live else go_on(plan, job)
+        job = go_on_live(plan, job, supervisor.positions()) if supervisor.live else go_on(plan, job)
         job = replace(job, restarts=job.restarts + supervisor.replaced)
         say(f"{outcome.error}\nstarting again at frame {frames(job)} (restart {job.restarts})")
-        time.sleep(restarts.next(job))
+        time.sleep(restarts.job_backoff_s(job))
 
 
 def _too_often(plan: Plan) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from streamseg.cli.parser import Parser
 from streamseg.cli.text import say, size_text
 from streamseg.sam import checkpoints
 from streamseg.sam.models import find
@@ -15,9 +15,9 @@ mask input to masks), and a JSON file with their inputs and outputs. This needs 
 pip install 'streamseg[export]' brings."""
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser("export", help="write a model as ONNX files", description=_DESCRIPTION)
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("model", metavar="MODEL", help="tiny, vit_b, vit_l or vit_h")
     parser.add_argument("--onnx", action="store_true", required=True, help="the format; there is no other yet")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the files (default: out/MODEL-onnx)")

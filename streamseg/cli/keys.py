@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from streamseg.cli.parser import Parser
 from streamseg.cli.text import say, table
 from streamseg.errors import UsageError
 from streamseg.publishing import keys
@@ -14,11 +14,9 @@ _DESCRIPTION = """Make and list CURVE keys. The machine that publishes needs its
 those who may listen; a listener needs its own secret file and the public file of the machine that publishes."""
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser(
-        "keys", help="make and list keys for publishing to other machines", description=_DESCRIPTION
-    )
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = _DESCRIPTION
     actions = parser.add_subparsers(metavar="new | show", dest="action", required=True)
     new = actions.add_parser("new", help="make a pair of keys", description="Make a pair of keys in two new files.")
     new.add_argument("name", metavar="NAME", help="what the files are called, say the name of the machine")

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from streamseg import __version__
-from streamseg.cli import check, choose, doctor, evaluate, export, keys, models, nodes, prompt, run, train
 from streamseg.cli.parser import Parser, join_negative_numbers
 from streamseg.cli.text import error_facts, say
 from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
+
+_COMMANDS = {
+    "run": "follow objects in a video or a live stream",
+    "choose": "see the masks that a click may mean",
+    "prompt": "add, correct or remove an object of a run",
+    "check": "check a graph file without starting it",
+    "nodes": "list the nodes and their options",
+    "models": "list the models: here, or to be had",
+    "keys": "make and list keys for publishing to other machines",
+    "eval": "measure following on video sequences with true masks",
+    "eval-images": "measure box and click prompts on photos with true masks",
+    "train": "train the bundled model on your own masks",
+    "export": "write a model as ONNX files",
+    "doctor": "what this machine can do, and what is missing",
+}
+"""Command -> what it is for."""
+_ADD_TO = {"eval": "evaluate:add_videos_to", "eval-images": "evaluate:add_photos_to"}
+"""Where its arguments are added, if not by ``add_to`` in the module of its name."""
 
 _EXIT_CODES = """exit codes:
   0 done   2 usage, graph or prompt   3 video cannot be read   4 model   5 results cannot be written
@@ -30,16 +49,22 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for command in (run, choose, prompt, check, nodes, models, keys, evaluate, train, export, doctor):
-        command.add_to(commands)
+    for name, purpose in _COMMANDS.items():
+        commands.add_parser(name, help=purpose, fill=partial(_fill, name))
     return parser
+
+
+def _fill(name: str, parser: Parser) -> None:
+    """Add the arguments of a command, whose module is imported only now."""
+    module, _, function = _ADD_TO.get(name, f"{name}:add_to").partition(":")
+    getattr(importlib.import_module(f"streamseg.cli.{module}"), function)(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = make_parser().parse_args(join_negative_numbers(words, run.NUMBER_OPTIONS))
+        args = make_parser().parse_args(join_negative_numbers(words))
         code: int = args.run(args)
         sys.stdout.flush()
         return code

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
+from streamseg.cli.parser import Parser
 from streamseg.cli.text import size_text, table
 from streamseg.sam.checkpoints import cache_dir, expected_path, is_here
 from streamseg.sam.models import MODELS
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser("models", help="list the models: here, or to be had", description=__doc__)
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = __doc__
     parser.set_defaults(run=run)
 
 

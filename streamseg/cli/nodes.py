@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from streamseg.cli.parser import Parser
 from streamseg.cli.text import table
 from streamseg.errors import GraphError, UsageError, nearest
 from streamseg.graph import registry
@@ -17,9 +18,9 @@ from streamseg.node import AnyNode, Node, ports
 _LIMITS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser("nodes", help="list the nodes and their options", description=__doc__)
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = __doc__
     parser.add_argument("names", metavar="NAME", nargs="*", help="only these nodes")
     parser.set_defaults(run=run)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from streamseg.errors import UsageError, nearest
+
+NUMBER_OPTIONS = ("--box", "--point", "--negative")
+"""Options whose value may start with a minus sign."""
 
 _STARTS_WITH_NUMBER = re.compile(r"-\.?\d")
 
@@ -15,8 +18,10 @@ _STARTS_WITH_NUMBER = re.compile(r"-\.?\d")
 class Parser(argparse.ArgumentParser):
     """Raises `UsageError` where argparse would print and exit."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, fill: Callable[[Parser], None] | None = None, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
+        self._fill = fill
+        """Adds the arguments once they are needed: what that imports costs nothing where another command is meant."""
 
     def error(self, message: str) -> NoReturn:
         """Raise it.
@@ -28,6 +33,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As argparse does, but an unknown option is an error that names the nearest one of this command."""
+        if self._fill is not None:
+            fill, self._fill = self._fill, None
+            fill(self)
         found, left = super().parse_known_args(args, namespace)
         for word in left:
             if word.startswith("-") and word != "-":
@@ -44,7 +52,7 @@ class Parser(argparse.ArgumentParser):
             )
 
 
-def join_negative_numbers(words: Sequence[str], options: Sequence[str]) -> list[str]:
+def join_negative_numbers(words: Sequence[str], options: Sequence[str] = NUMBER_OPTIONS) -> list[str]:
     """``--box -5,0,10,10`` as ``--box=-5,0,10,10``, which argparse would otherwise take for two options."""
     joined: list[str] = []
     for word in words:

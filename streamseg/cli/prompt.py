@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
 import msgspec
 
-from streamseg.cli.parser import natural, numbers
+from streamseg.cli.parser import Parser, natural, numbers
 from streamseg.errors import PromptError
 from streamseg.prompts.rules import NO_WORDS
 from streamseg.runtime.prompting import send_prompt
@@ -18,9 +17,9 @@ an object; for a known one clicks alone refine its mask, and a box or a mask poi
 on it holds, or why it cannot be; waits for that as long as it takes."""
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser("prompt", help="add, correct or remove an object of a run", description=_DESCRIPTION)
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("control", metavar="PATH", help="what the run was given as --control")
     parser.add_argument("--id", type=natural, metavar="N", help="of the object; a new one by itself if left out")
     parser.add_argument("--label", metavar="TEXT", help="what it is called")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -72,9 +73,15 @@ def graph_in(folder: Path) -> Graph:
             f"the source of the run in {folder} has a password, which is not kept; "
             f"give the source again: streamseg run SOURCE … -o {folder} --resume"
         )
-    for node in plain["nodes"].values():
-        if "output" in node["options"]:
-            node["options"]["output"] = str(folder)
+    recorders = [node["options"] for node in plain["nodes"].values() if "output" in node["options"]]
+    if len(recorders) == 1:
+        recorders[0]["output"] = str(folder)  # it may have been moved
+    elif not any(os.path.realpath(options["output"]) == os.path.realpath(folder) for options in recorders):
+        named = ", ".join(options["output"] for options in recorders)
+        raise UsageError(
+            f"the run in {folder} recorded into several folders ({named}), of which it is none now; "
+            f"give the graph again: streamseg run GRAPH --resume"
+        )
     return config.parse(plain)
 
 

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from streamseg.cli import resuming
-from streamseg.errors import PromptError, UsageError
-from streamseg.graph import config, registry
+from streamseg.cli.option_flags import given_options
+from streamseg.cli.prompt_flags import everything, given_prompts, refuse_prompts
+from streamseg.errors import UsageError
+from streamseg.graph import config
 from streamseg.graph.config import Graph
+from streamseg.graph.options import named_options, nodes_of, with_option_at, with_options
 from streamseg.graph.plan import Plan
-from streamseg.graph.standard import Prompt, Settings, make_prompts, standard_graph
-from streamseg.prompts.files import plain_prompts, read_prompts
-from streamseg.prompts.rules import NO_WORDS
+from streamseg.graph.standard import standard_graph
 from streamseg.sam import checkpoints
 from streamseg.sam.models import find
 from streamseg.video.source import SourceKind, classify, local_path
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
-_PROMPT_FLAGS = ("box", "point", "negative", "choice", "mask", "frame", "text")
-_ONLY_WITHOUT_GRAPH = (
-    *("prompts", *_PROMPT_FLAGS, "everything", "everything_frame", "detect"),
-    *("model", "checkpoint", "device", "engine", "live", "no_overlay"),
-    *("publish", "publish_key", "publish_allow"),
-)
 
 
 def is_graph_file(source: str) -> bool:
@@ -42,16 +36,13 @@ def asked_for(args: argparse.Namespace) -> Graph:
     Raises:
         UsageError: neither a source nor a folder to go on with, or options that contradict each other.
     """
-    if args.resume and args.output and Path(args.resume) != Path(args.output):
-        raise UsageError(f"--resume {args.resume} and -o {args.output} name two folders; give one of them")
-    if args.resume and args.source is None:
-        return resuming.graph_in(Path(args.resume))
-    if args.source is None:
+    output = given_options(args, named_options()).get("output")
+    if args.resume and output and Path(args.resume) != Path(output):
+        raise UsageError(f"--resume {args.resume} and -o {output} name two folders; give one of them")
+    if args.source is None and not args.resume:
         raise UsageError("expected a SOURCE, or --resume DIR to go on with an earlier run; 'run --help' says more")
-    if args.resume is not None:
-        args.output = args.resume or args.output
-        if args.output is None and not is_graph_file(args.source):
-            raise UsageError("--resume needs to know where the results are; give -o DIR, or --resume DIR")
+    if args.source is None:
+        return from_run(args)
     return from_file(args) if is_graph_file(args.source) else from_source(args)
 
 
@@ -59,62 +50,63 @@ def from_source(args: argparse.Namespace) -> Graph:
     """The standard graph on a source.
 
     Raises:
-        UsageError: keys without an address to publish at.
+        UsageError: a run that is to be gone on with, and nobody says where its results are.
     """
-    if args.publish is None and (args.publish_key or args.publish_allow):
-        raise UsageError("expected --publish with --publish-key and --publish-allow; say where, --publish tcp://*:5560")
-    output = args.output or _free_folder(Path("out") / _stem(args.source), args.overwrite)
-    return standard_graph(
-        Settings(
-            source=args.source,
-            prompts=_prompts(args),
-            everything=_everything(args),
-            detect=args.detect,
-            model=args.model,
-            checkpoint=args.checkpoint,
-            device=args.device,
-            engine=args.engine,
-            focus=args.focus,
-            tracker=args.tracker,
-            live=args.live,
-            max_frames=args.max_frames,
-            output=output,
-            overlay=not args.no_overlay,
-            overwrite=args.overwrite,
-            publish=args.publish,
-            publish_key=args.publish_key,
-            publish_allow=args.publish_allow,
-        )
-    )
+    options = _options(args)
+    if "output" not in options:
+        if args.resume is not None:
+            raise UsageError("--resume needs to know where the results are; give -o DIR, or --resume DIR")
+        options["output"] = _free_folder(Path("out") / _stem(args.source), options)
+    prompts = given_prompts(args)
+    graph = standard_graph(args.source, prompts, everything=everything(args), detect=args.detect, **options)
+    return _with_settings(graph, args)
 
 
 def from_file(args: argparse.Namespace) -> Graph:
-    """The graph of a file, with what the command says about its results and its length."""
-    for name in _ONLY_WITHOUT_GRAPH:
-        if getattr(args, name):
-            raise UsageError(
-                f"--{name.replace('_', '-')} cannot be combined with a graph file; write it there, under the options "
-                f"of the node it is about ('streamseg nodes' lists them)"
-            )
-    path = Path(args.source)
-    graph = config.load(path)
-    if args.max_frames is not None:
-        graph = _with_option(graph, "decode", "--max-frames", max_frames=args.max_frames)
-    if args.overwrite:
-        graph = _with_option(graph, "record", "--overwrite", overwrite=True)
-    if args.output is not None:
-        return _with_option(graph, "record", "-o", output=args.output)
-    for name in _nodes_of(graph, "record"):
+    """The graph of a file, with the options that the command gives to its nodes."""
+    refuse_prompts(args, "a graph file")
+    path, options = Path(args.source), _options(args)
+    graph = _with_settings(with_options(config.load(path), options, named_options()), args)
+    for name in nodes_of(graph, "record"):
         if not graph.nodes[name].options.get("output"):
-            output = _free_folder(Path("out") / _folder_name(path.stem), args.overwrite)
-            graph = _with_option(graph, "record", "the default folder", output=output)
+            output = _free_folder(Path("out") / _folder_name(path.stem), options)
+            graph = with_option_at(graph, f"{name}.output", output)
+    return graph
+
+
+def from_run(args: argparse.Namespace) -> Graph:
+    """The graph of a run that is to be gone on with. An option that changes it is refused later, as in a graph file."""
+    refuse_prompts(args, "the graph of an earlier run")
+    options = {name: value for name, value in _options(args).items() if name != "output"}
+    return _with_settings(with_options(resuming.graph_in(Path(args.resume)), options, named_options()), args)
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Name -> value of the options of nodes; results that are gone on with are the output."""
+    options = given_options(args, named_options())
+    return {**options, "output": args.resume} if args.resume else options
+
+
+def _with_settings(graph: Graph, args: argparse.Namespace) -> Graph:
+    for path, value in args.set or ():
+        graph = with_option_at(graph, path, value)
     return graph
 
 
 def outputs(plan: Plan) -> dict[str, Path]:
-    """Name -> folder of every node that records."""
-    names = _nodes_of(plan.graph, "record")
-    return {name: Path(plan.graph.nodes[name].options["output"]).expanduser() for name in names}
+    """Name -> folder of every node that records.
+
+    Raises:
+        UsageError: two of them have the same one.
+    """
+    found: dict[str, Path] = {}
+    for name in nodes_of(plan.graph, "record"):
+        folder = Path(plan.graph.nodes[name].options["output"]).expanduser()
+        for other, taken in found.items():
+            if os.path.realpath(folder) == os.path.realpath(taken):
+                raise UsageError(f"{other!r} and {name!r} both record into {folder}; give each a folder of its own")
+        found[name] = folder
+    return found
 
 
 def keep_sources(plan: Plan, folders: Mapping[str, Path]) -> None:
@@ -154,47 +146,6 @@ def fetch_checkpoints(plan: Plan) -> None:
             checkpoints.locate(info, given)
 
 
-def _prompts(args: argparse.Namespace) -> list[Prompt]:
-    flags = [f"--{name}" for name in _PROMPT_FLAGS if getattr(args, name) is not None]
-    if args.text is not None:
-        raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
-    finds_itself = args.detect is not None or _everything(args) is not None
-    if args.prompts is None and finds_itself and not (args.box or args.point or args.mask):
-        return []
-    if args.prompts is None and not flags and args.control is not None:
-        return []  # they come later
-    if args.prompts is None:
-        given = (args.box or [], args.point or [], args.negative or [], args.mask or [])
-        return make_prompts(*given, frame=args.frame or 0, choice=args.choice)
-    if flags:
-        raise PromptError(f"--prompts {args.prompts} beside {', '.join(flags)}: write all prompts into the file")
-    return plain_prompts(read_prompts(Path(args.prompts)))
-
-
-def _everything(args: argparse.Namespace) -> dict[str, Any] | None:
-    """The options for finding all objects of a frame; None if that is not asked for."""
-    if args.everything_frame is not None:
-        return dict(args.everything_frame)
-    return {} if args.everything else None
-
-
-def _nodes_of(graph: Graph, use: str) -> list[str]:
-    point = registry.entry_points().get(use)
-    same = {use, point.value} if point is not None else {use}
-    return [name for name, spec in graph.nodes.items() if spec.use in same]
-
-
-def _with_option(graph: Graph, use: str, what: str, **options: Any) -> Graph:
-    names = _nodes_of(graph, use)
-    if len(names) != 1:
-        raise UsageError(
-            f"{what} needs a graph with one {use} node, this one has {len(names)}; write it into the graph file"
-        )
-    spec = graph.nodes[names[0]]
-    changed = msgspec.structs.replace(spec, options={**spec.options, **options})
-    return msgspec.structs.replace(graph, nodes={**graph.nodes, names[0]: changed})
-
-
 def _stem(source: str) -> str:
     kind = classify(source)
     if kind in (SourceKind.FILE, SourceKind.FOLDER):
@@ -211,10 +162,10 @@ def _folder_name(name: str) -> str:
     return name.lstrip(".") or "frames"
 
 
-def _free_folder(folder: Path, overwrite: bool) -> str:
-    """The folder, or with a number behind it, so that earlier results stay."""
+def _free_folder(folder: Path, options: Mapping[str, Any]) -> str:
+    """The folder, or with a number behind it, so that earlier results stay, unless they are to be overwritten."""
     number, free = 1, folder
-    while not overwrite and free.is_dir() and any(free.iterdir()):
+    while not options.get("overwrite") and free.is_dir() and any(free.iterdir()):
         number += 1
         free = folder.with_name(f"{folder.name}-{number}")
     return str(free)

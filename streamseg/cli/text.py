@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamseg.errors import StreamsegError
-from streamseg.video.source import redact_text
+from streamseg.redaction import redact_text
 
 
 def say(line: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from streamseg.cli.interrupts import Interrupts
-from streamseg.cli.parser import positive
+from streamseg.cli.parser import Parser, positive
 from streamseg.cli.text import duration_text, say
 from streamseg.errors import EXIT_INTERRUPTED
 from streamseg.training import recipe
@@ -19,9 +18,9 @@ _DESCRIPTION = """Train the bundled model as a recipe says (samples/train explai
 '--model tiny --checkpoint DIR/weights.safetensors'. Ctrl-C saves and ends; --resume goes on as if nothing had been."""
 
 
-def add_to(commands: Any) -> None:
-    """Add this command to the command line."""
-    parser = commands.add_parser("train", help="train the bundled model on your own masks", description=_DESCRIPTION)
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = _DESCRIPTION
     parser.add_argument("recipe", metavar="RECIPE.yaml")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder of the run (default: out/NAME OF THE RECIPE)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")

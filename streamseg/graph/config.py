@@ -26,6 +26,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from streamseg import structs
 from streamseg.errors import GraphError, nearest
 from streamseg.yaml_files import read_yaml
 
@@ -111,18 +112,7 @@ def parse(data: Any) -> Graph:
     """
     if not isinstance(data, Mapping):
         raise GraphError(f"expected a mapping with 'nodes' and 'links', got {type(data).__name__}")
-    _known_keys(data, _File, "the graph")
-    nodes = data.get("nodes")
-    if isinstance(nodes, Mapping):
-        for name, spec in nodes.items():
-            if isinstance(spec, Mapping):
-                _known_keys(spec, NodeSpec, f"node {name!r}")
-    if isinstance(given := data.get("recovery"), Mapping):
-        _known_keys(given, Recovery, "recovery")
-    try:
-        file = msgspec.convert(data, _File)
-    except msgspec.ValidationError as error:
-        raise GraphError(str(error)) from error
+    file = structs.convert(data, _File, "the graph", GraphError)
     if file.version != 1:
         raise GraphError(f"graph file version {file.version} is not known; this streamseg reads version 1")
     specs = {name: _named(name, spec) for name, spec in file.nodes.items()}
@@ -144,11 +134,7 @@ def options_of(kind: type[msgspec.Struct], options: Mapping[str, Any], owner: st
     Raises:
         GraphError: an unknown option (with the nearest valid name), a missing one, a value of a wrong type.
     """
-    _known_keys(options, kind, f"the options of {owner}")
-    try:
-        return msgspec.convert(dict(options), kind)
-    except msgspec.ValidationError as error:
-        raise GraphError(f"options of {owner}: {error}") from error
+    return structs.convert(options, kind, f"the options of {owner}", GraphError)
 
 
 def to_plain(graph: Graph) -> dict[str, Any]:
@@ -157,13 +143,6 @@ def to_plain(graph: Graph) -> dict[str, Any]:
     plain["links"] = [f"{origin} -> {to}" for origin, to in graph.links]
     plain["feedback"] = [f"{origin} -> {to}" for origin, to in graph.feedback]
     return {"version": 1, **plain}
-
-
-def _known_keys(data: Mapping[Any, Any], kind: type[msgspec.Struct], owner: str) -> None:
-    names = [field.encode_name for field in msgspec.structs.fields(kind)]
-    for key in data:
-        if key not in names:
-            raise GraphError(f"unknown key {key!r} in {owner}; {nearest(str(key), names)}")
 
 
 def _named(name: str, spec: NodeSpec | None) -> NodeSpec:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from importlib import metadata
+from pathlib import Path
 
 from streamseg.errors import GraphError, nearest
 from streamseg.node import AnyNode, Node, Source
@@ -14,6 +16,14 @@ GROUP = "streamseg.nodes"
 def entry_points() -> dict[str, metadata.EntryPoint]:
     """Name -> entry point of every installed node, none of them imported yet."""
     return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+def _where(module_name: str) -> str:
+    """The command does not look for modules in the current folder, as `python -m` does: say so if it would help."""
+    name = module_name.partition(".")[0]
+    there = name.isidentifier() and (Path(f"{name}.py").is_file() or Path(name).is_dir())
+    hidden = there and importlib.util.find_spec(name) is None
+    return "; modules in the current folder are found with PYTHONPATH=. before the command" if hidden else ""
 
 
 def load(use: str) -> type[AnyNode]:
@@ -33,10 +43,14 @@ def load(use: str) -> type[AnyNode]:
             )
         path = points[use].value
     module_name, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
+        raise GraphError(f"node {use!r}: expected 'package.module:Class'; a file is found by its folder in PYTHONPATH")
     try:
         kind = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        raise GraphError(f"node {use!r} ({path}) cannot be imported: {error}") from error
+        raise GraphError(f"node {use!r} ({path}) cannot be imported: {error}{_where(module_name)}") from error
+    except Exception as error:
+        raise GraphError(f"node {use!r} ({path}) cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, (Node, Source))):
         raise GraphError(f"node {use!r} ({path}) is not a subclass of streamseg.node.Node or Source")
     return kind

@@ -4,96 +4,79 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import msgspec
-
-from streamseg.errors import GraphError, PromptError, nearest
+from streamseg.errors import GraphError, PromptError, UsageError, nearest
 from streamseg.graph import config, registry
 from streamseg.graph.config import Graph
+from streamseg.graph.options import SINKS, NamedOption, check_names, named_options, with_options
 from streamseg.messages import Detected
 from streamseg.node import ports
 
-Focus = Literal["auto", "on", "off"]
-Tracker = Literal["default", "naive"]
 Prompt = dict[str, Any]
 """One object, as the options of propagate have it: id, label, frame, box, points, negative, mask."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run the standard graph on, and how. None leaves a choice to the node."""
+def standard_graph(
+    source: str,
+    prompts: list[Prompt] | str,
+    *,
+    everything: dict[str, Any] | None = None,
+    detect: str | None = None,
+    **options: Any,
+) -> Graph:
+    """decode -> embed -> propagate -> cleanup -> record and publish, with the back-edge of focus unless it is off.
 
-    source: str
-    prompts: list[Prompt] | str
-    """Or a file with them."""
-    everything: dict[str, Any] | None = None
-    """Options for finding all objects of one frame; None does not."""
-    detect: str | None = None
-    """A detector that finds objects: its name, or ``package.module:Class``; None has none."""
-    model: str | None = None
-    checkpoint: str | None = None
-    device: str | None = None
-    engine: str | None = None
-    focus: Focus = "auto"
-    tracker: Tracker = "default"
-    live: bool | None = None
-    max_frames: int | None = None
-    output: str | None = None
-    """Folder for the record node; None records nothing."""
-    overlay: bool = True
-    overwrite: bool = False
-    publish: str | None = None
-    """Where to publish results, such as ``tcp://127.0.0.1:5600``; None publishes nothing."""
-    publish_key: str | None = None
-    """This machine's secret key file, for an address that other machines reach."""
-    publish_allow: str | None = None
-    """Public key file of the one who may listen, or a folder of such files."""
+    Args:
+        source: path, camera number or URL.
+        prompts: or a file with them.
+        everything: options for finding all objects of one frame; None does not.
+        detect: a detector that finds objects: its name, or ``package.module:Class``; None has none.
+        options: of the nodes, by the names that `streamseg.graph.options` gives them. With ``output`` there is a record
+            node, with ``publish`` a publish node.
 
-
-def standard_graph(settings: Settings) -> Graph:
-    """decode -> embed -> propagate -> cleanup -> record and publish, with the back-edge of focus unless it is off."""
-    weights = _given(
-        model=settings.model, checkpoint=settings.checkpoint, device=settings.device, engine=settings.engine
-    )
-    tracker = None if settings.tracker == "default" else settings.tracker
+    Raises:
+        UsageError: an unknown option, or one of a node that is not there.
+    """
+    known = named_options()
+    check_names(options, known)
     # None at all is fine where others find objects; an empty list waits for some to be given on the way.
-    found_by_others = settings.everything is not None or settings.detect is not None
-    prompts = settings.prompts or (None if found_by_others else [])
+    found_by_others = everything is not None or detect is not None
     nodes: dict[str, dict[str, Any]] = {
-        "decode": _given(source=settings.source, live=settings.live, max_frames=settings.max_frames),
-        "embed": weights | _given(focus=None if settings.focus == "auto" else settings.focus),
+        "decode": {"options": {"source": source}},
+        "embed": {},
         "propagate": {
-            **weights,
-            **_given(prompts=prompts, everything=settings.everything, tracker=tracker),
-            **({} if settings.detect is None else {"detections": {}}),
+            "options": {
+                **_given(prompts=prompts or (None if found_by_others else []), everything=everything),
+                **({} if detect is None else {"detections": {}}),
+            }
         },
         "cleanup": {},
     }
     links = ["decode -> embed -> propagate -> cleanup"]
-    uses = {}
-    if settings.detect is not None:
-        _check_detector(settings.detect)
-        nodes["detect"], uses["detect"] = {}, settings.detect
+    if detect is not None:
+        _check_detector(detect)
+        nodes["detect"] = {"use": detect}
         links = ["decode -> detect -> embed -> propagate -> cleanup"]
-    if settings.output is not None:
-        nodes["record"] = {
-            "output": settings.output,
-            **_given(overlay=None if settings.overlay else False, overwrite=settings.overwrite or None),
-        }
-        links.append("cleanup -> record")
-    if settings.publish is not None:
-        keys = _given(key=settings.publish_key, allow=settings.publish_allow)
-        nodes["publish"] = {"bind": settings.publish, **keys}
-        links.append("cleanup -> publish")
-    return config.parse(
-        {
-            "version": 1,
-            "nodes": {name: {"use": uses.get(name, ""), "options": options} for name, options in nodes.items()},
-            "links": links,
-            "feedback": [] if settings.focus == "off" else ["propagate -> embed"],
-        }
-    )
+    for sink, key in SINKS.items():
+        if options.get(key) is not None:
+            nodes[sink] = {}
+            links.append(f"cleanup -> {sink}")
+        else:
+            _check_unused(options, sink, known, known[key])
+    feedback = [] if options.get("focus") == "off" else ["propagate -> embed"]
+    return with_options(config.parse({"nodes": nodes, "links": links, "feedback": feedback}), options, known)
+
+
+def _check_unused(options: Mapping[str, Any], sink: str, known: Mapping[str, NamedOption], key: NamedOption) -> None:
+    """Refuse options of a node that is not there."""
+    unused = [known[name] for name, value in options.items() if value is not None and sink in known[name].nodes]
+    if unused:
+        raise UsageError(
+            f"expected {key.flag} {key.about.metavar} with {unused[0].flag}, since without it there is no {sink} node; "
+            f"{key.flag}: {key.about.help}"
+        )
 
 
 def _check_detector(use: str) -> None:

@@ -10,39 +10,52 @@ Pixels of an object that touch at a corner belong together (8-connectivity), so 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
+import msgspec
 import numpy as np
 
 from streamseg.errors import UsageError
 from streamseg.masks.label_map import areas_and_boxes
+from streamseg.structs import Option
 
 
-@dataclass(frozen=True)
-class CleanupRules:
+class CleanupRules(msgspec.Struct, frozen=True, kw_only=True):
     """What counts as dirt. None leaves a step out.
 
     Fractions are of the object's own area. Where both a limit in pixels and a fraction are given, the larger holds.
     """
 
-    keep: Literal["largest", "all"] = "all"
-    """Of the parts large enough: only the largest, or all (an object behind a pole has two)."""
-    min_area_px: int | None = None
-    """Parts smaller than this are dropped."""
-    min_area_fraction: float | None = 0.02
-    """Parts smaller than this share of the object are dropped."""
-    fill_holes_px: int | None = None
-    """Holes up to this area are filled; whatever lies inside a hole counts as part of it."""
-    fill_holes_fraction: float | None = 0.01
-    """Holes up to this share of the object are filled."""
-    open_radius_px: int | None = None
-    """Opening: takes off what is thinner than twice this."""
-    close_radius_px: int | None = None
-    """Closing: bridges gaps narrower than twice this."""
-    smooth_radius_px: int | None = None
-    """Majority vote in a square of this radius: rounds off a ragged outline."""
+    keep: Annotated[
+        Literal["largest", "all"],
+        Option("of the parts large enough only the largest, or all: an object behind a pole has two", flag="--keep"),
+    ] = "all"
+    min_area_px: Annotated[
+        int | None, Option("drop parts smaller than this", flag="--min-area-px", metavar="N", rare=True)
+    ] = None
+    min_area_fraction: Annotated[float | None, Option("drop parts smaller than this share of the object")] = 0.02
+    fill_holes_px: Annotated[
+        int | None,
+        Option(
+            "fill holes up to this area; whatever lies inside a hole counts as part of it",
+            flag="--fill-holes-px",
+            metavar="N",
+            rare=True,
+        ),
+    ] = None
+    fill_holes_fraction: Annotated[float | None, Option("fill holes up to this share of the object")] = 0.01
+    open_radius_px: Annotated[int | None, Option("opening: take off what is thinner than twice this")] = None
+    close_radius_px: Annotated[int | None, Option("closing: bridge gaps narrower than twice this")] = None
+    smooth_radius_px: Annotated[
+        int | None,
+        Option(
+            "majority vote in a square of this radius: rounds off a ragged outline",
+            flag="--smooth-radius-px",
+            metavar="N",
+            rare=True,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.keep not in ("largest", "all"):

@@ -16,8 +16,13 @@ import numpy as np
 
 from streamseg.errors import UsageError
 
+PIXELS_MAX = 1 << 28
+"""No mask with more pixels is made: 16384 x 16384."""
 _MAX_GROUPS = 13
 """Groups of five bits in an int64."""
+_LONGEST_NUMBER = 10
+"""Groups of a number that is read. Run lengths of any picture take fewer, and sums of these do not overflow unseen."""
+_LARGEST_COUNT = 1 << 5 * _LONGEST_NUMBER - 1
 
 
 def encode(mask: np.ndarray) -> list[int]:
@@ -36,15 +41,17 @@ def decode(counts: Sequence[int], height: int, width: int) -> np.ndarray:
     """The (H, W) bool mask of uncompressed counts.
 
     Raises:
-        UsageError: the counts are negative or do not add up to height x width.
+        UsageError: the counts are negative or do not add up to height x width, or that is more than `PIXELS_MAX`.
     """
-    lengths = np.asarray(counts, np.int64)
-    total = int(lengths.sum())
-    if (lengths < 0).any() or total != height * width:
+    pixels = _pixels(height, width)
+    # Python's own numbers: those of numpy wrap round, and what seems to add up may ask for more memory than there is.
+    total = sum(map(int, counts))
+    if total != pixels or min(counts, default=0) < 0:
         raise UsageError(
-            f"expected run lengths from 0 that add up to {height} x {width} = {height * width} pixels, got a sum of "
-            f"{total}; check that the size belongs to this mask"
+            f"expected run lengths from 0 that add up to {height} x {width} = {pixels} pixels, got a sum of "
+            f"{total if abs(total) <= _LARGEST_COUNT else 'far more'}; check that the size belongs to this mask"
         )
+    lengths = np.asarray(counts, np.int64)
     columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return np.ascontiguousarray(columns.reshape(width, height).T)
 
@@ -65,19 +72,32 @@ def compress(counts: Sequence[int]) -> str:
     return bytes(((low | more) + 48)[used].astype(np.uint8)).decode("ascii")
 
 
+def decode_compressed(text: str | bytes, height: int, width: int) -> np.ndarray:
+    """The (H, W) bool mask of the printable form of its counts.
+
+    Raises:
+        UsageError: not such a form, or not of a mask of that size.
+    """
+    # Each pixel costs two letters at most: a run takes as many groups as its own length and that of the run two
+    # before need. So a text that is longer is refused before there are numbers of it.
+    if len(text) > 2 * _pixels(height, width) + _MAX_GROUPS:
+        raise UsageError(f"expected the run lengths of {height} x {width} pixels, got {len(text)} letters of them")
+    return decode(decompress(text), height, width)
+
+
 def decompress(text: str | bytes) -> list[int]:
     """The counts of a printable form.
 
     Raises:
-        UsageError: not such a form.
+        UsageError: not such a form, or a count is negative or beyond any picture.
     """
-    raw = text.encode() if isinstance(text, str) else text
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     groups = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
     if groups.size == 0:
         return []
     more = (groups & 32) > 0
     starts = np.concatenate([[0], np.flatnonzero(~more) + 1])
-    if groups.min() < 0 or groups.max() > 63 or more[-1] or np.diff(starts).max() > _MAX_GROUPS:
+    if groups.min() < 0 or groups.max() > 63 or more[-1] or np.diff(starts).max() > _LONGEST_NUMBER:
         raise UsageError("expected compressed COCO counts (ASCII 48 to 111, the last group of each number unmarked)")
     starts = starts[:-1]
     ends = np.append(starts[1:], groups.size) - 1
@@ -87,8 +107,17 @@ def decompress(text: str | bytes) -> list[int]:
     numbers[negative] -= np.left_shift(np.int64(1), 5 * (position[ends][negative] + 1))
     for chain in (numbers[1::2], numbers[2::2]):
         np.cumsum(chain, out=chain)
+    # A sum that is out of bounds is seen here before a later one can wrap round: each step is far below 2^63.
+    if numbers.min() < 0 or numbers.max() > _LARGEST_COUNT:
+        raise UsageError("expected compressed COCO counts from 0 to the pixels of a picture, got others")
     counts: list[int] = numbers.tolist()
     return counts
+
+
+def _pixels(height: int, width: int) -> int:
+    if min(height, width) < 0 or height * width > PIXELS_MAX:
+        raise UsageError(f"expected a mask of at most {PIXELS_MAX} pixels, got {height} x {width}; reduce it")
+    return height * width
 
 
 def to_coco(mask: np.ndarray) -> dict[str, object]:

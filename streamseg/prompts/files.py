@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from streamseg.errors import PromptError, nearest
+from streamseg import structs
+from streamseg.errors import PromptError
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.yaml_files import parse_yaml
 
@@ -79,13 +80,6 @@ def _entry(path: Path, number: int, data: Any) -> ObjectPrompt:
         raise PromptError(
             f"{origin}: expected a mapping such as {{id: 1, box: [10, 20, 30, 40]}}, got {type(data).__name__}"
         )
-    names = [field.name for field in msgspec.structs.fields(ObjectPrompt) if field.name != "origin"]
-    for key in data:
-        if key not in names:
-            raise PromptError(f"{origin}: unknown key {key!r}; {nearest(str(key), names)}")
-    try:
-        prompt = msgspec.convert(data, ObjectPrompt)
-    except msgspec.ValidationError as error:
-        raise PromptError(f"{origin}: {error}") from error
+    prompt = structs.convert(data, ObjectPrompt, origin, PromptError, without=("origin",))
     mask = None if prompt.mask is None else str(path.parent / prompt.mask)
     return msgspec.structs.replace(prompt, origin=origin, mask=mask)

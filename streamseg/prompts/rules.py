@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from streamseg.errors import PromptError, nearest
 from streamseg.masks.boxes import validate_box, validate_points
 from streamseg.masks.label_map import MAX_ID
-
-if TYPE_CHECKING:
-    from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.model import ObjectPrompt
 
 NO_WORDS = (
     "Segment Anything takes boxes, clicks and masks, no words; let a detector that knows words find the thing: "

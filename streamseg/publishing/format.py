@@ -126,7 +126,7 @@ class Published(msgspec.Struct, frozen=True):
             return np.frombuffer(data, np.uint8).reshape(height, width) > 0
         if found.mask.encoding == "coco-rle":
             try:
-                return rle.decode(rle.decompress(bytes(data)), height, width)
+                return rle.decode_compressed(bytes(data), height, width)
             except UsageError as error:
                 raise WireError(f"the mask of object {found.id} cannot be read: {error}") from error
         raise WireError(f"expected a mask as 'coco-rle' or 'uint8', got {found.mask.encoding!r}; update streamseg")

@@ -53,7 +53,7 @@ class CommandQueue:
         self._server = None if control is None else CommandServer(control)
         self._lock = threading.Lock()
         self._waiting: deque[_Command] = deque()
-        self._asked: dict[int, _Command] = {}
+        self._unanswered: dict[int, _Command] = {}
         self._next = 0
         self._over: StreamsegError | None = None
 
@@ -75,7 +75,7 @@ class CommandQueue:
             with self._lock:
                 if self._over is not None:
                     raise self._over
-                if len(self._waiting) + len(self._asked) >= _MOST_WAITING:
+                if len(self._waiting) + len(self._unanswered) >= _MOST_WAITING:
                     raise UsageError(f"{_MOST_WAITING} commands wait for their answers already; try again later")
                 self._waiting.append(_Command(name, msgspec.Raw(body), reply))
         except StreamsegError as error:
@@ -90,18 +90,18 @@ class CommandQueue:
             with self._lock:
                 command = self._waiting.popleft()
                 self._next += 1
-                self._asked[self._next] = command
+                self._unanswered[self._next] = command
             yield command.node, self._next, command.body
 
-    def again(self, node: str) -> None:
+    def requeue(self, node: str) -> None:
         """A new process of a node has come: what was handed to the one before and has no answer is handed on again."""
         with self._lock:
-            numbers = [number for number, command in self._asked.items() if command.node == node]
-            self._waiting.extendleft([self._asked.pop(number) for number in reversed(numbers)])
+            numbers = [number for number, command in self._unanswered.items() if command.node == node]
+            self._waiting.extendleft([self._unanswered.pop(number) for number in reversed(numbers)])
 
     def answer(self, number: int, answer: Answer) -> None:
         """Pass an answer on to whoever asked."""
-        command = self._asked.pop(number, None)
+        command = self._unanswered.pop(number, None)
         if command is None:
             return
         log.log(logging.INFO if isinstance(answer, Applied) else logging.WARNING, "command: %s", _text(answer))
@@ -119,8 +119,8 @@ class CommandQueue:
             if self._over is not None:
                 return
             self._over = over
-            left = [command.reply for command in (*self._asked.values(), *self._waiting)]
-            self._asked.clear()
+            left = [command.reply for command in (*self._unanswered.values(), *self._waiting)]
+            self._unanswered.clear()
             self._waiting.clear()
         for reply in left:
             reply(Refused.of(over))

@@ -32,11 +32,11 @@ class Failover:
         self._job = job
         self._limit = Restarts(plan.graph.recovery)
         self._replicas = {spec.identity for spec in plan.workers() if plan.graph.nodes[spec.name].replicas > 1}
-        self._places: dict[str, InFlight] = {}
-        self._start_at_s: float | None = None
+        self._in_flight: dict[str, InFlight] = {}
+        self._start_after_s: float | None = None
         self.trackers: dict[str, bytes] = {}
         """Stream -> state of the tracker that a sink saw last."""
-        self.away: set[str] = set()
+        self.replacing: set[str] = set()
         """Processes that are being replaced."""
         self.count = 0
         """How often processes have been replaced."""
@@ -51,36 +51,36 @@ class Failover:
 
         Copies of a node are replaced with them: a gap must not overtake the frame that another copy still writes.
         """
-        self.away |= set(dead) | self._replicas
+        self.replacing |= set(dead) | self._replicas
         self.count += 1
-        self._places.clear()
-        self._start_at_s = time.monotonic() + self._limit.again()
-        return self.away
+        self._in_flight.clear()
+        self._start_after_s = time.monotonic() + self._limit.backoff_s()
+        return self.replacing
 
-    def hear(self, source: str, place: InFlight) -> None:
+    def note_position(self, source: str, place: InFlight) -> None:
         """A source has said what is in flight."""
-        self._places[source] = place
+        self._in_flight[source] = place
 
-    def due(self) -> Job | None:
+    def job_to_start(self) -> Job | None:
         """How the new processes begin, once, when it is time to start them."""
-        waiting = self._start_at_s is None or time.monotonic() < self._start_at_s
-        if waiting or self._job is None or not self._places.keys() >= set(self._plan.sources):
+        waiting = self._start_after_s is None or time.monotonic() < self._start_after_s
+        if waiting or self._job is None or not self._in_flight.keys() >= set(self._plan.sources):
             return None
-        self._start_at_s = None
+        self._start_after_s = None
         positions = {
             stream: Position(seq=place.first_seq, next_index=place.index, tracker=self.trackers.get(stream, NO_TRACKER))
-            for stream, place in self._places.items()
+            for stream, place in self._in_flight.items()
         }
         return msgspec.structs.replace(self._job, positions=positions, begun=True)
 
-    def done(self, ready: Collection[str]) -> bool:
+    def complete(self, ready: Collection[str]) -> bool:
         """Whether all new processes are set up; says so once."""
-        if not self.away or self._start_at_s is not None or not self.away <= set(ready):
+        if not self.replacing or self._start_after_s is not None or not self.replacing <= set(ready):
             return False
-        self.away.clear()
+        self.replacing.clear()
         return True
 
-    def seen(self, entered: Mapping[str, int], dropped: Mapping[str, int]) -> dict[str, Position]:
+    def positions(self, entered: Mapping[str, int], dropped: Mapping[str, int]) -> dict[str, Position]:
         """How far each stream had come, by the last figures of its source."""
         found = {}
         for stream, count in entered.items():

@@ -42,17 +42,17 @@ class NodeWorker:
         """Work until told to exit."""
         while True:
             # Sockets without news are not even asked: the way of a frame through here is short for that.
-            news = self._io.rest(0 if self._stage.runnable else BEAT_S, self._poller)
+            news = self._io.poll(0 if self._stage.runnable else BEAT_S, self._poller)
             if self._io.feedback_inbox in news:
                 self._take_feedback()
             if self._io.inbox in news:
                 self._take_messages()
-            for order in self._io.orders() if self._io.control in news else ():
-                if isinstance(order, Exit):
+            for instruction in self._io.instructions() if self._io.control in news else ():
+                if isinstance(instruction, Exit):
                     return
-                if isinstance(order, Command):
-                    self._stage.command(order.body, partial(self._answer, order.number))
-                if isinstance(order, Finalize):
+                if isinstance(instruction, Command):
+                    self._stage.command(instruction.body, partial(self._answer, instruction.number))
+                if isinstance(instruction, Finalize):
                     self._stage.finalize()
                     self._say_done()
             for passed in self._stage.step():
@@ -68,7 +68,7 @@ class NodeWorker:
         return Bye(self._stage.stats(), self._node.describe())
 
     def _answer(self, number: int, answer: Answer) -> None:
-        self._io.tell(Answered(number, answer))
+        self._io.report(Answered(number, answer))
 
     def _take_messages(self) -> None:
         for parts in waiting(self._io.inbox) if self._io.inbox is not None else ():
@@ -98,11 +98,11 @@ class NodeWorker:
         if not self._said_done:
             self._said_done = True
             self._tell_troubles()
-            self._io.tell(Done())
+            self._io.report(Done())
 
     def _tell_troubles(self) -> None:
         for trouble in self._stage.troubles:
-            self._io.tell(trouble)
+            self._io.report(trouble)
         self._stage.troubles.clear()
 
 

@@ -33,10 +33,10 @@ class Child:
         self.last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         """The end of what it wrote to standard error."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "streamseg.runtime.worker"],
+            _python("streamseg.runtime.worker"),
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=[*assignment.file_descriptors.values(), *(assignment.heart or ())[:1]],
+            pass_fds=[*assignment.file_descriptors.values(), *(assignment.heartbeat or ())[:1]],
             env=_environment(assignment.spec.threads),
             # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
             process_group=0,
@@ -149,7 +149,7 @@ class Janitor:
         """Number of its process."""
         return self._process.pid
 
-    def look_after(self) -> None:
+    def ensure_running(self) -> None:
         """Put another one in its place, should it be dead or stopped."""
         if self._process.poll() is not None or is_stopped(self._process.pid):
             logging.getLogger(__name__).warning("the janitor process was gone; another one is started")
@@ -213,6 +213,23 @@ def end_all(children: Iterable[Child], seconds: float) -> None:
         if not child.wait(deadline_s - time.monotonic()):
             logging.getLogger(__name__).warning("%s did not exit in time and is killed", child.identity)
             child.kill()
+
+
+_SEEING_THE_SAME = (
+    "import sys; sys.path[:] = sys.argv[2:]; import importlib; sys.exit(importlib.import_module(sys.argv[1]).main())"
+)
+
+
+def _python(module: str) -> list[str]:
+    """A command that runs ``main()`` of a module where just that can be imported which can be imported here.
+
+    ``python -m`` would look into the current folder first, so a file there of a stranger, named as some library is,
+    would be run. A detector beside a script, which Python has put on its path, is found.
+    """
+    flags = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site, "-S": sys.flags.no_site}
+    kept = [flag for flag, on in flags.items() if on]
+    paths = [entry for entry in sys.path if isinstance(entry, str)]
+    return [sys.executable, "-P", *kept, "-c", _SEEING_THE_SAME, module, *paths]
 
 
 def _environment(threads: int) -> Mapping[str, str]:

@@ -28,27 +28,27 @@ class Restarts:
     def __init__(self, rules: Recovery) -> None:
         self._rules = rules
         self._times_s: deque[float] = deque()
-        self._in_vain = 0
+        self._without_progress = 0
         self._furthest = 0
 
     @property
     def left(self) -> bool:
         """Whether it may be started once more."""
         self._forget_old()
-        return max(len(self._times_s), self._in_vain) < self._rules.restarts
+        return max(len(self._times_s), self._without_progress) < self._rules.restarts
 
-    def again(self) -> float:
+    def backoff_s(self) -> float:
         """Count one more start of a part of a graph. Returns how many seconds to wait before."""
         self._forget_old()
         self._times_s.append(time.monotonic())
         return min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** (len(self._times_s) - 1))
 
-    def next(self, job: Job) -> float:
+    def job_backoff_s(self, job: Job) -> float:
         """Count one more start of a job. Returns how many seconds to wait before."""
         done = frames(job)
-        self._in_vain = 0 if done > self._furthest else self._in_vain + 1
+        self._without_progress = 0 if done > self._furthest else self._without_progress + 1
         self._furthest = max(self._furthest, done)
-        return max(self.again(), min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**self._in_vain))
+        return max(self.backoff_s(), min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**self._without_progress))
 
     def _forget_old(self) -> None:
         while self._times_s and time.monotonic() - self._times_s[0] > self._rules.window_s:

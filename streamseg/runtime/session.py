@@ -9,16 +9,18 @@ import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from streamseg.commands import Applied
 from streamseg.errors import PromptError, RunError, StreamsegError
+from streamseg.graph.options import PIPELINE, check_names, named_options
 from streamseg.graph.plan import Plan
-from streamseg.graph.standard import Focus, Prompt, Settings, Tracker, make_prompts, standard_graph
+from streamseg.graph.standard import Prompt, make_prompts, standard_graph
 from streamseg.messages import Gap, Segmented
 from streamseg.runtime.command_queue import CommandQueue
+from streamseg.runtime.keywords import Keywords
 from streamseg.runtime.prompting import submit
 from streamseg.runtime.result_iterator import ResultIterator
 from streamseg.runtime.supervisor import Supervisor
@@ -128,14 +130,7 @@ def segment_video(
     prompts: Sequence[Prompt] | str | os.PathLike[str] | None = None,
     everything: bool | Mapping[str, Any] = False,
     detect: str | None = None,
-    model: str | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    device: str | None = None,
-    engine: str | None = None,
-    focus: Focus = "auto",
-    tracker: Tracker = "default",
-    max_frames: int | None = None,
-    live: bool | None = None,
+    **options: Unpack[Keywords],
 ) -> Results:
     """Follow objects through a video, a folder of images, a camera or a stream.
 
@@ -157,14 +152,8 @@ def segment_video(
         everything: follow all objects of the first frame, found without being pointed at; or options for that, say
             ``{"frame": 10, "max_objects": 5}``.
         detect: follow what a detector finds, in every frame: its name, say ``motion``, or ``package.module:Class``.
-        model: see ``streamseg models``; None is the bundled one.
-        checkpoint: the model's weights, if not the original ones.
-        device: auto, cpu, cuda:N or mps.
-        engine: auto, torch or onnxruntime; None is auto.
-        focus: look closely where the objects were.
-        tracker: default, or naive: the last box and nothing else.
-        max_frames: stop after so many.
-        live: drop frames rather than fall behind; None decides by the source.
+        options: of the nodes: ``model``, ``checkpoint``, ``device``, ``engine``, ``focus``, ``live``, ``max_frames``
+            and others, named like the flags of ``streamseg run``; `streamseg.runtime.keywords` explains each.
 
     Raises:
         UsageError: at once, if a prompt or an option cannot be meant.
@@ -173,21 +162,16 @@ def segment_video(
     if prompts and (boxes or points or negatives):
         raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
     found = (everything is not False or detect is not None) and not (boxes or points or negatives)
-    settings = Settings(
-        source=str(source),
-        prompts=_prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
+    # Those of sinks are not among them: the results go to the loop.
+    check_names(options, (*named_options(PIPELINE), *(segment_video.__kwdefaults__ or ())))
+    graph = standard_graph(
+        str(source),
+        _prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
         everything=None if everything is False else {} if everything is True else dict(everything),
         detect=detect,
-        model=model,
-        checkpoint=None if checkpoint is None else os.fspath(checkpoint),
-        device=device,
-        engine=engine,
-        focus=focus,
-        tracker=tracker,
-        live=live,
-        max_frames=max_frames,
+        **options,
     )
-    return Results(Plan(standard_graph(settings), results_from=_RESULTS_FROM))
+    return Results(Plan(graph, results_from=_RESULTS_FROM))
 
 
 def _prompts(prompts: Sequence[Prompt] | str | os.PathLike[str]) -> list[Prompt] | str:

@@ -11,20 +11,22 @@ import logging
 import os
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import zmq
 
 from streamseg.errors import RunError, StreamsegError, WireError
 from streamseg.graph.plan import SourceSpec
+from streamseg.mailbox import Mailbox
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Captured, Source
-from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, reason_of, trouble
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
 from streamseg.transport.control import Beat, Bye, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
-from streamseg.transport.tickets import Finished, TicketBook, report
+from streamseg.transport.tickets import Finished, TicketBook, decode_finished
 
 log = logging.getLogger(__name__)
 
@@ -50,37 +52,38 @@ class SourceWorker:
     def run(self) -> None:
         """Work until told to exit."""
         while True:
-            self._io.rest(0 if self._feed.can_send else BEAT_S, self._poller)
+            self._io.poll(0 if self._feed.can_send else BEAT_S, self._poller)
             self._count_finished()
-            for order in self._io.orders():
-                if isinstance(order, Exit):
+            for instruction in self._io.instructions():
+                if isinstance(instruction, Exit):
                     self._feed.stop()
-                    self._settle()
+                    self._await_last_reports()
                     return
-                if isinstance(order, Start):
+                if isinstance(instruction, Start):
                     self._feed.start()
-                if isinstance(order, Stop):
+                if isinstance(instruction, Stop):
                     self._feed.stop()
-                if isinstance(order, WhatIsInFlight):
-                    self._io.tell(InFlight(*self._feed.oldest()))
-                if isinstance(order, GiveUp):
-                    for message in self._feed.given_up():
+                if isinstance(instruction, WhatIsInFlight):
+                    self._io.report(InFlight(*self._feed.oldest()))
+                if isinstance(instruction, GiveUp):
+                    for message in self._feed.gaps_in_flight():
                         self._io.send(message)
-            for message in self._feed.next_messages():
+            messages = self._feed.next_messages()
+            # Before the end of the stream that an error has led to: who hears of the end first takes all for done.
+            for error in self._feed.take_errors():
+                self._io.report(trouble(error))
+            for message in messages:
                 self._io.send(message)
-            for error in self._feed.errors:
-                self._io.tell(trouble(error))
-            self._feed.errors.clear()
             self._io.beat(lambda: Beat(self._feed.stats()))
 
     def _count_finished(self) -> None:
         for parts in waiting(self._finished):
             try:
-                self._feed.finish(report(parts[0].buffer))
+                self._feed.finish(decode_finished(parts[0].buffer))
             except WireError as error:
                 log.warning("a report of a finished frame was thrown away: %s", error)
 
-    def _settle(self) -> None:
+    def _await_last_reports(self) -> None:
         """Hear the last reports of the sinks: they come by another way than the order to exit, so maybe after it."""
         deadline_s = time.monotonic() + _SETTLE_S
         while self._feed.in_flight and time.monotonic() < deadline_s:
@@ -99,12 +102,12 @@ class SourceFeed:
         self._source = source
         self._name = name
         self._book = book
-        self._mailbox = Mailbox(source.policy)
+        self._mailbox: Mailbox[Captured[Any]] = Mailbox(source.policy)
         self.wake_fd, self._wake_end = os.pipe()
         os.set_blocking(self.wake_fd, False)
         self._thread = threading.Thread(target=self._read, name=f"{name}-reader", daemon=True)
         self._first_seq = self._seq = first_seq
-        self._flying: dict[int, Stamp] = {}
+        self._in_flight: dict[int, Stamp] = {}
         self._next_index = 0
         self._read_ended = False
         self._said_end = False
@@ -114,8 +117,7 @@ class SourceFeed:
         self._busy_ns = 0
         self._started_ns = time.monotonic_ns()
         self._failed = 0
-        self.errors: list[Exception] = []
-        """Exceptions of the source's code that nobody has been told of yet."""
+        self._errors: deque[Exception] = deque()
 
     @property
     def in_flight(self) -> int:
@@ -156,16 +158,21 @@ class SourceFeed:
         self._said_end = True
         return [End(self._name, self._seq, self._reason)]
 
+    def take_errors(self) -> Iterator[Exception]:
+        """Exceptions of the source's code that nobody has been told of yet; the reading thread may add to them."""
+        while self._errors:
+            yield self._errors.popleft()
+
     def oldest(self) -> tuple[int, int]:
         """Number of the oldest frame that is not finished, or of the next one, and its number in the source."""
-        if not self._flying:
+        if not self._in_flight:
             return self._seq, self._next_index
-        stamp = min(self._flying.values(), key=lambda stamp: stamp.seq)
+        stamp = min(self._in_flight.values(), key=lambda stamp: stamp.seq)
         return stamp.seq, stamp.index
 
-    def given_up(self) -> list[Message]:
+    def gaps_in_flight(self) -> list[Message]:
         """Every frame in flight as a gap, in order; and the end once more, if it was said."""
-        stamps = sorted(self._flying.values(), key=lambda stamp: stamp.seq)
+        stamps = sorted(self._in_flight.values(), key=lambda stamp: stamp.seq)
         gaps: list[Message] = [Gap(stamp, self._name, "dropped", LOST) for stamp in stamps]
         return [*gaps, End(self._name, self._seq, self._reason)] if self._said_end else gaps
 
@@ -173,7 +180,7 @@ class SourceFeed:
         """Count a frame's end at a sink."""
         journey = self._book.finish(report)
         if journey is not None:
-            self._flying.pop(journey.ticket, None)
+            self._in_flight.pop(journey.ticket, None)
             self._latencies.add(time.time_ns() - journey.captured_ns)
 
     def stats(self) -> Stats:
@@ -203,13 +210,13 @@ class SourceFeed:
             generation,
         )
         self._seq += 1
-        self._flying[ticket] = stamp
+        self._in_flight[ticket] = stamp
         self._next_index = captured.index + 1
         started_ns = time.monotonic_ns()
         try:
             message: Message = captured.make(stamp)
         except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
-            self.errors.append(error)
+            self._errors.append(error)
             self._failed += 1
             message = Gap(stamp, self._name, "failed", reason_of(error))
         elapsed_ns = time.monotonic_ns() - started_ns
@@ -225,11 +232,11 @@ class SourceFeed:
                 self._wake()
         except StreamsegError as error:
             self._reason = "failed"
-            self.errors.append(error)
+            self._errors.append(error)
         except Exception as error:
             log.exception("the source failed")
             self._reason = "failed"
-            self.errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
+            self._errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
         self._read_ended = True
         self._wake()
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
+from streamseg import structs
 from streamseg.commands import Refused, Reply
-from streamseg.errors import RunError, StreamsegError
+from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import redact_text
@@ -64,7 +65,7 @@ class Stage:
         self._stats = Stats()
         self._repeats: set[tuple[str, int]] = set()
         self._last: dict[str, Any] = {}
-        self._fates: dict[tuple[str, int], Outcome] = {}  # how frames fared at this sink, as long as it may be asked
+        self._outcomes: dict[tuple[str, int], Outcome] = {}  # how frames fared at this sink, as long as it may be asked
         self.open_streams: set[str] = set()
         """Streams that have begun and are not over."""
         self.ended_streams: set[str] = set()
@@ -82,10 +83,10 @@ class Stage:
         if stream not in self._reorder:
             self._reorder[stream] = ReorderBuffer(self._first_seqs.get(stream, 0))
         if self._reorder[stream].is_over(seq):
-            self._accept_again(message)
+            self._accept_repeat(message)
         self._queue.extend(self._reorder[stream].push(seq, message))
 
-    def _accept_again(self, message: Message) -> None:
+    def _accept_repeat(self, message: Message) -> None:
         """What was here before and is repeated for those below; one that still waits gives way to its gap."""
         if isinstance(message, End):
             self._queue.append(message)
@@ -127,7 +128,10 @@ class Stage:
         try:
             if self.failed_for_good or self._node.takes_commands is None:
                 raise RunError(f"node {self._name!r} has failed and takes no commands any more")
-            self._node.on_command(msgspec.msgpack.decode(body, type=self._node.takes_commands), reply)
+            command = structs.convert(
+                msgspec.msgpack.decode(body), self._node.takes_commands, "the command", PromptError
+            )
+            self._node.on_command(command, reply)
         except (StreamsegError, msgspec.DecodeError) as error:
             reply(
                 Refused("PromptError" if isinstance(error, msgspec.DecodeError) else type(error).__name__, str(error))
@@ -195,11 +199,11 @@ class Stage:
             gap = Gap(message.stamp, self._name, "dropped", f"dropped by {self._name}")
             return Passed(gap, message.stamp, "dropped")
         self._stats.frames += 1
-        return self._with_fate(Passed(result, message.stamp))
+        return self._with_outcome(Passed(result, message.stamp))
 
     def _failed(self, message: Message, reason: str) -> Passed:
         self._stats.failed += 1
-        return self._with_fate(Passed(Gap(message.stamp, self._name, "failed", reason), message.stamp, "failed"))
+        return self._with_outcome(Passed(Gap(message.stamp, self._name, "failed", reason), message.stamp, "failed"))
 
     def _repeat(self, gap: Gap) -> Passed:
         """A gap in place of a frame that this node has had: only those below may need it."""
@@ -209,7 +213,7 @@ class Stage:
                 self._node.repeated(gap)
             except Exception as error:  # noqa: BLE001 (as above)
                 self.report(error)
-        return Passed(gap, gap.stamp, self._fates.get(_place(gap), gap.kind))
+        return Passed(gap, gap.stamp, self._outcomes.get(_place(gap), gap.kind))
 
     def _gap(self, gap: Gap) -> Passed:
         if not self.failed_for_good:
@@ -217,13 +221,13 @@ class Stage:
                 self._node.gap(gap)
             except Exception as error:  # noqa: BLE001 (as above)
                 self.report(error)
-        return self._with_fate(Passed(gap, gap.stamp, gap.kind))
+        return self._with_outcome(Passed(gap, gap.stamp, gap.kind))
 
-    def _with_fate(self, passed: Passed) -> Passed:
+    def _with_outcome(self, passed: Passed) -> Passed:
         if self._is_sink and passed.stamp is not None:
-            self._fates[passed.stamp.stream, passed.stamp.seq] = passed.outcome
-            if len(self._fates) > _REMEMBERED:
-                del self._fates[next(iter(self._fates))]
+            self._outcomes[passed.stamp.stream, passed.stamp.seq] = passed.outcome
+            if len(self._outcomes) > _REMEMBERED:
+                del self._outcomes[next(iter(self._outcomes))]
         return passed
 
     def _end(self, end: End) -> Passed:

@@ -99,7 +99,7 @@ class Supervisor:
         self._done: set[str] = set()
         self._said_bye: set[str] = set()
         self._exiting = False
-        self._give_up_s: float | None = None
+        self._flush_deadline_s: float | None = None
 
     def __enter__(self) -> Supervisor:
         with contextlib.ExitStack() as stack:
@@ -124,10 +124,10 @@ class Supervisor:
         """How often processes of a live graph were replaced."""
         return self._failover.count
 
-    def seen(self) -> dict[str, Position]:
+    def positions(self) -> dict[str, Position]:
         """Stream -> how far a live graph had come."""
         figures = {name: self.stats[name] for name in self.plan.sources if name in self.stats}
-        return self._failover.seen(
+        return self._failover.positions(
             {name: stats.entered for name, stats in figures.items()},
             {name: stats.dropped for name, stats in figures.items()},
         )
@@ -150,10 +150,11 @@ class Supervisor:
     def pump(self, timeout_ms: int) -> None:
         """Take what workers say, for at most that long if they say nothing, and see whether all of them live."""
         self._wait(timeout_ms)
-        self._pass_commands()
-        self._listen()
-        self._look_after_children()
-        if self.state == "stopping" and self._give_up_s is not None and time.monotonic() > self._give_up_s:
+        self._dispatch_commands()
+        self._receive()
+        self._check_children()
+        late = self._flush_deadline_s is not None and time.monotonic() > self._flush_deadline_s
+        if self.state == "stopping" and late:
             log.warning("not every sink finished within %.0f s; they are ended now", FLUSH_WITHIN_S)
             self._finish()
 
@@ -162,7 +163,7 @@ class Supervisor:
         self.stopped_early = True
         if self.state == "running":
             for source in self.plan.sources:
-                self.pool.tell(source, Stop())
+                self.pool.send(source, Stop())
         elif self.state == "starting":
             self.state = "finished"
 
@@ -175,9 +176,9 @@ class Supervisor:
         if self._error is not None:
             raise self._error
 
-    def _listen(self) -> None:
-        for who, message in self.pool.hear():
-            self._hear(who, message)
+    def _receive(self) -> None:
+        for who, message in self.pool.receive():
+            self._handle(who, message)
 
     def _wait(self, timeout_ms: int) -> None:
         commands = None if self._command_queue is None else self._command_queue.socket
@@ -189,34 +190,34 @@ class Supervisor:
         poller.register(commands, zmq.POLLIN)
         poller.poll(timeout_ms)
 
-    def _pass_commands(self) -> None:
+    def _dispatch_commands(self) -> None:
         """Hand on what came in at the command queue. While processes are starting it waits there."""
         if self._command_queue is None or self.state != "running":
             return
         for node, number, body in self._command_queue.take():
-            self.pool.tell(node, Command(number, body))
+            self.pool.send(node, Command(number, body))
 
-    def _hear(self, who: str, message: FromWorker) -> None:
+    def _handle(self, who: str, message: FromWorker) -> None:
         if isinstance(message, Ready):
             self.facts[who] = message.facts
             self._live[who] = message.live
             self._ready.add(who)
             if self._command_queue is not None:
-                self._command_queue.again(who)
-            if self._failover.done(self._ready):
+                self._command_queue.requeue(who)
+            if self._failover.complete(self._ready):
                 for source in self.plan.sources:
-                    self.pool.tell(source, GiveUp())
+                    self.pool.send(source, GiveUp())
             if self.state == "starting" and self._ready.issuperset(self.pool.children):
                 self.state = "running"
                 for source in self.plan.sources:
-                    self.pool.tell(source, Start())
+                    self.pool.send(source, Start())
         elif isinstance(message, Beat):
             self.stats[who] = message.stats
             self._failover.trackers |= message.trackers
         elif isinstance(message, InFlight):
-            self._failover.hear(who, message)
+            self._failover.note_position(who, message)
         elif isinstance(message, Trouble):
-            self._trouble(who, message)
+            self._note_trouble(who, message)
         elif isinstance(message, Answered):
             if self._command_queue is not None:
                 self._command_queue.answer(message.number, message.answer)
@@ -227,7 +228,7 @@ class Supervisor:
             self.facts[who] = message.facts
             self._said_bye.add(who)
 
-    def _trouble(self, who: str, trouble: Trouble) -> None:
+    def _note_trouble(self, who: str, trouble: Trouble) -> None:
         self.troubles.append((who, trouble))
         if trouble.fatal:
             log.debug("%s: %s", who, trouble.traceback)
@@ -237,16 +238,16 @@ class Supervisor:
             log.debug("%s", trouble.traceback)
 
     def _fail(self, error: StreamsegError) -> None:
-        if self._error is not None or self.state == "finished":
+        if self._error is not None or (self.state == "finished" and not self._exiting):
             return
         self._error = error
-        if self.state == "starting":
-            self.state = "finished"  # there is nothing to flush yet
+        if self.state in ("starting", "finished"):
+            self.state = "finished"  # there is nothing to flush: not yet, or it is flushed and this is among last words
             return
         for source in self.plan.sources:
-            self.pool.tell(source, Stop())
+            self.pool.send(source, Stop())
         self.state = "stopping"
-        self._give_up_s = time.monotonic() + FLUSH_WITHIN_S
+        self._flush_deadline_s = time.monotonic() + FLUSH_WITHIN_S
 
     def _sink_done(self, who: str) -> None:
         self._done.add(who)
@@ -254,14 +255,14 @@ class Supervisor:
         if self._done.issuperset(living):
             self._finish()
 
-    def _look_after_children(self) -> None:
+    def _check_children(self) -> None:
         if self.state == "finished":
             return
-        self.pool.look_after({who for who, stats in self.stats.items() if stats.frames})
-        job = self._failover.due()
+        self.pool.check_health({who for who, stats in self.stats.items() if stats.frames})
+        job = self._failover.job_to_start()
         if job is not None:
-            self.pool.start_anew(self._failover.away, job)
-        gone = set() if self._error is not None else self._failover.away - self._ready
+            self.pool.restart(self._failover.replacing, job)
+        gone = set() if self._error is not None else self._failover.replacing - self._ready
         dead = [child for who, child in self.pool.children.items() if not child.alive and who not in gone]
         if not dead:
             return
@@ -278,7 +279,7 @@ class Supervisor:
         sinks = [sink for sink in self.plan.sinks if sink != CALLER and sink not in self._done]
         left = [sink for sink in sinks if self.pool.children[sink].alive]
         for sink in left:
-            self.pool.tell(sink, Finalize())
+            self.pool.send(sink, Finalize())
         if not left:
             self._finish()
 
@@ -293,20 +294,20 @@ class Supervisor:
             self._ready.discard(who)
             self.stats.pop(who, None)
         for source in self.plan.sources:
-            self.pool.tell(source, WhatIsInFlight())
+            self.pool.send(source, WhatIsInFlight())
 
     def _finish(self) -> None:
         """Everything is flushed: tell every process to exit and hear its last words."""
         self.state = "finished"
         self._exiting = True
         for identity in self.pool.children:
-            self.pool.tell(identity, Exit())
+            self.pool.send(identity, Exit())
         deadline_s = time.monotonic() + EXIT_WITHIN_S
         while time.monotonic() < deadline_s and any(
             identity not in self._said_bye and not child.failed for identity, child in self.pool.children.items()
         ):
             self.pool.control.poll(50)
-            self._listen()
+            self._receive()
 
     def _await_exits(self) -> None:
         if self._exiting:

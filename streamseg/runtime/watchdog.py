@@ -26,48 +26,48 @@ class Watchdog:
     """
 
     def __init__(self, fd: int, identities: Sequence[str], hang_s: float) -> None:
-        self._hearts = Heartbeats(fd, len(identities))
+        self._heartbeats = Heartbeats(fd, len(identities))
         self._identities = identities
         self._hang_s = hang_s
-        self._looked_s = time.monotonic()
-        self._started_s = dict.fromkeys(identities, self._looked_s)
+        self._checked_s = time.monotonic()
+        self._started_s = dict.fromkeys(identities, self._checked_s)
 
-    def begin_anew(self, identity: str) -> int:
+    def reset(self, identity: str) -> int:
         """Another process takes this identity. Returns its number."""
         number = self._identities.index(identity)
-        self._hearts.clear(number)
+        self._heartbeats.clear(number)
         self._started_s[identity] = time.monotonic()
         return number
 
-    def end_hung(self, children: Mapping[str, Child], seasoned: Collection[str]) -> None:
+    def kill_hung(self, children: Mapping[str, Child], past_first_frame: Collection[str]) -> None:
         """Kill every process that hangs.
 
         Args:
             children: the processes by identity.
-            seasoned: those that have finished a frame.
+            past_first_frame: those that have finished a frame.
         """
         now_s = time.monotonic()
-        if now_s - self._looked_s < _EVERY_S:
+        if now_s - self._checked_s < _EVERY_S:
             return
         # Were we ourselves away (stopped, the machine asleep), the others may have been, and get time to come back.
-        away = now_s - self._looked_s > _AWAY_S
-        self._looked_s = now_s
+        away = now_s - self._checked_s > _AWAY_S
+        self._checked_s = now_s
         for number, identity in enumerate(self._identities if not away else ()):
             child = children[identity]
-            verdict = self._verdict(number, child, identity in seasoned) if child.alive else ""
+            verdict = self._verdict(number, child, identity in past_first_frame) if child.alive else ""
             if verdict:
                 child.verdict = verdict
                 child.kill()
 
-    def _verdict(self, number: int, child: Child, seasoned: bool) -> str:
-        silent_s = self._hearts.silent_s(number)
+    def _verdict(self, number: int, child: Child, past_first_frame: bool) -> str:
+        silent_s = self._heartbeats.silent_s(number)
         if silent_s is None:
             silent_s = time.monotonic() - self._started_s[child.identity]
         if silent_s > self._hang_s and child.stopped:
             return f"was stopped by a signal and gave no sign of life for {silent_s:.0f} s, so it was killed"
-        if silent_s > (self._hang_s if seasoned else max(self._hang_s, STARTING_S)):
+        if silent_s > (self._hang_s if past_first_frame else max(self._hang_s, STARTING_S)):
             return f"gave no sign of life for {silent_s:.0f} s, so it was killed"
-        busy_s = self._hearts.busy_s(number)
+        busy_s = self._heartbeats.busy_s(number)
         if busy_s is not None and busy_s > STUCK_S:
             return f"was at one thing for {busy_s:.0f} s, so it was killed"
         return ""

@@ -1,7 +1,7 @@
 """A worker process: one node, or one of its replicas, with its sockets.
 
-Started as ``python -m streamseg.runtime.worker`` with its spec as one line on standard input. Standard input stays open
-as long as the supervisor lives; when it ends, so does the worker.
+`streamseg.runtime.processes` starts it with its spec as one line on standard input. Standard input stays open as long
+as the supervisor lives; when it ends, so does the worker.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ def _run(assignment: Assignment) -> int:
         try:
             node = _make_node(io)
         except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
-            io.tell(_setup_trouble(error))
+            io.report(_setup_trouble(error))
             _wait_for_exit(io)
             return 1
-        io.tell(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
+        io.report(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
         worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
         try:
             worker.run()
         finally:
             bye = worker.bye()
             node.close()
-        io.tell(bye)
+        io.report(bye)
         io.close()
     return 0
 
@@ -78,7 +78,7 @@ def _setup_trouble(error: Exception) -> Trouble:
 
 
 def _wait_for_exit(io: WorkerIO) -> None:
-    while not any(isinstance(order, Exit) for order in io.orders()):
+    while not any(isinstance(instruction, Exit) for instruction in io.instructions()):
         io.control.poll(int(BEAT_S * 1000))
 
 
@@ -113,7 +113,3 @@ def main() -> int:
     logging.basicConfig(level=assignment.log_level, format="%(levelname)s %(message)s", stream=sys.stderr)
     _end_with_parent(assignment.run_dir)
     return _run(assignment)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,8 +16,8 @@ from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finishe
 from streamseg.jobs import Job
 from streamseg.messages import Message, Stamp
 from streamseg.node import NodeContext
-from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, order
-from streamseg.transport.heartbeats import Heart
+from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, decode_from_supervisor
+from streamseg.transport.heartbeats import HeartbeatWriter
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.sockets import Sockets
 from streamseg.transport.tickets import Finished, Outcome
@@ -38,7 +38,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """Buffer number -> inherited file descriptor."""
     log_level: int
     job: Job | None = None
-    heart: tuple[int, int] | None = None
+    heartbeat: tuple[int, int] | None = None
     """File descriptor of the heartbeats, and this process's number among them."""
 
 
@@ -48,7 +48,7 @@ class WorkerIO:
     def __init__(self, assignment: Assignment, sockets: Sockets) -> None:
         self.spec = assignment.spec
         self.job = assignment.job
-        self.heart = None if assignment.heart is None else Heart(*assignment.heart)
+        self.heartbeat = None if assignment.heartbeat is None else HeartbeatWriter(*assignment.heartbeat)
         self.sockets = sockets
         fds = assignment.file_descriptors
         own = self.spec.own_buffer
@@ -111,27 +111,27 @@ class WorkerIO:
         report = Finished(self.spec.name, stamp.ticket, stamp.generation, outcome)
         self._finished[stamp.stream].send(self._packer.encode(report))
 
-    def rest(self, seconds: float, poller: zmq.Poller) -> dict[Any, int]:
+    def poll(self, seconds: float, poller: zmq.Poller) -> dict[Any, int]:
         """Wait for something to do, for so long at most. Returns what has come."""
-        if self.heart is not None:
-            self.heart.rest()
+        if self.heartbeat is not None:
+            self.heartbeat.idle()
         news = dict(poller.poll(int(seconds * 1000)))
-        if self.heart is not None:
-            self.heart.work()
+        if self.heartbeat is not None:
+            self.heartbeat.busy()
         return news
 
-    def tell(self, message: ToSupervisor) -> None:
+    def report(self, message: ToSupervisor) -> None:
         """Tell the supervisor."""
         self.control.send(self._packer.encode(message))
 
-    def orders(self) -> list[FromSupervisor]:
+    def instructions(self) -> list[FromSupervisor]:
         """What the supervisor has said since."""
         found: list[FromSupervisor] = []
         while self.control.poll(0):
             try:
-                found.append(order(self.control.recv()))
+                found.append(decode_from_supervisor(self.control.recv()))
             except WireError as error:
-                log.warning("an order was thrown away: %s", error)
+                log.warning("an instruction was thrown away: %s", error)
         return found
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class WorkerIO:
         now_s = time.monotonic()
         if now_s >= self._next_beat_s:
             self._next_beat_s = now_s + BEAT_S
-            self.tell(make())
+            self.report(make())
 
     def _place(self, stamp: Stamp, array: np.ndarray) -> np.ndarray:
         copy = self.empty(stamp, array.shape, array.dtype)

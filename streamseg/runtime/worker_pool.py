@@ -18,7 +18,7 @@ from streamseg.jobs import Job
 from streamseg.runtime.processes import Child, Janitor
 from streamseg.runtime.watchdog import Watchdog
 from streamseg.runtime.worker_io import Assignment
-from streamseg.transport.control import FromWorker, ToWorker, heard
+from streamseg.transport.control import FromWorker, ToWorker, decode_from_worker
 from streamseg.transport.heartbeats import make_heartbeats
 from streamseg.transport.slots import make_shared_file
 from streamseg.transport.sockets import Sockets, make_run_dir
@@ -56,9 +56,9 @@ class WorkerPool:
             run_dir = make_run_dir(self._janitor.clean)
             stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
             identities = [spec.identity for spec in self._plan.workers()]
-            self._heart_fd = make_heartbeats(len(identities))
-            stack.callback(os.close, self._heart_fd)
-            self._watchdog = Watchdog(self._heart_fd, identities, self._plan.graph.recovery.hang_s)
+            self._heartbeat_fd = make_heartbeats(len(identities))
+            stack.callback(os.close, self._heartbeat_fd)
+            self._watchdog = Watchdog(self._heartbeat_fd, identities, self._plan.graph.recovery.hang_s)
             self._buffer_fds: dict[int, int] = {}
             for buffer in self._plan.buffers.values():
                 fd = self._buffer_fds[buffer.number] = make_shared_file(buffer.slots * buffer.slot_bytes)
@@ -85,7 +85,7 @@ class WorkerPool:
         for number, spec in enumerate(self._plan.workers()):
             self._start(spec, number, self._job)
 
-    def start_anew(self, identities: Collection[str], job: Job) -> None:
+    def restart(self, identities: Collection[str], job: Job) -> None:
         """Put new processes in the place of some that have ended.
 
         Args:
@@ -97,7 +97,7 @@ class WorkerPool:
                 old = self.children[spec.identity]
                 self._janitor.forget(old.pid)
                 old.close()
-                self._start(spec, self._watchdog.begin_anew(spec.identity), job)
+                self._start(spec, self._watchdog.reset(spec.identity), job)
 
     def assignment(self, spec: WorkerSpec) -> Assignment:
         """What a process is told at its start."""
@@ -105,16 +105,16 @@ class WorkerPool:
         fds = {buffer.number: self._buffer_fds[buffer.number] for buffer in needed}
         return Assignment(spec, self.run_dir, fds, self._log_level, self._job)
 
-    def look_after(self, seasoned: Collection[str]) -> None:
+    def check_health(self, past_first_frame: Collection[str]) -> None:
         """Kill processes that hang, and see that there is a janitor.
 
         Args:
-            seasoned: identities of those that have finished a frame.
+            past_first_frame: identities of those that have finished a frame.
         """
-        self._janitor.look_after()
-        self._watchdog.end_hung(self.children, seasoned)
+        self._janitor.ensure_running()
+        self._watchdog.kill_hung(self.children, past_first_frame)
 
-    def tell(self, identity: str, message: ToWorker) -> None:
+    def send(self, identity: str, message: ToWorker) -> None:
         """Tell a process; one that is dead hears nothing."""
         try:
             self.control.send_multipart([identity.encode(), self._encoder.encode(message)])
@@ -122,11 +122,11 @@ class WorkerPool:
             # It is dead, which the next look at the children will show.
             log.debug("%s could not be told %s: %s", identity, type(message).__name__, error)
 
-    def hear(self) -> Iterator[tuple[str, FromWorker]]:
+    def receive(self) -> Iterator[tuple[str, FromWorker]]:
         """What processes have said since, each with the identity of who said it."""
         while self.control.poll(0):
             try:
-                who, message = heard(self.control.recv_multipart())
+                who, message = decode_from_worker(self.control.recv_multipart())
             except WireError as error:
                 log.warning("a message on the control channel was thrown away: %s", error)
                 continue
@@ -134,7 +134,7 @@ class WorkerPool:
                 yield who, message
 
     def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
-        assignment = msgspec.structs.replace(self.assignment(spec), job=job, heart=(self._heart_fd, number))
+        assignment = msgspec.structs.replace(self.assignment(spec), job=job, heartbeat=(self._heartbeat_fd, number))
         child = Child(assignment)
         self.children[spec.identity] = child
         self._janitor.watch(child.pid)

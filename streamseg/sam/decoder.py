@@ -1,23 +1,19 @@
-"""The second half of SAM: features and prompts in, masks out. Torch is imported only if it is to compute them."""
+"""The second half of SAM: features and prompts in, masks out. No torch here: an engine computes them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from streamseg.errors import UsageError
-from streamseg.sam import checkpoints, engines
 from streamseg.sam.engines import DecoderEngine
 from streamseg.sam.geometry import Geometry, features_shape, fit
-from streamseg.sam.models import ModelInfo, find
-from streamseg.sam.prompts import Prompt, as_points, check
-
-__all__ = ["Decoded", "MaskDecoding", "Prompt", "load_decoder"]
+from streamseg.sam.models import ModelInfo
+from streamseg.sam.prompts import DecoderPrompt, as_points, check
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +26,8 @@ class Decoded:
     """(N, M) float32: the model's own estimate of each mask's IoU."""
 
 
-class MaskDecoding:
-    """A model's prompt encoder and mask decoder with their weights, on a device. See `load_decoder`."""
+class MaskDecoder:
+    """A model's prompt encoder and mask decoder with their weights, on a device. See `loading.load_decoder`."""
 
     def __init__(self, info: ModelInfo, engine: DecoderEngine, sha256: str) -> None:
         self.info = info
@@ -53,7 +49,7 @@ class MaskDecoding:
         self,
         features: np.ndarray | Sequence[np.ndarray],
         image_size: tuple[int, int],
-        prompts: Sequence[Prompt],
+        prompts: Sequence[DecoderPrompt],
         *,
         multimask: bool,
     ) -> Decoded:
@@ -79,13 +75,13 @@ class MaskDecoding:
         advice = f"ask fewer than {len(prompts)} prompts at once, use a smaller model, or --device cpu"
         wanted = slice(1, None) if multimask else slice(0, 1)
         with self._engine.guard(advice):
-            for members in _calls(prompts, self._engine.prompts_a_call(geometry.grid)):
+            for members in _batches(prompts, self._engine.prompts_per_call(geometry.grid)):
                 chosen = [features] if shared else [features[i] for i in members]
                 if all(each is chosen[0] for each in chosen):
                     chosen = chosen[:1]
                 pixels = np.stack(chosen).astype(np.float32, copy=False)
-                asked = _stacked([prompts[i] for i in members], geometry)
-                logits[members], scores[members] = self._engine.answer(pixels, *asked, wanted)
+                asked = _batch([prompts[i] for i in members], geometry)
+                logits[members], scores[members] = self._engine.decode(pixels, *asked, wanted)
         return Decoded(logits, scores)
 
     def upscale(self, logits: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
@@ -109,7 +105,7 @@ class MaskDecoding:
         return found
 
     def _check(
-        self, features: np.ndarray | Sequence[np.ndarray], image_size: tuple[int, int], prompts: Sequence[Prompt]
+        self, features: np.ndarray | Sequence[np.ndarray], image_size: tuple[int, int], prompts: Sequence[DecoderPrompt]
     ) -> None:
         expected = features_shape(self.info, image_size)
         if not prompts:
@@ -126,7 +122,7 @@ class MaskDecoding:
             check(prompt, mask_side=4 * expected[1])
 
 
-def _stacked(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _batch(prompts: Sequence[DecoderPrompt], geometry: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """N prompts of one signature as points (N, K, 2), labels (N, K), and masks (N, 1, 4h, 4w) or None."""
     pairs = [as_points(prompt) for prompt in prompts]
     points_xy = geometry.to_input(np.stack([points for points, _ in pairs])).astype(np.float32)
@@ -135,7 +131,7 @@ def _stacked(prompts: Sequence[Prompt], geometry: Geometry) -> tuple[np.ndarray,
     return points_xy, np.stack([labels for _, labels in pairs]), mask_input
 
 
-def _calls(prompts: Sequence[Prompt], at_most: int) -> Iterator[list[int]]:
+def _batches(prompts: Sequence[DecoderPrompt], at_most: int) -> Iterator[list[int]]:
     """Positions of prompts that can go through the decoder together."""
     groups: dict[tuple[bool, int, bool], list[int]] = defaultdict(list)
     for i, prompt in enumerate(prompts):
@@ -143,41 +139,3 @@ def _calls(prompts: Sequence[Prompt], at_most: int) -> Iterator[list[int]]:
     for members in groups.values():
         for start in range(0, len(members), at_most):
             yield members[start : start + at_most]
-
-
-def load_decoder(
-    name: str = "tiny",
-    *,
-    checkpoint: Path | None = None,
-    device: str = "auto",
-    engine: str = "auto",
-    threads: int | None = None,
-) -> MaskDecoding:
-    """Load a model's prompt encoder and mask decoder, and only that half.
-
-    Args:
-        name: one of `streamseg.sam.models.MODELS`; it is downloaded if it is neither bundled nor in the cache.
-        checkpoint: the user's own weights for that model.
-        device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
-        engine: see `streamseg.sam.engines`.
-        threads: of ONNX Runtime; None: as many as torch would take. Torch's own are set for the whole process.
-
-    Raises:
-        UsageError: no such engine.
-        ModelError: no such model, or the engine cannot run it.
-        CheckpointError: the weights cannot be had, are damaged, or do not fit.
-        DeviceError: no such device, or out of memory.
-    """
-    info = find(name)
-    kind, chosen = engines.choose(info, engine, device)
-    path = checkpoints.locate(info, checkpoint)
-    loaded: DecoderEngine
-    if kind == "onnxruntime":
-        from streamseg.sam.onnx_engine import OnnxDecoder
-
-        loaded = OnnxDecoder(info, path, threads)
-    else:
-        from streamseg.sam.torch_engine import TorchDecoder
-
-        loaded = TorchDecoder(info, path, chosen)
-    return MaskDecoding(info, loaded, checkpoints.fingerprint(path))

@@ -1,23 +1,21 @@
-"""The first half of SAM: pictures in, features out. Torch is imported only if it is to compute them."""
+"""The first half of SAM: pictures in, features out. No torch here: an engine computes them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from streamseg.errors import UsageError
-from streamseg.sam import checkpoints, engines
 from streamseg.sam.engines import EncoderEngine
 from streamseg.sam.geometry import Geometry, fit
-from streamseg.sam.models import ModelInfo, find
+from streamseg.sam.models import ModelInfo
 
 
 class ImageEncoder:
-    """A model's image encoder with its weights, on a device. See `load_encoder`."""
+    """A model's image encoder with its weights, on a device. See `loading.load_encoder`."""
 
     def __init__(self, info: ModelInfo, engine: EncoderEngine, sha256: str) -> None:
         self.info = info
@@ -63,7 +61,7 @@ class ImageEncoder:
         with self._engine.guard(advice):
             for members in groups.values():
                 batch = np.stack([_resized(images_rgb[i], geometries[i]) for i in members])
-                features.update(zip(members, self._engine.look(batch), strict=True))
+                features.update(zip(members, self._engine.encode(batch), strict=True))
         return [features[i] for i in range(len(images_rgb))]
 
 
@@ -80,41 +78,3 @@ def _size_of(image_rgb: np.ndarray) -> tuple[int, int]:
     if image_rgb.ndim != 3 or image_rgb.shape[2] != 3 or image_rgb.dtype != np.uint8 or 0 in image_rgb.shape:
         raise UsageError(f"expected a picture (H, W, 3) of uint8 RGB, got {image_rgb.shape} of {image_rgb.dtype}")
     return image_rgb.shape[0], image_rgb.shape[1]
-
-
-def load_encoder(
-    name: str = "tiny",
-    *,
-    checkpoint: Path | None = None,
-    device: str = "auto",
-    engine: str = "auto",
-    threads: int | None = None,
-) -> ImageEncoder:
-    """Load a model's image encoder, and only that half.
-
-    Args:
-        name: one of `streamseg.sam.models.MODELS`; it is downloaded if it is neither bundled nor in the cache.
-        checkpoint: the user's own weights for that model.
-        device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
-        engine: see `streamseg.sam.engines`.
-        threads: of ONNX Runtime; None: as many as torch would take. Torch's own are set for the whole process.
-
-    Raises:
-        UsageError: no such engine.
-        ModelError: no such model, or the engine cannot run it.
-        CheckpointError: the weights cannot be had, are damaged, or do not fit.
-        DeviceError: no such device, or out of memory.
-    """
-    info = find(name)
-    kind, chosen = engines.choose(info, engine, device)
-    path = checkpoints.locate(info, checkpoint)
-    loaded: EncoderEngine
-    if kind == "onnxruntime":
-        from streamseg.sam.onnx_engine import OnnxEncoder
-
-        loaded = OnnxEncoder(info, path, threads)
-    else:
-        from streamseg.sam.torch_engine import TorchEncoder
-
-        loaded = TorchEncoder(info, path, chosen)
-    return ImageEncoder(info, loaded, checkpoints.fingerprint(path))

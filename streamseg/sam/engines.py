@@ -33,7 +33,7 @@ class EncoderEngine(Protocol):
     def guard(self, advice: str) -> contextlib.AbstractContextManager[None]:
         """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
 
-    def look(self, images_rgb: np.ndarray) -> np.ndarray:
+    def encode(self, images_rgb: np.ndarray) -> np.ndarray:
         """(B, h, w, 3) uint8 of the size the network wants -> (B, C, grid, grid) float32."""
 
 
@@ -46,10 +46,10 @@ class DecoderEngine(Protocol):
     def guard(self, advice: str) -> contextlib.AbstractContextManager[None]:
         """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
 
-    def prompts_a_call(self, grid: int) -> int:
+    def prompts_per_call(self, grid: int) -> int:
         """How many prompts to ask at once at most, where features are (C, grid, grid)."""
 
-    def answer(
+    def decode(
         self,
         features: np.ndarray,
         points_xy: np.ndarray,

@@ -77,24 +77,24 @@ def trace(info: ModelInfo, half: Half, network: nn.Module) -> Traced:
 
 
 def _trace_encoder(info: ModelInfo, architecture: Architecture, network: nn.Module) -> Traced:
-    looking = EncoderModule(info, network.get_submodule(architecture.encoder))
-    images = torch.zeros(_BATCH if looking.convolutional else 1, info.focus_size, info.focus_size // 2, 3)
+    encoder = EncoderModule(info, network.get_submodule(architecture.encoder))
+    images = torch.zeros(_BATCH if encoder.convolutional else 1, info.focus_size, info.focus_size // 2, 3)
     axes = {
         "images_rgb": {0: "images", 1: "height", 2: "width"},
-        "features": {0: "images", 2: "grid", 3: "grid"} if looking.convolutional else {0: "images"},
+        "features": {0: "images", 2: "grid", 3: "grid"} if encoder.convolutional else {0: "images"},
     }
     prefixes = {"network": architecture.encoder}
-    traced = _traced(looking, {"images_rgb": images.to(torch.uint8)}, axes, prefixes)
+    traced = _traced(encoder, {"images_rgb": images.to(torch.uint8)}, axes, prefixes)
     # The exporter cannot tell these where sizes before them vary.
     shape = traced.model.graph.output[0].type.tensor_type.shape
     shape.dim[1].dim_value = info.width
-    if not looking.convolutional:
+    if not encoder.convolutional:
         shape.dim[2].dim_value = shape.dim[3].dim_value = info.whole_size // info.stride
     return traced
 
 
 def _trace_decoder(info: ModelInfo, architecture: Architecture, network: nn.Module) -> Traced:
-    answering = DecoderModule(
+    decoder = DecoderModule(
         info, network.get_submodule(architecture.prompt_encoder), network.get_submodule(architecture.mask_decoder)
     )
     grid = info.focus_size // info.stride
@@ -115,7 +115,7 @@ def _trace_decoder(info: ModelInfo, architecture: Architecture, network: nn.Modu
         "scores": {0: "prompts"},
     }
     prefixes = {"prompt_encoder": architecture.prompt_encoder, "mask_decoder": architecture.mask_decoder}
-    return _traced(answering, inputs, axes, prefixes)
+    return _traced(decoder, inputs, axes, prefixes)
 
 
 def _traced(module: nn.Module, inputs: dict[str, torch.Tensor], axes: Axes, prefixes: Mapping[str, str]) -> Traced:

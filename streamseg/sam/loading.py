@@ -1,134 +1,108 @@
-"""Read weights from a file nobody vouches for, and put one part of them into a network."""
+"""A model's two halves, each by itself, and its matcher: the checkpoint found, the engine chosen, the weights read."""
 
 from __future__ import annotations
 
-import difflib
-import pickle
-import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import nn
-
-from streamseg.errors import CheckpointError
-from streamseg.sam.architectures import ARCHITECTURES, describe
-from streamseg.sam.models import ModelInfo
-
-
-def load_part(info: ModelInfo, path: Path, part: str, device: str) -> nn.Module:
-    """Build one submodule of the model's network with its weights as float32; the rest is never in memory.
-
-    Args:
-        info: the model.
-        path: a ``.safetensors`` file, or one written by ``torch.save``.
-        part: the submodule's name, which is its prefix in the file.
-        device: resolved, see `streamseg.sam.devices`.
-
-    Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
-    """
-    network = ARCHITECTURES[info.name].skeleton()
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    prefix = part + "."
-    weights, shapes = _read(path, prefix)
-    _compare(info, path, expected, shapes)
-    module: nn.Module = network.get_submodule(part)
-    module.load_state_dict({name.removeprefix(prefix): _as_float32(w) for name, w in weights.items()}, assign=True)
-    return module.to(device).requires_grad_(False)
+from streamseg.sam import checkpoints, engines
+from streamseg.sam.checkpoint_arrays import read_arrays
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.encoder import ImageEncoder
+from streamseg.sam.matching import MATCHER, Matching
+from streamseg.sam.models import ModelInfo, find
 
 
-def read_arrays(info: ModelInfo, path: Path) -> dict[str, np.ndarray]:
-    """All weights of a checkpoint by name, floating-point ones as float32.
+class _Source(NamedTuple):
+    """Where a half comes from, and what computes it."""
+
+    info: ModelInfo
+    path: Path
+    engine: str
+    device: str
+
+
+def load_encoder(
+    name: str = "tiny",
+    *,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> ImageEncoder:
+    """Load a model's image encoder, and only that half.
 
     Args:
-        info: the model.
-        path: a ``.safetensors`` file, or one written by ``torch.save``.
+        name: one of `streamseg.sam.models.MODELS`; it is downloaded if it is neither bundled nor in the cache.
+        checkpoint: the user's own weights for that model.
+        device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
+        engine: see `streamseg.sam.engines`.
+        threads: of ONNX Runtime; None: as many as torch would take. Torch's own are set for the whole process.
 
     Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
+        UsageError: no such engine.
+        ModelError: no such model, or the engine cannot run it.
+        CheckpointError: the weights cannot be had, are damaged, or do not fit.
+        DeviceError: no such device, or out of memory.
     """
-    network = ARCHITECTURES[info.name].skeleton()
-    weights, shapes = _read(path, "")
-    _compare(info, path, {name: tuple(value.shape) for name, value in network.state_dict().items()}, shapes)
-    return {name: _as_float32(weight).numpy() for name, weight in weights.items()}
+    info, path, kind, chosen = _find(name, checkpoint, device, engine)
+    loaded: engines.EncoderEngine
+    # Only the one that computes is imported: torch takes seconds.
+    if kind == "onnxruntime":
+        from streamseg.sam.onnx_engine import OnnxEncoder
+
+        loaded = OnnxEncoder(info, path, threads)
+    else:
+        from streamseg.sam.torch_engine import TorchEncoder
+
+        loaded = TorchEncoder(info, path, chosen)
+    return ImageEncoder(info, loaded, checkpoints.fingerprint(path))
 
 
-def _as_float32(weight: torch.Tensor) -> torch.Tensor:
-    return weight.float() if weight.is_floating_point() else weight
+def load_decoder(
+    name: str = "tiny",
+    *,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> MaskDecoder:
+    """Load a model's prompt encoder and mask decoder, and only that half.
+
+    Arguments and errors are those of `load_encoder`.
+    """
+    info, path, kind, chosen = _find(name, checkpoint, device, engine)
+    loaded: engines.DecoderEngine
+    if kind == "onnxruntime":
+        from streamseg.sam.onnx_engine import OnnxDecoder
+
+        loaded = OnnxDecoder(info, path, threads)
+    else:
+        from streamseg.sam.torch_engine import TorchDecoder
+
+        loaded = TorchDecoder(info, path, chosen)
+    return MaskDecoder(info, loaded, checkpoints.fingerprint(path))
 
 
-def _read(path: Path, prefix: str) -> tuple[dict[str, torch.Tensor], dict[str, tuple[int, ...]]]:
-    """The tensors whose names start with `prefix`, and the shapes of all."""
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, prefix)
-    weights = _read_pickle(path)
-    shapes = {name: tuple(value.shape) for name, value in weights.items()}
-    return {name: value for name, value in weights.items() if name.startswith(prefix)}, shapes
+def load_matching(name: str = "tiny", *, checkpoint: Path | None = None) -> Matching | None:
+    """Load a model's matcher; None for a model that has none, as SAM's own.
+
+    Args:
+        name: one of `streamseg.sam.models.MODELS`.
+        checkpoint: the user's own weights for that model.
+
+    Raises:
+        ModelError: no such model, or the package is incomplete.
+        CheckpointError: the weights cannot be had, are damaged, or do not fit.
+    """
+    info = find(name)
+    if not info.matches:
+        return None
+    weights = read_arrays(info, checkpoints.locate(info, checkpoint), "matcher")
+    return Matching({key.removeprefix(f"{MATCHER}."): value for key, value in weights.items()})
 
 
-def _read_safetensors(path: Path, prefix: str) -> tuple[dict[str, torch.Tensor], dict[str, tuple[int, ...]]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            return {name: file.get_tensor(name) for name in names if name.startswith(prefix)}, shapes
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged or no safetensors file: {error}") from error
-
-
-def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
-    """What ``torch.save`` wrote, with nothing in it executed."""
-    try:
-        # Only the zip format can be mapped into memory, so that unused halves are never read.
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        # Bytes that are no pickle at all, such as a web page saved under the name, fail at their first byte.
-        if "Unsupported operand" in str(error):
-            raise CheckpointError(f"{path} is damaged or no checkpoint at all; download it again") from error
-        raise CheckpointError(
-            f"checkpoint {path} holds more than weights (code, or objects that run code when they are opened) and was "
-            "not opened; get it from a source you trust, or save its state_dict alone"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
-        # A cut or scrambled file can fail anywhere in torch's reader.
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"checkpoint {path} is truncated or damaged: {first}") from error
-    # Training scripts like to wrap the weights with optimizer state.
-    if isinstance(found, dict):
-        for key in ("model", "state_dict", "model_state_dict"):
-            if isinstance(found.get(key), dict):
-                found = found[key]
-                break
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
-    ):
-        raise CheckpointError(
-            f"checkpoint {path} has no weights by name (a state_dict) in it; save the model's state_dict"
-        )
-    return found
-
-
-def _compare(
-    info: ModelInfo, path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]
-) -> None:
-    """Raise unless names and shapes are the network's own."""
-    if expected == found:
-        return
-    looks_like = describe(found)
-    if looks_like != describe(expected):
-        known = looks_like in ARCHITECTURES
-        advice = f"use --model {looks_like}" if known else f"give a checkpoint of {info.name}"
-        raise CheckpointError(f"checkpoint {path} is not of model {info.name!r}: it looks like {looks_like}; {advice}")
-    problem = f"checkpoint {path} does not fit model {info.name!r}"
-    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    if missing or extra:
-        name = (missing or extra)[0]
-        near = difflib.get_close_matches(name, extra if missing else missing, n=1)
-        hint = f" (it has {near[0]!r})" if near and missing else ""
-        raise CheckpointError(
-            f"{problem}: {len(missing)} weights missing, {len(extra)} unknown, the first {name!r}{hint}"
-        )
-    name = next(name for name in expected if expected[name] != found[name])
-    raise CheckpointError(f"{problem}: {name!r} has shape {found[name]} instead of {expected[name]}")
+def _find(name: str, checkpoint: Path | None, device: str, engine: str) -> _Source:
+    info = find(name)
+    kind, chosen = engines.choose(info, engine, device)
+    return _Source(info, checkpoints.locate(info, checkpoint), kind, chosen)

@@ -7,22 +7,19 @@ It is so little work that it is done in numpy, whatever computes the rest. No to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from streamseg.errors import ModelError, UsageError
-from streamseg.sam import checkpoints, packaged_graphs
-from streamseg.sam.models import find
+from streamseg.errors import UsageError
 
-LEAST_COVERED = 1e-4
+MIN_COVERED = 1e-4
 """Of a cell, however little or much the object covers of it; keeps logarithms finite."""
 MATCHER = "match"
 """Name of the matcher in the weights."""
 
 
 class Matching:
-    """A model's matcher with its weights. See `load_matching`.
+    """A model's matcher with its weights. See `loading.load_matching`.
 
     Args:
         weights: of a `streamseg.sam.tiny.Matcher`, by name.
@@ -64,7 +61,7 @@ class Matching:
         nearest = closeness.max(axis=1, keepdims=True)
         closeness -= nearest
         np.exp(closeness, out=closeness)
-        shares = np.stack([covered, 1 - covered], axis=1).clip(LEAST_COVERED).astype(np.float32)
+        shares = np.stack([covered, 1 - covered], axis=1).clip(MIN_COVERED).astype(np.float32)
         sums = np.log(closeness @ shares) + nearest
         own = np.square(flat).sum(0) / root
         inside, outside = sums[:, 0], sums[:, 1]
@@ -72,27 +69,6 @@ class Matching:
         hidden = np.maximum(self._first @ found + self._bias[:, None], 0)
         added: np.ndarray = self._second @ hidden
         return added.reshape(-1, h, w)
-
-
-def load_matching(name: str = "tiny", *, checkpoint: Path | None = None) -> Matching | None:
-    """Load a model's matcher; None for a model that has none, as SAM's own.
-
-    Args:
-        name: one of `streamseg.sam.models.MODELS`.
-        checkpoint: the user's own weights for that model.
-
-    Raises:
-        ModelError: no such model, or the package is incomplete.
-        CheckpointError: the weights cannot be had, are damaged, or do not fit.
-    """
-    info = find(name)
-    if not info.matches:
-        return None
-    graphs = packaged_graphs.find(info)
-    if graphs is None:
-        raise ModelError(f"the facts on {name!r} that come with the package are missing; install it anew")
-    weights = packaged_graphs.read_weights(info, checkpoints.locate(info, checkpoint), graphs, "matcher")
-    return Matching({key.removeprefix(f"{MATCHER}."): value for key, value in weights.items()})
 
 
 def _matrix(weight: np.ndarray) -> np.ndarray:

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 from streamseg.sam.models import ModelInfo
 from streamseg.sam.tiny import MULTIPLE, PyramidEncoder
 
-# ImageNet's mean and standard deviation in 8-bit units: what every SAM was trained with.
-_MEAN_RGB = (123.675, 116.28, 103.53)
-_STD_RGB = (58.395, 57.12, 57.375)
+MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""ImageNet's, in 8-bit units: what every SAM was trained with."""
 
 
 class EncoderModule(nn.Module):
@@ -32,8 +31,8 @@ class EncoderModule(nn.Module):
         # A fully convolutional network needs no padding to the square, only to its own stride.
         self.convolutional = isinstance(network, PyramidEncoder)
         self.layout = torch.channels_last if self.convolutional else torch.contiguous_format
-        self.register_buffer("mean", torch.tensor(_MEAN_RGB).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD_RGB).view(-1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN_RGB).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD_RGB).view(-1, 1, 1), persistent=False)
 
     def forward(self, images_rgb: torch.Tensor) -> torch.Tensor:
         """(B, h, w, 3) uint8 of the size the network wants -> (B, C, grid, grid), zeros where no picture was."""

@@ -11,13 +11,13 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
-from streamseg.errors import DeviceError, ModelError
-from streamseg.sam import packaged_graphs
+from streamseg.errors import DeviceError
+from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.packaged_graphs import Half
+from streamseg.sam.packaged_graphs import Half, graph_path
 
 # Bounds what the arena keeps: some 8 MB a prompt on a grid of 32, four times that on one of 64.
-_CELLS_A_CALL = 16 * 32 * 32
+_CELLS_PER_CALL = 16 * 32 * 32
 _ONLY_ERRORS = 3
 
 
@@ -29,15 +29,12 @@ class _Session:
     half: Half
 
     def __init__(self, info: ModelInfo, path: Path, threads: int | None) -> None:
-        graphs = packaged_graphs.find(info)
-        if graphs is None:
-            raise ModelError(f"there is no packaged ONNX graph of {info.name!r}; use engine torch")
-        weights = packaged_graphs.read_weights(info, path, graphs, self.half)
+        weights = read_arrays(info, path, self.half)
         options = session_options(default_threads() if threads is None else threads)
         # Sessions read these in place, so they must live as long.
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in weights.items()}
         options.add_external_initializers(list(self._weights), list(self._weights.values()))
-        graph = packaged_graphs.graph_path(info.name, self.half).read_bytes()
+        graph = graph_path(info.name, self.half).read_bytes()
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     @contextmanager
@@ -56,7 +53,7 @@ class OnnxEncoder(_Session):
 
     half = "encoder"
 
-    def look(self, images_rgb: np.ndarray) -> np.ndarray:
+    def encode(self, images_rgb: np.ndarray) -> np.ndarray:
         """(B, h, w, 3) uint8 of the size the network wants -> (B, C, grid, grid) float32."""
         found: np.ndarray = self._session.run(None, {"images_rgb": images_rgb})[0]
         return found
@@ -67,11 +64,11 @@ class OnnxDecoder(_Session):
 
     half = "decoder"
 
-    def prompts_a_call(self, grid: int) -> int:
+    def prompts_per_call(self, grid: int) -> int:
         """How many prompts to ask at once at most, where features are (C, grid, grid)."""
-        return max(1, _CELLS_A_CALL // grid**2)
+        return max(1, _CELLS_PER_CALL // grid**2)
 
-    def answer(
+    def decode(
         self,
         features: np.ndarray,
         points_xy: np.ndarray,
@@ -79,7 +76,7 @@ class OnnxDecoder(_Session):
         mask_input: np.ndarray | None,
         wanted: slice,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `streamseg.sam.engines.DecoderEngine.answer`."""
+        """See `streamseg.sam.engines.DecoderEngine.decode`."""
         count, side = len(points_xy), 4 * features.shape[-1]
         given = mask_input is not None
         logits, scores = self._session.run(

@@ -13,8 +13,8 @@ import torch
 from streamseg.errors import ModelError, OutputError
 from streamseg.sam import checkpoints
 from streamseg.sam.architectures import ARCHITECTURES
+from streamseg.sam.checkpoint_tensors import read_tensors
 from streamseg.sam.exporting import OPSET, Traced, import_onnx, trace
-from streamseg.sam.loading import load_part
 from streamseg.sam.models import ModelInfo
 from streamseg.sam.packaged_graphs import Half, graph_path
 
@@ -96,7 +96,7 @@ def largest_difference(info: ModelInfo, checkpoint: Path, folder: Path) -> float
     size = info.whole_size
     image = draw.integers(0, 256, (1, size // 32, size // 16, 3), np.uint8).repeat(16, 1).repeat(16, 2)
     # One after the other, so that a large model is in memory once.
-    features = TorchEncoder(info, checkpoint, "cpu").look(image)
+    features = TorchEncoder(info, checkpoint, "cpu").encode(image)
     differences = [
         _off(open_file(graph_path(info.name, "encoder", folder)).run(None, {"images_rgb": image}), [features])
     ]
@@ -115,7 +115,7 @@ def largest_difference(info: ModelInfo, checkpoint: Path, folder: Path) -> float
                 "has_mask_input": np.array([given]),
             },
         )
-        answer = decoder.answer(features, corners, kinds, masks if given else None, slice(None))
+        answer = decoder.decode(features, corners, kinds, masks if given else None, slice(None))
         differences.append(_off(found, list(answer)))
     worst = max(differences)
     if not worst <= TOLERANCE:
@@ -134,11 +134,7 @@ def _weights(info: ModelInfo, checkpoint: Path, half: Half) -> dict[str, torch.T
     """Those of one half under their names in the checkpoint; mapped from its file where its format allows."""
     architecture = ARCHITECTURES[info.name]
     parts = {"encoder": [architecture.encoder], "decoder": [architecture.prompt_encoder, architecture.mask_decoder]}
-    found: dict[str, torch.Tensor] = {}
-    for part in parts[half]:
-        module = load_part(info, checkpoint, part, "cpu")
-        found |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
-    return found
+    return read_tensors(info, checkpoint, parts[half])
 
 
 def _write(traced: Traced, weights: Mapping[str, torch.Tensor], path: Path) -> list[Path]:

@@ -6,16 +6,12 @@ weights, and a user's own works too. `streamseg.sam.exporting` makes the graphs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from streamseg.errors import ModelError
 from streamseg.sam.models import ModelInfo
 
 FOLDER = Path(__file__).parent / "graphs"
@@ -24,9 +20,6 @@ WEIGHTS_LOCATION = "weights"
 
 Half = Literal["encoder", "decoder"]
 Part = Literal["encoder", "decoder", "matcher"]
-
-# As safetensors names what numpy can read.
-_READABLE = ("F16", "F32", "F64", "I64")
 
 
 class PackagedGraphs(msgspec.Struct, frozen=True):
@@ -59,40 +52,3 @@ def find(info: ModelInfo) -> PackagedGraphs | None:
     except FileNotFoundError:
         return None
     return msgspec.json.decode(content, type=PackagedGraphs)
-
-
-def read_weights(info: ModelInfo, path: Path, graphs: PackagedGraphs, part: Part) -> dict[str, np.ndarray]:
-    """The weights of one part from a checkpoint, as float32.
-
-    Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
-        ModelError: the graphs are not those of the network.
-    """
-    names = getattr(graphs, part)
-    found = _read_safetensors(path, graphs.network, names)
-    if found is None:
-        # Torch can read more than numpy, and says what is wrong if it cannot.
-        from streamseg.sam.loading import read_arrays
-
-        everything = read_arrays(info, path)
-        if {name: value.shape for name, value in everything.items()} != graphs.network:
-            raise ModelError(f"the packaged ONNX graphs of {info.name!r} are out of date; run 'make graphs'")
-        found = {name: everything[name] for name in names}
-    return {name: value.astype(np.float32, copy=False) for name, value in found.items()}
-
-
-def _read_safetensors(
-    path: Path, network: Mapping[str, tuple[int, ...]], names: list[str]
-) -> dict[str, np.ndarray] | None:
-    """None if the file is anything but a plain checkpoint of that network."""
-    if path.suffix != ".safetensors":
-        return None
-    try:
-        with safe_open(path, framework="np") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-            shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
-            if shapes != network or any(each.get_dtype() not in _READABLE for each in slices.values()):
-                return None
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError):
-        return None

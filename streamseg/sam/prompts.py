@@ -10,7 +10,7 @@ from streamseg.errors import PromptError
 
 
 @dataclass(frozen=True, eq=False)
-class Prompt:
+class DecoderPrompt:
     """Where one object is, in pixels of the picture that was handed to the encoder, as `SamPredictor` takes them.
 
     At least one of box, points and mask. Coordinates may lie outside the picture.
@@ -32,12 +32,12 @@ class Prompt:
         return self.box_xyxy is not None, count, self.mask_logits is not None
 
 
-def as_points(prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
+def as_points(prompt: DecoderPrompt) -> tuple[np.ndarray, np.ndarray]:
     """The prompt's points and box as SAM's networks take them.
 
     Returns:
-        (K, 2) float64 x, y, and (K,) int64 labels: 0 and 1 for points as in `Prompt`, then 2 and 3 for the box's first
-        and second corner, or, if there are points but no box, -1 for one that is not a point.
+        (K, 2) float64 x, y, and (K,) int64 labels: 0 and 1 for points as in `DecoderPrompt`, then 2 and 3 for the box's
+        first and second corner, or, if there are points but no box, -1 for one that is not a point.
     """
     points_xy, labels = np.zeros((0, 2)), np.zeros(0, np.int64)
     if prompt.points_xy is not None and prompt.point_labels is not None:
@@ -50,7 +50,7 @@ def as_points(prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([points_xy, corners]).astype(np.float64), np.concatenate([labels, kinds]).astype(np.int64)
 
 
-def check(prompt: Prompt, mask_side: int) -> None:
+def check(prompt: DecoderPrompt, mask_side: int) -> None:
     """Raise unless the prompt can be meant.
 
     Args:

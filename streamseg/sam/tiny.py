@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from streamseg.sam.matching import LEAST_COVERED
+from streamseg.sam.matching import MIN_COVERED
 from streamseg.sam.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -135,8 +135,8 @@ class Matcher(nn.Module):
         keys = self.key(features[None])[0].flatten(1)
         known = self.key(memory[None, :, :, None])[0, :, :, 0]
         closeness = (2 * keys.T @ known - known.square().sum(0)) / KEY_WIDTH**0.5
-        inside = torch.logsumexp(closeness + covered.clamp(min=LEAST_COVERED).log(), 1)
-        outside = torch.logsumexp(closeness + (1 - covered).clamp(min=LEAST_COVERED).log(), 1)
+        inside = torch.logsumexp(closeness + covered.clamp(min=MIN_COVERED).log(), 1)
+        outside = torch.logsumexp(closeness + (1 - covered).clamp(min=MIN_COVERED).log(), 1)
         # The square of the key itself, left out above, so that a cell like nothing known is far from both.
         own = keys.square().sum(0) / KEY_WIDTH**0.5
         found = torch.stack([torch.tanh((inside - outside) / 2), (inside - own) / 8, (outside - own) / 8])

@@ -10,16 +10,16 @@ import torch
 
 from streamseg.sam import devices
 from streamseg.sam.architectures import ARCHITECTURES
-from streamseg.sam.loading import load_part
+from streamseg.sam.checkpoint_tensors import load_part
 from streamseg.sam.models import ModelInfo
 from streamseg.sam.networks import DecoderModule, EncoderModule
 from streamseg.sam.tiny import fold_batch_norm
 
 # Bounds memory: a prompt needs some 30 MB in vit_h's decoder. segment-anything's own automatic mode uses 64 too.
-_PROMPTS_A_CALL = 64
+_PROMPTS_PER_CALL = 64
 # On a CPU what a call works on should stay in its caches: calls of 4 prompts on 64 x 64 features took half the time of
 # calls of 64.
-_CELLS_A_CPU_CALL = 4 * 64 * 64
+_CELLS_PER_CPU_CALL = 4 * 64 * 64
 
 
 class TorchEncoder:
@@ -31,21 +31,21 @@ class TorchEncoder:
         self.device = device
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
             network = load_part(info, path, ARCHITECTURES[info.name].encoder, device)
-            self._looking = EncoderModule(info, network).to(device)
-        if self._looking.convolutional:
+            self._module = EncoderModule(info, network).to(device)
+        if self._module.convolutional:
             fold_batch_norm(network)
-        network.to(memory_format=self._looking.layout)  # type: ignore[call-overload]
+        network.to(memory_format=self._module.layout)  # type: ignore[call-overload]
 
     def guard(self, advice: str) -> AbstractContextManager[None]:
         """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
         return devices.memory_guard(self.device, advice)
 
     @torch.inference_mode()
-    def look(self, images_rgb: np.ndarray) -> np.ndarray:
+    def encode(self, images_rgb: np.ndarray) -> np.ndarray:
         """(B, h, w, 3) uint8 of the size the network wants -> (B, C, grid, grid) float32."""
         images = torch.from_numpy(images_rgb).to(self.device)
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.startswith("cuda")):
-            features = self._looking(images)
+            features = self._module(images)
         found: np.ndarray = features.float().contiguous().cpu().numpy()
         return found
 
@@ -61,21 +61,21 @@ class TorchDecoder:
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
             prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)
             mask_decoder = load_part(info, path, architecture.mask_decoder, device)
-        self._answering = DecoderModule(info, prompt_encoder, mask_decoder)
+        self._module = DecoderModule(info, prompt_encoder, mask_decoder)
         self._positions: dict[int, torch.Tensor] = {}
 
     def guard(self, advice: str) -> AbstractContextManager[None]:
         """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
         return devices.memory_guard(self.device, advice)
 
-    def prompts_a_call(self, grid: int) -> int:
+    def prompts_per_call(self, grid: int) -> int:
         """How many prompts to ask at once at most, where features are (C, grid, grid)."""
         if self.device != "cpu":
-            return _PROMPTS_A_CALL
-        return min(_PROMPTS_A_CALL, max(1, _CELLS_A_CPU_CALL // grid**2))
+            return _PROMPTS_PER_CALL
+        return min(_PROMPTS_PER_CALL, max(1, _CELLS_PER_CPU_CALL // grid**2))
 
     @torch.inference_mode()
-    def answer(
+    def decode(
         self,
         features: np.ndarray,
         points_xy: np.ndarray,
@@ -83,11 +83,11 @@ class TorchDecoder:
         mask_input: np.ndarray | None,
         wanted: slice,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `streamseg.sam.engines.DecoderEngine.answer`."""
+        """See `streamseg.sam.engines.DecoderEngine.decode`."""
         grid = features.shape[-1]
         if grid not in self._positions:
-            self._positions[grid] = self._answering.positions(grid, grid)
-        logits, scores = self._answering(
+            self._positions[grid] = self._module.positions(grid, grid)
+        logits, scores = self._module(
             self._tensor(features),
             self._tensor(points_xy),
             self._tensor(point_labels),

@@ -11,6 +11,8 @@ import msgspec
 from streamseg.errors import UsageError
 from streamseg.types import Box
 
+_LONGEST_LINE_BYTES = 1 << 20
+
 
 class TrackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One object in one frame: one line. `label` and `reason` are left out where they are empty."""
@@ -44,7 +46,9 @@ def read_tracks(path: Path) -> Iterator[TrackRecord]:
     """
     decoder = msgspec.json.Decoder(TrackRecord)
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE_BYTES + 1), b""), start=1):
+            if len(line) > _LONGEST_LINE_BYTES:
+                raise UsageError(f"{path}, line {number}: expected a track as record writes it, got a line without end")
             try:
                 yield decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

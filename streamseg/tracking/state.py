@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -21,7 +22,7 @@ class Memory(msgspec.Struct, frozen=True):
 
     region: Box
     """What the square of logits covers, in frame pixels."""
-    side: int
+    side: Annotated[int, msgspec.Meta(ge=0, le=4096)]
     packed: bytes
     """(side, side) int8, deflated."""
 
@@ -34,7 +35,9 @@ class Memory(msgspec.Struct, frozen=True):
     @property
     def logits(self) -> np.ndarray:
         """(side, side) float32."""
-        steps = np.frombuffer(zlib.decompress(self.packed), np.int8).reshape(self.side, self.side)
+        # A state may come out of a file: no more is unpacked than there can be.
+        packed = zlib.decompressobj().decompress(self.packed, max(1, self.side**2))
+        steps = np.frombuffer(packed, np.int8).reshape(self.side, self.side)
         return steps.astype(np.float32) * np.float32(_LOGIT_STEP)
 
 

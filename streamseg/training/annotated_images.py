@@ -99,7 +99,7 @@ def pack(mask: np.ndarray) -> Thing:
 
 def unpack(counts: str, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8, 0 or 1, of compressed run lengths."""
-    return rle.decode(rle.decompress(counts), *size).view(np.uint8)
+    return rle.decode_compressed(counts, *size).view(np.uint8)
 
 
 def size_within(size: tuple[int, int], longer_side_px: int) -> tuple[int, int]:

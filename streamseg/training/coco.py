@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import msgspec
@@ -20,12 +21,16 @@ from streamseg.training.annotated_images import reduced_mask
 
 _FINER = 4
 """Polygons are painted so many times as large: OpenCV counts every pixel that an edge touches as inside."""
+_SIDE_MAX_PX = 1 << 16
+"""No photo has a longer side."""
+
+_Side = Annotated[int, msgspec.Meta(ge=1, le=_SIDE_MAX_PX)]
 
 
 class RunLengths(msgspec.Struct, frozen=True):
     """A mask as run lengths."""
 
-    size: tuple[int, int]
+    size: tuple[_Side, _Side]
     """(H, W)."""
     counts: str | list[int]
 
@@ -37,8 +42,8 @@ Segmentation = list[list[float]] | RunLengths
 class _Image(msgspec.Struct, frozen=True):
     id: int | str
     file_name: str
-    height: int
-    width: int
+    height: _Side
+    width: _Side
 
 
 class _Annotation(msgspec.Struct, frozen=True):
@@ -53,7 +58,7 @@ class _File(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotatedPhoto:
     """A photo and the masks on it as the file has them."""
 
     path: Path
@@ -62,7 +67,7 @@ class Annotated:
     segmentations: tuple[Segmentation, ...]
 
 
-def read(path: Path, images: Path | None = None) -> list[Annotated]:
+def read(path: Path, images: Path | None = None) -> list[AnnotatedPhoto]:
     """Every photo with at least one mask, by path.
 
     Args:
@@ -84,7 +89,7 @@ def read(path: Path, images: Path | None = None) -> list[Annotated]:
             by_image[annotation.image_id].append(annotation.segmentation)
     folder = images or path.parent
     found = [
-        Annotated(folder / image.file_name, (image.height, image.width), tuple(by_image[image.id]))
+        AnnotatedPhoto(folder / image.file_name, (image.height, image.width), tuple(by_image[image.id]))
         for image in file.images
         if image.id in by_image
     ]
@@ -118,8 +123,9 @@ def _decoded(lengths: RunLengths, image_size: tuple[int, int]) -> np.ndarray:
     if lengths.size != image_size:
         raise MediaError(f"expected run lengths of a photo of {image_size}, got size {lengths.size}")
     try:
-        counts = rle.decompress(lengths.counts) if isinstance(lengths.counts, str) else lengths.counts
-        return rle.decode(counts, *lengths.size)
+        if isinstance(lengths.counts, str):
+            return rle.decode_compressed(lengths.counts, *lengths.size)
+        return rle.decode(lengths.counts, *lengths.size)
     except UsageError as error:
         raise MediaError(str(error)) from error
 
@@ -128,4 +134,7 @@ def _corners(polygon: Sequence[float], scale: np.ndarray) -> np.ndarray:
     if len(polygon) < 6 or len(polygon) % 2:
         raise MediaError(f"expected a polygon of three corners x, y or more, got {len(polygon)} numbers")
     corners = np.array(polygon, np.float64).reshape(-1, 2) * scale - 0.5
+    # OpenCV walks along an edge however far away it begins, and a number that is none becomes any pixel.
+    if not np.all(np.abs(corners) <= 2 * _FINER * _SIDE_MAX_PX):
+        raise MediaError(f"expected the corners of a polygon within {_SIDE_MAX_PX} pixels, got others")
     return np.asarray(np.rint(corners), np.int32)

@@ -90,7 +90,7 @@ def _read_photos(source: PhotoSource, data: Data, executor: Executor) -> PhotoSe
 def _from_coco(source: PhotoSource) -> dict[Path, Masks]:
     images = None if source.images is None else Path(source.images).expanduser()
 
-    def masks_of(photo: coco.Annotated) -> Masks:
+    def masks_of(photo: coco.AnnotatedPhoto) -> Masks:
         return lambda full, size: (coco.paint(each, _same(photo.size, full), size) for each in photo.segmentations)
 
     return {photo.path: masks_of(photo) for photo in coco.read(Path(source.path).expanduser(), images)}

@@ -12,18 +12,12 @@ from torch.nn import functional as F
 
 from streamseg.errors import DeviceError
 from streamseg.sam import checkpoints
-from streamseg.sam.architectures import ARCHITECTURES
-from streamseg.sam.loading import load_part
-from streamseg.sam.matching import MATCHER
+from streamseg.sam.checkpoint_tensors import read_tensors
 from streamseg.sam.models import MODELS
-from streamseg.sam.networks import predict_masks
+from streamseg.sam.networks import MEAN_RGB, STD_RGB, predict_masks
 from streamseg.sam.tiny import MULTIPLE, STRIDE, Tiny
 from streamseg.training.fast_depthwise import speed_up
 from streamseg.training.tasks import Question
-
-# Those of `streamseg.sam.networks`.
-_MEAN_RGB = (123.675, 116.28, 103.53)
-_STD_RGB = (58.395, 57.12, 57.375)
 
 
 def build(start_from: str, seed: int) -> Tiny:
@@ -40,10 +34,9 @@ def build(start_from: str, seed: int) -> Tiny:
         torch.manual_seed(seed)
         network = Tiny()
     if start_from != "scratch":
-        info, architecture = MODELS["tiny"], ARCHITECTURES["tiny"]
+        info = MODELS["tiny"]
         path = checkpoints.locate(info, None if start_from == "packaged" else Path(start_from))
-        for part in (architecture.encoder, architecture.prompt_encoder, architecture.mask_decoder, MATCHER):
-            network.get_submodule(part).load_state_dict(load_part(info, path, part, "cpu").state_dict())
+        network.load_state_dict(read_tensors(info, path))
     return network.eval()
 
 
@@ -67,8 +60,8 @@ class Learner:
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.bf16 and self.device.type == "cpu":
             speed_up(self.network.enc)
-        self._mean = torch.tensor(_MEAN_RGB, device=self.device).view(-1, 1, 1)
-        self._std = torch.tensor(_STD_RGB, device=self.device).view(-1, 1, 1)
+        self._mean = torch.tensor(MEAN_RGB, device=self.device).view(-1, 1, 1)
+        self._std = torch.tensor(STD_RGB, device=self.device).view(-1, 1, 1)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Where matrix products and convolutions are computed in bfloat16, if they are to be."""

@@ -12,13 +12,13 @@ Paths are relative to the current folder, as in a graph file. Every key and its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from streamseg.errors import UsageError, nearest
+from streamseg import structs
+from streamseg.errors import UsageError
 from streamseg.yaml_files import read_yaml
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -171,11 +171,10 @@ def parse(data: Any) -> Recipe:
     Raises:
         UsageError: an unknown key (with the nearest valid name), a value of a wrong type or out of range, no data.
     """
-    _known_keys(data, Recipe, "the recipe")
     try:
-        recipe = msgspec.convert(data, Recipe)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{error}; the recipe's keys are explained in samples/train/README.md") from error
+        recipe = structs.convert(data, Recipe, "the recipe")
+    except UsageError as error:
+        raise UsageError(f"{error}; samples/train/README.md explains the keys") from error
     if not recipe.data.photos and not recipe.data.films:
         raise UsageError("the recipe has no data: expected photos or films under 'data'; add a path to at least one")
     if recipe.start_from == "scratch" and recipe.training.batch_norm == "kept":
@@ -198,20 +197,3 @@ def difference(first: Recipe, second: Recipe) -> str | None:
         if before != now:
             return f"{section}: {before!r} there, {now!r} here"
     return None
-
-
-def _known_keys(data: Any, kind: type[msgspec.Struct], owner: str) -> None:
-    if not isinstance(data, Mapping):
-        raise UsageError(f"expected a mapping for {owner}, got {type(data).__name__}")
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-    for key, value in data.items():
-        if key not in fields:
-            raise UsageError(f"unknown key {key!r} in {owner}; {nearest(str(key), fields)}")
-        inner = fields[key]
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            _known_keys(value, inner, repr(key))
-        elif get_origin(inner) is list and isinstance(value, list):
-            item = get_args(inner)[0]
-            if isinstance(item, type) and issubclass(item, msgspec.Struct):
-                for number, each in enumerate(value):
-                    _known_keys(each, item, f"{key!r}, entry {number + 1}")

@@ -131,7 +131,7 @@ _from_worker = msgspec.msgpack.Decoder(FromWorker)
 _from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)
 
 
-def heard(parts: Sequence[bytes]) -> tuple[str, FromWorker]:
+def decode_from_worker(parts: Sequence[bytes]) -> tuple[str, FromWorker]:
     """Who said what: the identity of a worker, and its message.
 
     Raises:
@@ -145,7 +145,7 @@ def heard(parts: Sequence[bytes]) -> tuple[str, FromWorker]:
         raise WireError(f"not what a worker says: {error}") from error
 
 
-def order(part: bytes) -> FromSupervisor:
+def decode_from_supervisor(part: bytes) -> FromSupervisor:
     """What the supervisor has said.
 
     Raises:

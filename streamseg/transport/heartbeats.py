@@ -42,18 +42,18 @@ class Heartbeats:
         return _ago(int(self._times[number, 1]))
 
 
-class Heart:
+class HeartbeatWriter:
     """A worker's side."""
 
     def __init__(self, fd: int, number: int) -> None:
         self._own = _times(fd, number + 1)[number]
-        threading.Thread(target=self._beat, name="heart", daemon=True).start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
-    def work(self) -> None:
+    def busy(self) -> None:
         """Something is begun."""
         self._own[1] = time.monotonic_ns()
 
-    def rest(self) -> None:
+    def idle(self) -> None:
         """There is nothing to do."""
         self._own[1] = 0
 

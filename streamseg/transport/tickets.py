@@ -1,4 +1,4 @@
-"""Tickets: one idea for memory, backpressure, accounting and latency.
+"""Tickets, which the field calls credits: one idea for memory, backpressure, accounting and latency.
 
 A source holds N tickets. A frame enters only with one; its number is the frame's slot in every node's output buffer.
 Every sink below the source reports when it is done with the frame; when all have, the ticket is free again. So at
@@ -31,7 +31,7 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag=True):
 _decoder = msgspec.msgpack.Decoder(Finished)
 
 
-def report(part: bytes | memoryview) -> Finished:
+def decode_finished(part: bytes | memoryview) -> Finished:
     """What a sink has said.
 
     Raises:

@@ -7,6 +7,7 @@ any piece and gone on with, by another process too. `to_plain` turns it into a p
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,13 +85,13 @@ def is_plain(path: Path) -> bool:
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
             if kind == b"moof":
                 return False
+            head_bytes = 8
             if size == 1:
-                size = int.from_bytes(file.read(8), "big")
-                file.seek(size - 16, io.SEEK_CUR)
-            elif size < 8:
+                size, head_bytes = int.from_bytes(file.read(8), "big"), 16
+            # A box that is said to be smaller than its head would be read for ever.
+            if not head_bytes <= size < 1 << 62:
                 break
-            else:
-                file.seek(size - 8, io.SEEK_CUR)
+            file.seek(size - head_bytes, io.SEEK_CUR)
     return True
 
 
@@ -122,11 +123,22 @@ def _copy(path: Path, options: dict[str, str]) -> None:
                 if packet.dts is not None:
                     packet.stream = stream
                     copy.mux(packet)
+        # What the name stands for was durable, and has to be so after the change.
+        _sync(part)
         part.replace(path)
+        _sync(path.parent)
     except (av.error.FFmpegError, OSError) as error:
         part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"expected to rewrite {path} in another form, got: {reason}; free space") from error
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:

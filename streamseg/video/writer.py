@@ -6,6 +6,7 @@ import errno
 import logging
 import math
 import os
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -50,7 +51,8 @@ class VideoWriter:
     players and editors cannot seek in fragmented files, or do not know how long they are. ``+faststart`` would
     copy the whole file at the end and leave nothing readable after a crash.
 
-    The file begins with the first picture, whatever its time is; all others keep their distance from it. B-frames
+    The file begins with the first picture, whatever its time is; all others keep their distance from it, and the last
+    one is shown as long as the one before it. B-frames
     are off: with them the first frame has time 0 only by an edit list, which players treat differently.
     A picture of odd width or height gets its last column or row twice, as yuv420p wants even sizes.
 
@@ -58,7 +60,7 @@ class VideoWriter:
         path: a file to be created or overwritten; must be seekable.
         width: of the pictures, in pixels.
         height: of the pictures, in pixels.
-        rate_hint: frames per second, about: sets how long the last frame is shown, and the key frame interval.
+        rate_hint: frames per second, about: sets how long a single frame is shown, and the key frame interval.
         time_base: seconds per unit of the times in the file; None for 1/90000.
         crf: quality of x264, 0 to 51, lower is better.
         preset: x264's trade of speed for size.
@@ -95,6 +97,7 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         self._origin_s: float | None = None
         self._last_pts: int | None = None
+        self._durations: deque[int] = deque()
         self._whole_bytes = 0
         self._key_due_pts = 0
         self._failed = False
@@ -131,9 +134,12 @@ class VideoWriter:
         if self._closed or self._failed:
             raise UsageError(f"expected {self.path} to be open, it is closed; begin another video")
         frame = self._convert(image_rgb)
+        before = self._last_pts
         frame.pts = self._next_pts(pts_s)
         frame.time_base = self._time_base
-        frame.duration = max(1, round(1 / (self._rate * self._time_base)))
+        # What counts in the file is the last one's: shown as long as the one before it was.
+        usual = max(1, round(1 / (self._rate * self._time_base)))
+        self._durations.append(usual if before is None or self._last_pts is None else self._last_pts - before)
         if frame.pts >= self._key_due_pts:
             frame.pict_type = PictureType.I
             self._key_due_pts = frame.pts + round(_KEY_INTERVAL_S / self._time_base)
@@ -228,6 +234,9 @@ class VideoWriter:
     def _put(self, frame: av.VideoFrame | None) -> None:
         try:
             packets: Sequence[Packet[VideoStream]] = self._stream.encode(frame)
+            for packet in packets:
+                # Encoders make up their own, by the frame rate. Packets come in the order of frames: no B-frames.
+                packet.duration = self._durations.popleft()
             self._container.mux(packets)
             self._whole_bytes = self._written_bytes()
         except (av.error.FFmpegError, OSError) as error:

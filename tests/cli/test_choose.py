@@ -13,7 +13,8 @@ from support.media import write_video
 
 from streamseg.errors import PromptError
 from streamseg.masks.boxes import box_iou
-from streamseg.prompts.model import ObjectPrompt, prepare
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import prepare
 
 POINT = (120, 90)
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import shutil
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import yaml
 import zmq
+from fuzz.base import PIXELS_MAX, SEPARATOR, Target, file_of, folder_of_inputs
+from fuzz.file_targets import FILE_TARGETS
 from streamseg_nodes.propagate.prompts import PromptCommand
 
 from streamseg import redaction
@@ -27,7 +24,9 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.masks import rle
 from streamseg.messages import Crops, Embedded, End, Frame, Gap, ObjectResult, Regions, Segmented, Stamp, View
-from streamseg.prompts import files, model
+from streamseg.prompts import files
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import fit, point, prepare
 from streamseg.publishing import format, keys
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
@@ -37,18 +36,7 @@ from streamseg.transport.wire import MessageDecoder, MessageEncoder
 from streamseg.types import Region
 from streamseg.video.open import open_source
 
-SEPARATOR = b"\xc1\xc1"
-"""Between the parts of a message; msgpack never uses this byte."""
-_PIXELS_MAX = 1 << 22
 _BUILT_IN = {"decode", "propagate", "cleanup", "record", "publish", "embed"}
-
-
-class Target(NamedTuple):
-    """Something that takes bytes, and a few that it takes gladly."""
-
-    run: Callable[[bytes], None]
-    seeds: Callable[[], list[bytes]]
-    max_bytes: int = 4096
 
 
 @functools.cache
@@ -98,15 +86,16 @@ def _wire_seeds() -> list[bytes]:
 
 def control_channel(data: bytes) -> None:
     """What workers, the supervisor and sinks tell each other."""
-    for hear in (lambda: control.heard(data.split(SEPARATOR)), lambda: control.order(data)):
+    decoders = ((control.decode_from_worker, data.split(SEPARATOR)), (control.decode_from_supervisor, data))
+    for decode, received in decoders:
         try:
-            hear()
+            decode(received)
         except WireError:
             continue
     book = tickets.TicketBook(range(3), ["record"])
     book.take(0)
     try:
-        book.finish(tickets.report(data))
+        book.finish(tickets.decode_finished(data))
     except WireError:
         return
     assert book.in_flight in (0, 1)
@@ -130,7 +119,7 @@ def published_results(data: bytes) -> None:
     """What a listener makes of what it hears."""
     try:
         heard = format.decode(data.split(SEPARATOR))
-        if isinstance(heard.header, format.FrameHeader) and heard.header.height * heard.header.width > _PIXELS_MAX:
+        if isinstance(heard.header, format.FrameHeader) and heard.header.height * heard.header.width > PIXELS_MAX:
             return  # allowed, but slow
         heard.image_rgb()
         for found in getattr(heard.header, "objects", []):
@@ -149,23 +138,10 @@ def _published_seeds() -> list[bytes]:
     return [SEPARATOR.join(parts) for parts in [*made, gap, format.encode_end("cam")]]
 
 
-def _file(suffix: str, data: bytes) -> Path:
-    path = _folder() / f"input{suffix}"
-    path.write_bytes(data)
-    return path
-
-
-@functools.cache
-def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="streamseg-fuzz-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def graph_file(data: bytes) -> None:
     """A graph file, up to the plan of its processes; only built-in nodes: any other name is a program to be run."""
     try:
-        graph = config.load(_file(".yaml", data))
+        graph = config.load(file_of(".yaml", data))
         if all(spec.use in _BUILT_IN for spec in graph.nodes.values()):
             plan = Plan(graph)
             for spec in plan.workers():
@@ -199,11 +175,11 @@ def prompts_file(data: bytes) -> None:
     """A prompts file, YAML or JSON, and whether its prompts make sense together and in a frame."""
     for suffix in (".yaml", ".json"):
         try:
-            found = files.read_prompts(_file(suffix, data))
+            found = files.read_prompts(file_of(suffix, data))
             # A mask is a file of the user's; whether it can be read is not the question here.
-            pointers = model.prepare([each for each in found if each.mask is None], ["camera"])
+            pointers = prepare([each for each in found if each.mask is None], ["camera"])
             for pointer in pointers:
-                model.fit(pointer, 640, 480)
+                fit(pointer, 640, 480)
         except PromptError:
             continue
 
@@ -222,7 +198,7 @@ def _prompts_seeds() -> list[bytes]:
 def recipe_file(data: bytes) -> None:
     """The recipe of a training run."""
     try:
-        found = recipe.load(_file(".yaml", data))
+        found = recipe.load(file_of(".yaml", data))
     except UsageError:
         return
     assert recipe.difference(found, found) is None
@@ -241,9 +217,9 @@ def _recipe_seeds() -> list[bytes]:
 
 @functools.cache
 def _command_door() -> tuple[CommandServer, zmq.Socket[bytes]]:
-    server = CommandServer(_folder() / "c")
+    server = CommandServer(folder_of_inputs() / "c")
     client = zmq.Context.instance().socket(zmq.DEALER)
-    client.connect(f"ipc://{_folder() / 'c'}")
+    client.connect(f"ipc://{folder_of_inputs() / 'c'}")
     atexit.register(server.close)
     atexit.register(client.close, 0)
     return server, client
@@ -258,8 +234,8 @@ def command(data: bytes) -> None:
         reply(Refused("PromptError", "not today"))
         try:
             asked = msgspec.msgpack.decode(request.body, type=PromptCommand)
-            pointer = model.point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
-            model.fit(pointer, 640, 480)
+            pointer = point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
+            fit(pointer, 640, 480)
         except (PromptError, msgspec.DecodeError, UnicodeDecodeError):
             continue  # `Stage.command` answers with any of them
     assert client.poll(5000)
@@ -269,8 +245,8 @@ def command(data: bytes) -> None:
 
 def _command_seeds() -> list[bytes]:
     pack = msgspec.msgpack.encode
-    asked = [PromptCommand(prompt=model.ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
-    asked.append(PromptCommand(prompt=model.ObjectPrompt(id=1, remove=True)))
+    asked = [PromptCommand(prompt=ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
+    asked.append(PromptCommand(prompt=ObjectPrompt(id=1, remove=True)))
     bodies = [*map(pack, asked), b"\xc0"]
     return [pack(Request(3, "propagate", msgspec.Raw(body))) for body in bodies]
 
@@ -296,7 +272,7 @@ def key_file(data: bytes) -> None:
     """A file with keys."""
     for key in keys.entries(data).values():
         assert len(key) == 40
-    path = _file(".key", data)
+    path = file_of(".key", data)
     path.chmod(0o600)
     for load in (keys.load_public, keys.load_pair):
         try:
@@ -306,9 +282,9 @@ def key_file(data: bytes) -> None:
 
 
 def _key_seeds() -> list[bytes]:
-    made = keys.KeyFiles(_folder() / "seed.key", _folder() / "seed.key_secret")
+    made = keys.KeyFiles(folder_of_inputs() / "seed.key", folder_of_inputs() / "seed.key_secret")
     if not made.public.exists():
-        made = keys.make("seed", _folder())
+        made = keys.make("seed", folder_of_inputs())
     return [made.public.read_bytes(), made.secret.read_bytes(), b'public-key = "' + b"#" * 40 + b'"']
 
 
@@ -337,8 +313,8 @@ def container(data: bytes) -> None:
         return
     suffix = {0: ".png", 1: ".jpg"}.get(data[0], ".video")
     try:
-        with open_source(str(_file(suffix, data[1:])), max_frames=3, threads=1) as reader:
-            if reader.info.width * reader.info.height > _PIXELS_MAX:
+        with open_source(str(file_of(suffix, data[1:])), max_frames=3, threads=1) as reader:
+            if reader.info.width * reader.info.height > PIXELS_MAX:
                 return
             out = np.empty((reader.info.height, reader.info.width, 3), np.uint8)
             for picture in reader:
@@ -356,12 +332,15 @@ def _container_seeds() -> list[bytes]:
     _, jpeg = cv2.imencode(".jpg", images[0])
     seeds = [b"\0" + png.tobytes(), b"\1" + jpeg.tobytes()]
     for name, codec in (("a.mp4", "mpeg4"), ("a.mkv", "mpeg4"), ("a.avi", "mjpeg"), ("a.ts", "mpeg2video")):
-        path = write_video(_folder() / name, images, codec=codec, pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p")
+        path = write_video(
+            folder_of_inputs() / name, images, codec=codec, pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p"
+        )
         seeds.append(b"\2" + path.read_bytes())
     return seeds
 
 
 TARGETS = {
+    **FILE_TARGETS,
     "wire": Target(wire, _wire_seeds),
     "control": Target(control_channel, _control_seeds),
     "published": Target(published_results, _published_seeds),

@@ -98,3 +98,11 @@ def test_text_that_is_not_utf8_is_one_sentence_in_other_files_too(tmp_path: Path
     path.write_bytes(b'{"frame": 1, "label": "\x9b"}')
     with pytest.raises(UsageError, match="line 1: expected a track"):
         list(read_tracks(path))
+
+
+def test_a_line_without_an_end_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.jsonl"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match="line 1: expected a track as record writes it, got a line without end"):
+        list(read_tracks(path))

@@ -82,7 +82,7 @@ def test_what_a_dead_process_was_handed_is_handed_to_the_next_one() -> None:
     first = list(command_queue.take())
     command_queue.answer(first[0][1], Refused("UsageError", "no"))
     assert list(command_queue.take()) == []
-    command_queue.again("left")
+    command_queue.requeue("left")
     assert [(node, bytes(body)) for node, _, body in command_queue.take()] == [
         (node, bytes(body)) for node, _, body in first[2:]
     ]

@@ -59,3 +59,40 @@ def test_counts_that_do_not_fit_the_size_are_refused():
 def test_text_that_is_no_rle_is_refused(text):
     with pytest.raises(UsageError, match="compressed COCO"):
         rle.decompress(text)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.integers(1, 40))
+def test_any_mask_is_within_the_letters_that_are_read(seed, height, width, run_px):
+    pixels = np.repeat(np.random.default_rng(seed).random(-(-height * width // run_px)) < 0.5, run_px)
+    mask = pixels[: height * width].reshape(height, width)
+    text = rle.compress(rle.encode(mask))
+    assert np.array_equal(rle.decode_compressed(text, height, width), mask)
+
+
+@pytest.mark.parametrize(
+    "counts", [[1 << 62] * 4, [(1 << 63) - 1, (1 << 63) - 1, 8], [1 << 64, 6], [10**5000, 6], [-(10**30), 6 + 10**30]]
+)
+def test_run_lengths_that_wrap_round_to_the_right_sum_are_refused(counts):
+    with pytest.raises(UsageError, match="2 x 3 = 6"):
+        rle.decode(counts, 2, 3)
+
+
+def test_numbers_of_many_groups_do_not_wrap_round():
+    # Twelve groups without a sign: 2^60 - 1 once more for every second run, which passes 2^63 after a few.
+    with pytest.raises(UsageError):
+        rle.decompress("0" + ("o" * 11 + "?") * 40)
+    # Ten groups each are read, but what they add up to is no run of a picture.
+    with pytest.raises(UsageError, match="pixels of a picture"):
+        rle.decompress("000" + ("o" * 9 + "?") * 1000)
+
+
+def test_a_mask_larger_than_any_picture_is_not_made():
+    with pytest.raises(UsageError, match="at most 268435456 pixels"):
+        rle.decode([1 << 40], 1 << 20, 1 << 20)
+    with pytest.raises(UsageError, match="at most"):
+        rle.decode([6], -2, -3)
+
+
+def test_more_letters_than_the_mask_can_have_are_not_read():
+    with pytest.raises(UsageError, match="2 x 3 pixels, got 1000 letters"):
+        rle.decode_compressed("0" * 1000, 2, 3)

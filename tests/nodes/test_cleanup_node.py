@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 import numpy as np
 import pytest
@@ -104,7 +102,7 @@ def test_every_rule_reaches_the_cleaning(options: dict[str, object]) -> None:
 
 def test_its_options_are_the_rules_with_the_same_defaults() -> None:
     options = {field.name: field.default for field in msgspec.structs.fields(Cleanup.Config)}
-    assert options == {"enabled": True, **dataclasses.asdict(CleanupRules())}
+    assert options == {"enabled": True, **msgspec.structs.asdict(CleanupRules())}
 
 
 def test_wrong_options_are_refused_before_the_first_frame() -> None:

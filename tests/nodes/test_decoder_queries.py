@@ -10,9 +10,7 @@ import pytest
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
 
 from streamseg.messages import View
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
-from streamseg.sam.matching import load_matching
+from streamseg.sam.loading import load_decoder, load_encoder, load_matching
 from streamseg.tracking import Query, Template
 
 SIDE = 256

@@ -290,7 +290,13 @@ def test_unknown_keys_are_no_trouble() -> None:
     assert isinstance(format.decode([parts[0], msgspec.msgpack.encode(header), *parts[2:]]).header, FrameHeader)
 
 
-@pytest.mark.parametrize(("masks", "bad"), [("rle", b"0"), ("rle", b"\xff\xff"), ("raw", b"short")])
+# Four runs that add up to 2^64, so to nothing in 64 bits, and what is left.
+WRAPPED = rle.compress([*[1 << 62] * 4, LABELS.size]).encode()
+
+
+@pytest.mark.parametrize(
+    ("masks", "bad"), [("rle", b"0"), ("rle", b"\xff\xff"), ("rle", WRAPPED), ("rle", b"0" * 9999), ("raw", b"short")]
+)
 def test_damaged_masks_are_refused(masks: str, bad: bytes) -> None:
     parts = _frame_parts(masks)
     parts[2] = bad

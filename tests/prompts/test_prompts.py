@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from streamseg.errors import PromptError
-from streamseg.prompts.model import ObjectPrompt, Pointer, fit, prepare
+from streamseg.prompts.model import ObjectPrompt, Pointer
+from streamseg.prompts.prepare import fit, prepare
 
 
 def prompts(*entries: dict[str, Any]) -> list[ObjectPrompt]:

@@ -1,17 +1,10 @@
 from __future__ import annotations
 
 import random
-import threading
 
 import pytest
 
-from streamseg.node import Captured
-from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.quantiles import Durations
-
-
-def captured(index):
-    return Captured(index, None, (1, 25), 0, lambda stamp: stamp)
 
 
 def test_quantiles_are_right_within_a_percent():
@@ -35,37 +28,3 @@ def test_extreme_durations_are_kept(duration_ns):
     durations.add(duration_ns)
     assert durations.count == 1
     assert durations.quantile_ms(0.5) > 0
-
-
-def test_the_freshest_frame_takes_the_place_of_the_older():
-    mailbox = Mailbox("freshest")
-    for index in range(4):
-        assert mailbox.put(captured(index))
-    assert mailbox.take().index == 3
-    assert mailbox.dropped == 3
-    assert mailbox.take() is None
-
-
-def test_every_frame_waits_until_it_is_taken():
-    mailbox = Mailbox("every-frame")
-    reader = threading.Thread(target=lambda: [mailbox.put(captured(index)) for index in range(50)])
-    reader.start()
-    seen = []
-    while len(seen) < 50:
-        item = mailbox.take()
-        if item is not None:
-            seen.append(item.index)
-    reader.join()
-    assert seen == list(range(50))
-    assert mailbox.dropped == 0
-
-
-def test_closing_lets_a_waiting_reader_go():
-    mailbox = Mailbox("every-frame")
-    mailbox.put(captured(0))
-    answers = []
-    reader = threading.Thread(target=lambda: answers.append(mailbox.put(captured(1))))
-    reader.start()
-    mailbox.close()
-    reader.join(timeout=5)
-    assert answers == [False]

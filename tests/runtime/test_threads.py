@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamseg.graph import config, plan
-from streamseg.graph.standard import Settings, standard_graph
+from streamseg.graph.standard import standard_graph
 
 
 @pytest.fixture(autouse=True)
@@ -12,15 +12,9 @@ def eight_cores(monkeypatch):
 
 
 def threads(**change):
-    settings = Settings(
-        source="clip.mp4",
-        prompts=[{"id": 1, "box": [0, 0, 9, 9]}],
-        output="out",
-        model=change.get("model"),
-        engine=change.get("engine"),
-        focus=change.get("focus", "auto"),
-    )
-    plain = config.to_plain(standard_graph(settings))
+    options = {name: change[name] for name in ("model", "engine", "focus") if name in change}
+    graph = standard_graph("clip.mp4", [{"id": 1, "box": [0, 0, 9, 9]}], output="out", **options)
+    plain = config.to_plain(graph)
     plain["nodes"]["embed"] |= {key: change[key] for key in ("replicas", "threads") if key in change}
     made = plan.Plan(config.parse(plain))
     return {name: made.worker(name, 0).threads for name in made.order}

@@ -17,10 +17,10 @@ from streamseg.cli import main
 from streamseg.errors import ModelError, OutputError
 from streamseg.sam import onnx_files, packaged_graphs
 from streamseg.sam.checkpoints import locate
-from streamseg.sam.decoder import Prompt, load_decoder
-from streamseg.sam.encoder import load_encoder
 from streamseg.sam.exporting import write_packaged
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
+from streamseg.sam.prompts import DecoderPrompt
 
 TOLERANCE = 1e-3
 
@@ -92,12 +92,12 @@ def test_files_agree_with_torch(exported, nano, name, size):
     mask = mask.astype(np.float32)
     clicks = {"points_xy": np.array([inside, outside]), "point_labels": np.array([1, 0])}
     asked = {
-        "point": (Prompt(points_xy=point, point_labels=np.array([1])), [inside, corner], [[1, -1]], None),
-        "negative": (Prompt(**clicks), [inside, outside, corner], [[1, 0, -1]], None),
-        "box": (Prompt(tuple(box)), [box], [[2, 3]], None),
-        "box+points": (Prompt(tuple(box), **clicks), [*inside, *outside, *box], [[1, 0, 2, 3]], None),
-        "box+mask": (Prompt(tuple(box), mask_logits=mask[0, 0]), [box], [[2, 3]], mask),
-        "mask": (Prompt(mask_logits=mask[0, 0]), [], [[]], mask),
+        "point": (DecoderPrompt(points_xy=point, point_labels=np.array([1])), [inside, corner], [[1, -1]], None),
+        "negative": (DecoderPrompt(**clicks), [inside, outside, corner], [[1, 0, -1]], None),
+        "box": (DecoderPrompt(tuple(box)), [box], [[2, 3]], None),
+        "box+points": (DecoderPrompt(tuple(box), **clicks), [*inside, *outside, *box], [[1, 0, 2, 3]], None),
+        "box+mask": (DecoderPrompt(tuple(box), mask_logits=mask[0, 0]), [box], [[2, 3]], mask),
+        "mask": (DecoderPrompt(mask_logits=mask[0, 0]), [], [[]], mask),
     }
     for what, (prompt, points, labels, given) in asked.items():
         logits, scores = files.ask(features, points, labels, given)

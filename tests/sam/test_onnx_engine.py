@@ -14,10 +14,12 @@ from safetensors.torch import save_file
 
 from streamseg.errors import CheckpointError, DeviceError, ModelError, UsageError
 from streamseg.sam import engines, packaged_graphs
-from streamseg.sam.decoder import MaskDecoding, Prompt, load_decoder
-from streamseg.sam.encoder import ImageEncoder, load_encoder
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.encoder import ImageEncoder
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
 from streamseg.sam.onnx_engine import session_options
+from streamseg.sam.prompts import DecoderPrompt
 from streamseg.sam.tiny import Tiny
 
 SIZES = {"focus": (256, 256), "landscape": (360, 640), "portrait": (640, 360), "odd": (31, 257)}
@@ -29,34 +31,34 @@ def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
     return np.ascontiguousarray(coarse.repeat(8, 0).repeat(8, 1)[: size[0], : size[1]])
 
 
-def prompts(height: int, width: int, side: int) -> list[Prompt]:
+def prompts(height: int, width: int, side: int) -> list[DecoderPrompt]:
     """One of each kind."""
     box = (0.2 * width, 0.1 * height, 0.7 * width, 0.8 * height)
     points = np.array([[0.4 * width, 0.5 * height], [0.9 * width, 0.1 * height], [0.5 * width, 0.6 * height]])
     mask = np.random.default_rng(5).normal(0, 5, (side, side)).astype(np.float32)
     return [
-        Prompt(points_xy=points[:1], point_labels=np.array([1])),
-        Prompt(points_xy=points, point_labels=np.array([1, 0, 1])),
-        Prompt(box_xyxy=box),
-        Prompt(box_xyxy=box, points_xy=points[:2], point_labels=np.array([1, 0])),
-        Prompt(box_xyxy=box, mask_logits=mask),
-        Prompt(points_xy=points[:1], point_labels=np.array([1]), mask_logits=mask),
-        Prompt(mask_logits=mask),
+        DecoderPrompt(points_xy=points[:1], point_labels=np.array([1])),
+        DecoderPrompt(points_xy=points, point_labels=np.array([1, 0, 1])),
+        DecoderPrompt(box_xyxy=box),
+        DecoderPrompt(box_xyxy=box, points_xy=points[:2], point_labels=np.array([1, 0])),
+        DecoderPrompt(box_xyxy=box, mask_logits=mask),
+        DecoderPrompt(points_xy=points[:1], point_labels=np.array([1]), mask_logits=mask),
+        DecoderPrompt(mask_logits=mask),
     ]
 
 
-def load(engine: str, checkpoint: Path | None = None) -> tuple[ImageEncoder, MaskDecoding]:
+def load(engine: str, checkpoint: Path | None = None) -> tuple[ImageEncoder, MaskDecoder]:
     chosen = {"checkpoint": checkpoint, "device": "cpu", "engine": engine, "threads": 1}
     return load_encoder("tiny", **chosen), load_decoder("tiny", **chosen)
 
 
 @pytest.fixture(scope="module")
-def halves() -> tuple[ImageEncoder, MaskDecoding]:
+def halves() -> tuple[ImageEncoder, MaskDecoder]:
     return load("auto")
 
 
 @pytest.fixture(scope="module")
-def torch_halves() -> tuple[ImageEncoder, MaskDecoding]:
+def torch_halves() -> tuple[ImageEncoder, MaskDecoder]:
     return load("torch")
 
 
@@ -72,7 +74,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
 
 
 def assert_same(
-    found: tuple[ImageEncoder, MaskDecoding], expected: tuple[ImageEncoder, MaskDecoding], size: tuple[int, int]
+    found: tuple[ImageEncoder, MaskDecoder], expected: tuple[ImageEncoder, MaskDecoder], size: tuple[int, int]
 ) -> None:
     """Features, and masks and scores of every kind of prompt."""
     images = [picture(size, seed) for seed in range(3)]
@@ -114,8 +116,8 @@ def test_it_runs_a_users_own_weights(tmp_path, tuned, form):
 def test_many_prompts_go_through_in_parts(halves, torch_halves):
     size = SIZES["landscape"]
     features = torch_halves[0].encode([picture(size)])[0]
-    asked = [Prompt(box_xyxy=(10.0 * i, 20.0, 200.0 + 10 * i, 300.0)) for i in range(9)]
-    assert halves[1]._engine.prompts_a_call(64) < len(asked)
+    asked = [DecoderPrompt(box_xyxy=(10.0 * i, 20.0, 200.0 + 10 * i, 300.0)) for i in range(9)]
+    assert halves[1]._engine.prompts_per_call(64) < len(asked)
     mine = halves[1].decode(features, size, asked, multimask=False)
     its = torch_halves[1].decode(features, size, asked, multimask=False)
     np.testing.assert_allclose(mine.logits, its.logits, atol=TOLERANCE)
@@ -154,7 +156,7 @@ from streamseg.sam.checkpoints import locate
 from streamseg.sam.models import MODELS
 before = len(os.listdir("/proc/self/task"))
 engine = OnnxEncoder(MODELS["tiny"], locate(MODELS["tiny"]), {threads})
-engine.look(numpy.zeros((1, 256, 256, 3), numpy.uint8))
+engine.encode(numpy.zeros((1, 256, 256, 3), numpy.uint8))
 print(len(os.listdir("/proc/self/task")) - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

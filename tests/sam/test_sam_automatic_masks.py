@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 import torch
 
+from streamseg.sam.automatic_masks import (
+    AutomaticMaskOptions,
+    Crop,
+    CropProposals,
+    Proposal,
+    Proposals,
+    generate_crops,
+    generate_masks,
+    merge_crops,
+    select_objects,
+)
 from streamseg.sam.automatic_masks import crops as crop_module
-from streamseg.sam.automatic_masks.crops import Crop, CropProposals, clicks_per_side, crops_of, gather
-from streamseg.sam.automatic_masks.filters import sort_out
-from streamseg.sam.automatic_masks.generate import Proposal, Proposals, propose, without_unfit
-from streamseg.sam.automatic_masks.options import SAM, TINY, EverythingOptions
-from streamseg.sam.decoder import MaskDecoding, load_decoder
+from streamseg.sam.automatic_masks.generate import filter_regions
+from streamseg.sam.automatic_masks.options import SAM, TINY
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.loading import load_decoder
 
 # isort: split
 # These need torchvision put right.
@@ -37,7 +47,7 @@ TOOK = {
 
 
 @pytest.fixture(scope="module")
-def decoder(nano) -> MaskDecoding:
+def decoder(nano) -> MaskDecoder:
     return load_decoder(nano.name, checkpoint=nano.checkpoint, device="cpu")
 
 
@@ -63,8 +73,8 @@ def test_masks_are_those_of_the_automatic_mask_generator(nano, decoder, predicto
     generator = SamAutomaticMaskGenerator(nano.reference, **options)
     generator.predictor = predictor
     wanted = generator.generate(image)
-    found = propose(
-        decoder, predictor.get_image_embedding()[0].numpy(), SIZE, EverythingOptions(**options, **more_filters_off)
+    found = generate_masks(
+        decoder, predictor.get_image_embedding()[0].numpy(), SIZE, AutomaticMaskOptions(**options, **more_filters_off)
     )
     assert found.asked == 27
     assert len(found.proposals) == 27 - sum(found.removed.values()) == len(wanted) > 1
@@ -86,10 +96,10 @@ def test_crops_are_those_of_the_automatic_mask_generator():
             boxes, numbers = generate_crop_boxes(size, layers, 512 / 1500)
             wanted = [Crop(tuple(box), layer) for box, layer in zip(boxes, numbers, strict=True)]
             its = [each for each in wanted[1:] if np.less(each.box_xyxy[:2], each.box_xyxy[2:]).all()]
-            assert crops_of(size[1], size[0], layers, 512 / 1500) == its
-    options = EverythingOptions(points_per_side=12, crop_n_points_downscale_factor=3)
+            assert generate_crops(size[1], size[0], layers, 512 / 1500) == its
+    options = AutomaticMaskOptions(points_per_side=12, crop_n_points_downscale_factor=3)
     grids = build_all_layer_point_grids(12, 2, 3)
-    mine = [clicks_per_side(options.quality("vit_b"), layer) for layer in range(3)]
+    mine = [options.settings("vit_b").points_per_side_in(layer) for layer in range(3)]
     assert [side**2 for side in mine] == [len(grid) for grid in grids]
 
 
@@ -108,12 +118,12 @@ class Recording(SamPredictor):
 def test_what_ends_at_the_edge_of_a_crop_is_dropped_as_by_the_automatic_mask_generator():
     size, rng = (300, 400), np.random.default_rng(2)
     removed = 0
-    for crop in crops_of(400, 300, 2, 0.3):
+    for crop in generate_crops(400, 300, 2, 0.3):
         left, top, right, bottom = crop.box_xyxy
         corners = rng.integers(0, [right - left - 30, bottom - top - 30], (40, 2))
         boxes = np.concatenate([corners, corners + rng.integers(2, 30, (40, 2))], axis=1)
         view = CropProposals(crop, (bottom - top, right - left), Proposals(list(starmap(_rectangle, boxes)), 40, {}))
-        found = gather([view], size, size, EverythingOptions(crop_nms_thresh=1.0))
+        found = merge_crops([view], size, size, AutomaticMaskOptions(crop_nms_thresh=1.0))
         # SAM's boxes end with the last pixel.
         theirs = torch.from_numpy(boxes - [0, 0, 1, 1])
         near = is_box_near_crop_edge(theirs, list(crop.box_xyxy), [0, 0, 400, 300]).numpy()
@@ -129,8 +139,8 @@ def test_without_crops_only_the_masks_of_the_whole_are_compared():
     alike = [_rectangle(25, 25, 35, 35), _rectangle(25, 25, 35, 34)]
     found = CropProposals(whole, (100, 100), Proposals(alike, 2, {}))
     nothing = CropProposals(part, (60, 60), Proposals([], 0, {}))
-    assert len(gather([found], (100, 100), (100, 100), EverythingOptions()).proposals) == 2
-    assert len(gather([found, nothing], (100, 100), (100, 100), EverythingOptions()).proposals) == 1
+    assert len(merge_crops([found], (100, 100), (100, 100), AutomaticMaskOptions()).proposals) == 2
+    assert len(merge_crops([found, nothing], (100, 100), (100, 100), AutomaticMaskOptions()).proposals) == 1
 
 
 def _rectangle(x0: int, y0: int, x1: int, y1: int) -> Proposal:
@@ -149,16 +159,16 @@ def test_masks_of_crops_are_those_of_the_automatic_mask_generator(nano, decoder,
     generator = SamAutomaticMaskGenerator(nano.reference, **options)
     generator.predictor = recording = Recording(nano.reference)
     wanted = generator.generate(image)
-    settings = EverythingOptions(**options, min_area=0.0, max_area=1.0, one_part=0.0)
+    ours = AutomaticMaskOptions(**options, min_area=0.0, max_area=1.0, one_part=0.0)
     height, width = SIZE
-    crops = [Crop((0, 0, width, height), 0), *crops_of(width, height, 1, settings.crop_overlap_ratio)]
+    crops = [Crop((0, 0, width, height), 0), *generate_crops(width, height, 1, ours.crop_overlap_ratio)]
     views = []
     for crop, features in zip(crops, recording.seen, strict=True):
         x0, y0, x1, y1 = crop.box_xyxy
-        per_side = clicks_per_side(settings.quality(nano.name), crop.layer)
-        found = propose(decoder, features, (y1 - y0, x1 - x0), settings, points_per_side=per_side)
+        per_side = ours.settings(nano.name).points_per_side_in(crop.layer)
+        found = generate_masks(decoder, features, (y1 - y0, x1 - x0), ours, points_per_side=per_side)
         views.append(CropProposals(crop, (y1 - y0, x1 - x0), found))
-    found = gather(views, SIZE, SIZE, settings)
+    found = merge_crops(views, SIZE, SIZE, ours)
     assert found.asked == 3 * (16 + 4 * 4)
     assert len(found.proposals) == found.asked - sum(found.removed.values()) == len(wanted)
     assert {proposal.view for proposal in found.proposals} == {0, 1, 2, 3, 4}
@@ -170,9 +180,9 @@ def test_masks_of_crops_are_those_of_the_automatic_mask_generator(nano, decoder,
 
 
 def test_thresholds_are_the_models_own_unless_they_are_given():
-    assert EverythingOptions().quality("tiny") == TINY
-    assert EverythingOptions().quality("vit_b") == SAM
-    given = EverythingOptions(points_per_side=4, pred_iou_thresh=0.0).quality("vit_h")
+    assert AutomaticMaskOptions().settings("tiny") == TINY
+    assert AutomaticMaskOptions().settings("vit_b") == SAM
+    given = AutomaticMaskOptions(points_per_side=4, pred_iou_thresh=0.0).settings("vit_h")
     assert (given.points_per_side, given.pred_iou_thresh) == (4, 0.0)
     assert given.stability_score_thresh == SAM.stability_score_thresh
 
@@ -193,9 +203,9 @@ def sorted_out(
 ) -> tuple[list[float], dict[str, int]]:
     """The scores of those that stay, and how many each filter took, those that took none left out."""
     removed: dict[str, int] = {}
-    wanted = EverythingOptions(**options)
-    fit = without_unfit(proposals, 100 * 100, wanted.quality("tiny"), wanted, removed)
-    kept = sort_out(Proposals(fit, 300, removed), (100, 100), known or [], wanted)
+    wanted = AutomaticMaskOptions(**options)
+    fit = filter_regions(proposals, 100 * 100, wanted.settings("tiny"), wanted, removed)
+    kept = select_objects(Proposals(fit, 300, removed), (100, 100), known or [], wanted)
     assert kept.asked == 300
     return [each.predicted_iou for each in kept.proposals], {name: n for name, n in kept.removed.items() if n}
 
@@ -224,7 +234,7 @@ def test_a_mask_in_pieces_is_cut_down_to_the_clicked_one():
     halves = proposal(20, 20, 60, 40, 0.9, hole=(18, 0, 22, 20))
     unclicked = proposal(70, 20, 90, 40, 0.7, hole=(0, 0, 1, 1))
     removed: dict[str, int] = {}
-    (half,) = without_unfit([halves, unclicked], 100 * 100, TINY, EverythingOptions(), removed)
+    (half,) = filter_regions([halves, unclicked], 100 * 100, TINY, AutomaticMaskOptions(), removed)
     assert (half.box_xyxy, half.area_px) == ((20, 20, 38, 40), 18 * 20)
     assert half.mask((100, 100)).sum() == 18 * 20
     assert removed == {"one_part": 1, "min_area": 0, "max_area": 0}

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from streamseg.errors import DeviceError, PromptError, UsageError
-from streamseg.sam.decoder import MaskDecoding, Prompt, load_decoder
-from streamseg.sam.encoder import ImageEncoder, load_encoder
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.geometry import features_shape
+from streamseg.sam.loading import load_decoder, load_encoder
+from streamseg.sam.prompts import DecoderPrompt
 
 from segment_anything import SamPredictor  # isort: skip  (needs torchvision put right)
 
@@ -21,7 +23,7 @@ def encoder(nano) -> ImageEncoder:
 
 
 @pytest.fixture(scope="module")
-def decoder(nano) -> MaskDecoding:
+def decoder(nano) -> MaskDecoder:
     return load_decoder(nano.name, checkpoint=nano.checkpoint, device="cpu")
 
 
@@ -29,24 +31,24 @@ def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def prompts(height: int, width: int) -> dict[str, Prompt]:
+def prompts(height: int, width: int) -> dict[str, DecoderPrompt]:
     """One of each kind, in a picture of that size."""
     rng = np.random.default_rng(5)
     box = (0.2 * width, 0.1 * height, 0.7 * width, 0.8 * height)
     points = np.array([[0.4 * width, 0.5 * height], [0.9 * width, 0.1 * height], [0.5 * width, 0.6 * height]])
     mask = rng.normal(0, 5, (256, 256)).astype(np.float32)
     return {
-        "point": Prompt(points_xy=points[:1], point_labels=np.array([1])),
-        "negative": Prompt(points_xy=points, point_labels=np.array([1, 0, 1])),
-        "box": Prompt(box_xyxy=box),
-        "box+point": Prompt(box_xyxy=box, points_xy=points[:1], point_labels=np.array([1])),
-        "box+mask": Prompt(box_xyxy=box, mask_logits=mask),
-        "point+mask": Prompt(points_xy=points[:1], point_labels=np.array([1]), mask_logits=mask),
-        "mask": Prompt(mask_logits=mask),
+        "point": DecoderPrompt(points_xy=points[:1], point_labels=np.array([1])),
+        "negative": DecoderPrompt(points_xy=points, point_labels=np.array([1, 0, 1])),
+        "box": DecoderPrompt(box_xyxy=box),
+        "box+point": DecoderPrompt(box_xyxy=box, points_xy=points[:1], point_labels=np.array([1])),
+        "box+mask": DecoderPrompt(box_xyxy=box, mask_logits=mask),
+        "point+mask": DecoderPrompt(points_xy=points[:1], point_labels=np.array([1]), mask_logits=mask),
+        "mask": DecoderPrompt(mask_logits=mask),
     }
 
 
-def reference(predictor: SamPredictor, prompt: Prompt, multimask: bool):
+def reference(predictor: SamPredictor, prompt: DecoderPrompt, multimask: bool):
     return predictor.predict(
         point_coords=prompt.points_xy,
         point_labels=prompt.point_labels,
@@ -128,19 +130,19 @@ def test_read_only_and_half_precision_features_are_welcome(encoder, decoder):
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [
-        (Prompt(), "empty prompt"),
-        (Prompt(points_xy=np.zeros((0, 2)), point_labels=np.zeros(0)), "empty prompt"),
-        (Prompt(box_xyxy=(5, 5, 5, 9)), "x0 < x1"),
-        (Prompt(box_xyxy=(9, 5, 5, 9)), "x0 < x1"),
-        (Prompt(box_xyxy=(0, 0, float("nan"), 9)), "finite"),
-        (Prompt(points_xy=np.zeros(2), point_labels=np.ones(1)), r"points \(K, 2\)"),
-        (Prompt(points_xy=np.full((1, 2), np.inf), point_labels=np.ones(1)), "finite"),
-        (Prompt(points_xy=np.zeros((2, 2)), point_labels=np.ones(1)), "2 point labels"),
-        (Prompt(points_xy=np.zeros((1, 2))), "1 point labels.*none"),
-        (Prompt(points_xy=np.zeros((1, 2)), point_labels=np.array([2])), "1 .on the object. or 0"),
-        (Prompt(box_xyxy=(0, 0, 9, 9), point_labels=np.ones(1)), "labels without points"),
-        (Prompt(mask_logits=np.zeros((64, 64), np.float32)), r"\(256, 256\), got \(64, 64\)"),
-        (Prompt(mask_logits=np.full((256, 256), np.nan, np.float32)), "finite"),
+        (DecoderPrompt(), "empty prompt"),
+        (DecoderPrompt(points_xy=np.zeros((0, 2)), point_labels=np.zeros(0)), "empty prompt"),
+        (DecoderPrompt(box_xyxy=(5, 5, 5, 9)), "x0 < x1"),
+        (DecoderPrompt(box_xyxy=(9, 5, 5, 9)), "x0 < x1"),
+        (DecoderPrompt(box_xyxy=(0, 0, float("nan"), 9)), "finite"),
+        (DecoderPrompt(points_xy=np.zeros(2), point_labels=np.ones(1)), r"points \(K, 2\)"),
+        (DecoderPrompt(points_xy=np.full((1, 2), np.inf), point_labels=np.ones(1)), "finite"),
+        (DecoderPrompt(points_xy=np.zeros((2, 2)), point_labels=np.ones(1)), "2 point labels"),
+        (DecoderPrompt(points_xy=np.zeros((1, 2))), "1 point labels.*none"),
+        (DecoderPrompt(points_xy=np.zeros((1, 2)), point_labels=np.array([2])), "1 .on the object. or 0"),
+        (DecoderPrompt(box_xyxy=(0, 0, 9, 9), point_labels=np.ones(1)), "labels without points"),
+        (DecoderPrompt(mask_logits=np.zeros((64, 64), np.float32)), r"\(256, 256\), got \(64, 64\)"),
+        (DecoderPrompt(mask_logits=np.full((256, 256), np.nan, np.float32)), "finite"),
     ],
 )
 def test_a_prompt_that_cannot_be_meant_is_refused(decoder, prompt, said):
@@ -150,7 +152,7 @@ def test_a_prompt_that_cannot_be_meant_is_refused(decoder, prompt, said):
 
 
 def test_features_and_logits_of_another_shape_are_refused(decoder):
-    box = Prompt(box_xyxy=(0, 0, 9, 9))
+    box = DecoderPrompt(box_xyxy=(0, 0, 9, 9))
     good = np.zeros((256, 64, 64), np.float32)
     with pytest.raises(UsageError, match=r"features \(256, 64, 64\).*got \(128, 64, 64\)"):
         decoder.decode(good[:128], (60, 100), [box], multimask=False)
@@ -177,7 +179,7 @@ def test_running_out_of_memory_says_what_to_lower(encoder, monkeypatch):
     def full(pixels):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(encoder._engine, "_looking", full)
+    monkeypatch.setattr(encoder._engine, "_module", full)
     with pytest.raises(DeviceError, match="fewer than 2 pictures"):
         encoder.encode([picture((9, 9))] * 2)
 
@@ -186,7 +188,7 @@ def test_other_errors_of_the_network_are_not_renamed(encoder, monkeypatch):
     def broken(pixels):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(encoder._engine, "_looking", broken)
+    monkeypatch.setattr(encoder._engine, "_module", broken)
     with pytest.raises(RuntimeError, match="multiplied"):
         encoder.encode([picture((9, 9))])
 
@@ -194,7 +196,7 @@ def test_other_errors_of_the_network_are_not_renamed(encoder, monkeypatch):
 def test_only_one_half_is_loaded(encoder, decoder, nano):
     names = {name.split(".")[0] for name, _ in nano.reference.named_children()}
     assert names == {"image_encoder", "prompt_encoder", "mask_decoder"}
-    network = encoder._engine._looking
+    network = encoder._engine._module
     half = sum(p.numel() for p in network.parameters())
     assert half == sum(p.numel() for p in nano.reference.image_encoder.parameters())
     assert not any(p.requires_grad for p in network.parameters())

@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from streamseg.errors import CheckpointError, ModelError
 from streamseg.sam import checkpoints
 from streamseg.sam.architectures import ARCHITECTURES
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
 
 
@@ -151,7 +150,7 @@ def test_other_forms_of_a_good_checkpoint(tmp_path, nano, form):
     else:
         torch.save({name: value.half() for name, value in weights.items()}, path)
     decoder = load_decoder(nano.name, checkpoint=path, device="cpu")
-    loaded = decoder._engine._answering.mask_decoder.state_dict()["iou_token.weight"]
+    loaded = decoder._engine._module.mask_decoder.state_dict()["iou_token.weight"]
     assert loaded.dtype == torch.float32
     tolerance = 1e-3 if form == "half" else 0
     torch.testing.assert_close(loaded, weights["mask_decoder.iou_token.weight"], rtol=tolerance, atol=tolerance)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from streamseg.errors import UsageError
-from streamseg.sam.matching import Matching, load_matching
+from streamseg.sam.loading import load_matching
+from streamseg.sam.matching import Matching
 from streamseg.sam.tiny import KEY_WIDTH, WIDTH, Matcher
 from streamseg.tracking.appearance import Template, stack_templates
 

@@ -12,11 +12,11 @@ import torch
 from safetensors import safe_open
 
 from streamseg.sam import checkpoints
-from streamseg.sam.decoder import Prompt, load_decoder
-from streamseg.sam.encoder import load_encoder
+from streamseg.sam.checkpoint_tensors import load_part
 from streamseg.sam.geometry import features_shape
-from streamseg.sam.loading import load_part
+from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
+from streamseg.sam.prompts import DecoderPrompt
 from streamseg.sam.tiny import Tiny, fold_batch_norm
 
 TINY = MODELS["tiny"]
@@ -65,14 +65,14 @@ def test_it_finds_a_disc_from_its_box(encoder, decoder, size, center_xy, radius_
     image, truth = disc_scene(*size, center_xy, radius_px)
     (x, y), r = center_xy, radius_px
     features = encoder.encode([image])[0]
-    answer = decoder.decode(features, size, [Prompt(box_xyxy=(x - r, y - r, x + r, y + r))], multimask=False)
+    answer = decoder.decode(features, size, [DecoderPrompt(box_xyxy=(x - r, y - r, x + r, y + r))], multimask=False)
     mask = decoder.upscale(answer.logits[0, 0], size) > 0
     assert mask.shape == size
     assert iou(mask, truth) > 0.7
 
 
 def test_shapes_of_the_two_ways_of_looking(encoder, decoder):
-    point = Prompt(points_xy=np.array([[30.0, 40.0]]), point_labels=np.array([1]))
+    point = DecoderPrompt(points_xy=np.array([[30.0, 40.0]]), point_labels=np.array([1]))
     for size, grid in {(256, 256): 32, (720, 1280): 64, (257, 256): 64, (31, 1000): 64, (2, 2): 64}.items():
         features = encoder.encode([np.zeros((*size, 3), np.uint8)])[0]
         assert features.shape == (128, grid, grid) == features_shape(TINY, size)
@@ -98,8 +98,8 @@ def test_an_earlier_answer_is_a_mask_prompt(encoder, decoder):
     image, truth = disc_scene(256, 256, (120, 130), 60)
     features = encoder.encode([image])[0]
     box = (60.0, 70.0, 180.0, 190.0)
-    first = decoder.decode(features, (256, 256), [Prompt(box_xyxy=box)], multimask=False)
-    prompt = Prompt(box_xyxy=box, mask_logits=first.logits[0, 0])
+    first = decoder.decode(features, (256, 256), [DecoderPrompt(box_xyxy=box)], multimask=False)
+    prompt = DecoderPrompt(box_xyxy=box, mask_logits=first.logits[0, 0])
     again = decoder.decode(features, (256, 256), [prompt], multimask=False)
     assert iou(decoder.upscale(again.logits[0, 0], (256, 256)) > 0, truth) > 0.7
 

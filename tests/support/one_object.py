@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from streamseg.masks.roi import focus_region, to_frame
-from streamseg.prompts.model import Fitted, ObjectPrompt, fit, prepare
+from streamseg.prompts.model import Fitted, ObjectPrompt
+from streamseg.prompts.prepare import fit, prepare
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.query import Answer, EncodedView, Query, build_queries
 from streamseg.tracking.regions import next_regions, usable_prompts

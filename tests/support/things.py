@@ -9,7 +9,8 @@ import numpy as np
 
 from streamseg.masks.boxes import box_iou
 from streamseg.masks.roi import focus_region, to_frame
-from streamseg.prompts.model import ObjectPrompt, fit, prepare
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import fit, prepare
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.query import Answer, EncodedView, Queries, Query, build_queries
 from streamseg.tracking.regions import next_regions

@@ -6,7 +6,8 @@ import msgspec
 from support.one_object import OPTIONS, Run, World
 from support.things import Things
 
-from streamseg.prompts.model import ObjectPrompt, prepare
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import prepare
 from streamseg.tracking.regions import next_regions, usable_prompts
 from streamseg.types import Region
 

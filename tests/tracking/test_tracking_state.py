@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 from streamseg.tracking.appearance import Appearance
@@ -50,3 +52,8 @@ def test_a_state_survives_being_written_down() -> None:
 
 def test_a_memory_of_a_whole_mask_is_small() -> None:
     assert len(Memory.of(square(128, (30, 30, 90, 100)), (0, 0, 1, 1)).packed) < 500
+
+
+def test_a_memory_unpacks_to_what_it_says_and_no_more() -> None:
+    packed = zlib.compress(bytes(50_000_000))
+    assert Memory(region=(0, 0, 8, 8), side=8, packed=packed).logits.shape == (8, 8)

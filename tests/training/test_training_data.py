@@ -180,3 +180,24 @@ def test_things_keep_their_masks():
     thing = pack(mask)
     assert thing.area_px == np.count_nonzero(mask)
     np.testing.assert_array_equal(unpack(thing.counts, mask.shape), mask)
+
+
+@pytest.mark.parametrize("counts", [[1 << 62] * 4, [1 << 70, 24], "o" * 500, "0" + ("o" * 11 + "?") * 4])
+def test_run_lengths_of_a_stranger_are_one_sentence(counts):
+    lengths = coco.RunLengths((4, 6), counts)
+    with pytest.raises(MediaError, match="expected"):
+        coco.paint(lengths, (4, 6), (4, 6))
+
+
+@pytest.mark.parametrize("far", [float("nan"), float("inf"), -1e18, 1e300])
+def test_a_polygon_that_leaves_every_picture_is_refused(far):
+    with pytest.raises(MediaError, match="within 65536 pixels"):
+        coco.paint([[1.0, 1.0, 4.0, far, 4.0, 3.0]], (4, 6), (4, 6))
+
+
+@pytest.mark.parametrize("height", [0, -4, 1 << 40])
+def test_a_photo_of_a_size_that_none_has_is_refused(tmp_path, height):
+    photo = {"id": 1, "file_name": "a.png", "height": height, "width": 6}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [photo], "annotations": []}))
+    with pytest.raises(MediaError, match="height"):
+        coco.read(tmp_path / "a.json")

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from streamseg.errors import CheckpointError, DeviceError
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
-from streamseg.sam.prompts import Prompt
+from streamseg.sam.loading import load_decoder, load_encoder
+from streamseg.sam.prompts import DecoderPrompt
 from streamseg.training.network import Learner, build
 from streamseg.training.tasks import asking, click
 
@@ -45,11 +44,11 @@ def test_answers_are_those_of_the_decoder(learner):
     mask = np.random.default_rng(1).normal(0, 4, (128, 128)).astype(np.float32)
     one = np.array([point])
     cases = [
-        (asking(box), Prompt(box_xyxy=box), False),
-        (click(point), Prompt(points_xy=one, point_labels=np.array([1])), True),
-        (asking(box, mask_logits=mask), Prompt(box_xyxy=box, mask_logits=mask), False),
-        (asking(mask_logits=mask), Prompt(mask_logits=mask), False),
-        (asking(box, point, mask), Prompt(box, one, np.array([1]), mask), False),
+        (asking(box), DecoderPrompt(box_xyxy=box), False),
+        (click(point), DecoderPrompt(points_xy=one, point_labels=np.array([1])), True),
+        (asking(box, mask_logits=mask), DecoderPrompt(box_xyxy=box, mask_logits=mask), False),
+        (asking(mask_logits=mask), DecoderPrompt(mask_logits=mask), False),
+        (asking(box, point, mask), DecoderPrompt(box, one, np.array([1]), mask), False),
     ]
     for question, prompt, multimask in cases:
         expected = decoder.decode(features[0].numpy(), (256, 256), [prompt], multimask=multimask)

@@ -14,9 +14,9 @@ DATA = {"photos": [{"path": "somewhere"}]}
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"traning": {}}, "unknown key 'traning' in the recipe; did you mean 'training'?"),
+        ({"traning": {}}, "the recipe: unknown key 'traning'; did you mean 'training'?"),
         ({"training": {"step": 3}}, "unknown key 'step' in 'training'; did you mean 'steps'?"),
-        ({"data": {"photos": [{"path": "a"}, {"pathh": "b"}]}}, "unknown key 'pathh' in 'photos', entry 2; did you"),
+        ({"data": {"photos": [{"path": "a"}, {"pathh": "b"}]}}, r"unknown key 'pathh' in 'data.photos\[1\]'; did you"),
         ({"data": {}}, "no data: expected photos or films"),
         ({"training": {"steps": 0}}, r"Expected `int` >= 1 - at `\$.training.steps`"),
         ({"training": {"learning_rate": "fast"}}, "Expected `float`, got `str`"),
@@ -38,7 +38,7 @@ def test_errors_name_the_file(tmp_path):
     with pytest.raises(UsageError, match=r"r\.yaml: not valid YAML"):
         recipe.load(path)
     path.write_text("dta: {}")
-    with pytest.raises(UsageError, match=r"r\.yaml: unknown key 'dta' in the recipe; did you mean 'data'"):
+    with pytest.raises(UsageError, match=r"r\.yaml: the recipe: unknown key 'dta'; did you mean 'data'"):
         recipe.load(path)
 
 

@@ -12,9 +12,8 @@ from safetensors.torch import load_file, save_file
 from support.training_data import painted, plain_recipe, shape, write_film
 
 from streamseg.errors import CheckpointError, OutputError
-from streamseg.sam.decoder import load_decoder
-from streamseg.sam.encoder import load_encoder
-from streamseg.sam.prompts import Prompt
+from streamseg.sam.loading import load_decoder, load_encoder
+from streamseg.sam.prompts import DecoderPrompt
 from streamseg.training import datasets, executors, schedule
 from streamseg.training.episodes import Episode
 from streamseg.training.network import Learner, as_kept, build
@@ -115,7 +114,7 @@ def test_the_weights_are_a_model_to_use(finished):
     _, folder, _, _ = finished
     image, mask = painted(shape(0), 0), shape(0)
     y, x = np.nonzero(mask)
-    prompt = Prompt(box_xyxy=(x.min(), y.min(), x.max() + 1.0, y.max() + 1.0))
+    prompt = DecoderPrompt(box_xyxy=(x.min(), y.min(), x.max() + 1.0, y.max() + 1.0))
     logits = []
     for checkpoint in (None, folder / WEIGHTS):
         features = load_encoder(checkpoint=checkpoint, device="cpu").encode([image])[0]

@@ -86,3 +86,10 @@ def test_what_is_no_video_stays_as_it_is(tmp_path: Path) -> None:
         to_plain(path)
     assert path.read_bytes() == b"nothing"
     assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("size", [0, 15, (1 << 64) - 1])
+def test_a_box_that_is_smaller_than_its_own_head_ends_the_search(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"\0\0\0\1mdat" + size.to_bytes(8, "big") + bytes(32))
+    assert is_plain(path)

@@ -263,3 +263,12 @@ def test_nothing_is_logged_when_all_is_well(tmp_path: Path, caplog: pytest.LogCa
     with VideoWriter(tmp_path / "a.mp4", 96, 64, rate_hint=25) as writer:
         writer.write(moving_images(1)[0], 0.0)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("rate", [120, Fraction(30000, 1001), Fraction(1, 2)])
+def test_the_last_frame_lasts_as_long_as_the_others(tmp_path: Path, rate: Fraction) -> None:
+    with VideoWriter(tmp_path / "a.mp4", 96, 64, rate_hint=25) as writer:
+        for number, image in enumerate(moving_images(12)):
+            writer.write(image, float(number / rate))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert float(container.streams.video[0].average_rate or 0) == pytest.approx(float(rate), rel=0.003)

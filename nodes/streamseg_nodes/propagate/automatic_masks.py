@@ -15,11 +15,18 @@ from streamseg.masks.label_map import MAX_ID
 from streamseg.masks.roi import resample_logits, to_frame, to_view
 from streamseg.messages import Crops, Stamp
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
-from streamseg.sam.automatic_masks.crops import Crop, CropProposals, clicks_per_side, gather
-from streamseg.sam.automatic_masks.filters import as_object, sort_out
-from streamseg.sam.automatic_masks.generate import Proposal, Proposals, propose
-from streamseg.sam.automatic_masks.options import EverythingOptions
-from streamseg.sam.decoder import MaskDecoding
+from streamseg.sam.automatic_masks import (
+    AutomaticMaskOptions,
+    Crop,
+    CropProposals,
+    Proposal,
+    Proposals,
+    generate_masks,
+    merge_crops,
+    object_logits,
+    select_objects,
+)
+from streamseg.sam.decoder import MaskDecoder
 from streamseg.tracking import Answer, EncodedView, TrackerState
 from streamseg.types import Region
 
@@ -62,11 +69,11 @@ class AutomaticMasks:
         log: told what was found and what was sorted out.
     """
 
-    def __init__(self, options: EverythingOptions, decoder: MaskDecoding, log: logging.Logger) -> None:
+    def __init__(self, options: AutomaticMaskOptions, decoder: MaskDecoder, log: logging.Logger) -> None:
         self._options = options
         self._when = Pointer(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
         self._decoder = decoder
-        self._quality = options.quality(decoder.info.name)
+        self._settings = options.settings(decoder.info.name)
         self._log = log
         self.facts: dict[str, dict[str, Any]] = {}
         """By stream: the frame, how many masks the model gave, how many each filter removed, and how many stayed."""
@@ -89,7 +96,7 @@ class AutomaticMasks:
         if not self.wanted(state, stream, index, math.inf):
             return [], None
         # All of it, from the time on if there is one.
-        options, layers = self._options, self._quality.crop_n_layers
+        options, layers = self._options, self._settings.crop_n_layers
         crops = Crops(layers, options.crop_overlap_ratio, options.time_s) if layers else None
         return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), options.time_s)], crops
 
@@ -117,7 +124,7 @@ class AutomaticMasks:
             return FoundObjects()
         known = [*_tracked_masks(view, state), *(_prompted_mask(view, prompt) for prompt in prompts)]
         with_layers = [(view, 0), *crops]
-        proposals = sort_out(self._propose(with_layers), view.image_size, known, self._options)
+        proposals = select_objects(self._propose(with_layers), view.image_size, known, self._options)
         kept = proposals.proposals[: max(0, MAX_ID + 1 - first_id)]
         facts = {"frame": stamp.index, "asked": proposals.asked, "removed": proposals.removed, "objects": len(kept)}
         self.facts[stamp.stream] = facts
@@ -165,20 +172,20 @@ class AutomaticMasks:
         for view, layer in views:
             x0, y0, x1, y1 = (int(edge) for edge in view.region)
             crop = Crop((x0, y0, x1, y1), layer)
-            proposals = propose(
+            proposals = generate_masks(
                 self._decoder,
                 view.features,
                 view.image_size,
                 self._options,
-                points_per_side=clicks_per_side(self._quality, layer),
+                points_per_side=self._settings.points_per_side_in(layer),
                 share=crop.area_px / (width * height),
             )
             found.append(CropProposals(crop, view.image_size, proposals))
-        return gather(found, (height, width), whole.image_size, self._options)
+        return merge_crops(found, (height, width), whole.image_size, self._options)
 
     def _picked(self, chosen: ChosenMask, answer: Answer) -> Answer:
         logits, smallest_px = answer.logits[chosen.choice], self._options.min_mask_region_area
-        kept = as_object(logits, chosen.point_xy, chosen.view.image_size, self._quality, smallest_px)
+        kept = object_logits(logits, chosen.point_xy, chosen.view.image_size, self._settings, smallest_px)
         return Answer(answer.query, kept[None], answer.scores[[chosen.choice]])
 
 

@@ -13,7 +13,7 @@ from streamseg.messages import View
 from streamseg.tracking import Answer, EncodedView, Query, TrackingOptions, stack_templates
 
 if TYPE_CHECKING:
-    from streamseg.sam.decoder import MaskDecoding
+    from streamseg.sam.decoder import MaskDecoder
     from streamseg.sam.matching import Matching
 
 
@@ -25,7 +25,7 @@ class DecoderQueries:
         matching: of the model; None if it has none or is not to be used.
     """
 
-    def __init__(self, decoder: MaskDecoding, matching: Matching | None) -> None:
+    def __init__(self, decoder: MaskDecoder, matching: Matching | None) -> None:
         self._decoder, self._matching = decoder, matching
 
     def encoded_view(self, view: View) -> EncodedView:
@@ -53,7 +53,7 @@ class DecoderQueries:
         return answers
 
     def _answer(self, queries: list[Query]) -> list[Answer]:
-        from streamseg.sam.prompts import Prompt
+        from streamseg.sam.prompts import DecoderPrompt
 
         groups: dict[tuple[tuple[int, int], bool, bool], list[int]] = defaultdict(list)
         for position, query in enumerate(queries):
@@ -64,7 +64,10 @@ class DecoderQueries:
             decoded = self._decoder.decode(
                 [self._features(query) for query in chosen],
                 image_size,
-                [Prompt(query.box_xyxy, query.points_xy, query.point_labels, query.mask_logits) for query in chosen],
+                [
+                    DecoderPrompt(query.box_xyxy, query.points_xy, query.point_labels, query.mask_logits)
+                    for query in chosen
+                ],
                 multimask=multimask,
             )
             for position, logits, scores in zip(members, decoded.logits, decoded.scores, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -16,15 +16,16 @@ from streamseg.errors import GraphError, PromptError, nearest
 from streamseg.jobs import NO_TRACKER, Position
 from streamseg.masks import label_map
 from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
-from streamseg.node import Node, NodeConfig
+from streamseg.node import Node, Option
 from streamseg.prompts.files import given_prompts
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer, fit, prepare
-from streamseg.sam.automatic_masks.options import EverythingOptions
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.prepare import fit, prepare
+from streamseg.sam.automatic_masks import AutomaticMaskOptions
 from streamseg.sam.checkpoints import weights_of
-from streamseg.sam.engines import Engine
 from streamseg.sam.models import find
 from streamseg.tracking import NAIVE, Candidate, DetectionOptions, TrackerState, TrackingOptions, Update
 from streamseg.video.source import file_facts
+from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, views_of
 from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
@@ -35,25 +36,26 @@ from streamseg_nodes.propagate.stream_state import StreamState
 class Propagate(Node[Embedded, Segmented]):
     """Follow objects from frame to frame, starting from prompts."""
 
-    class Config(NodeConfig, frozen=True):
+    class Config(ModelConfig, frozen=True):
         """Options of propagate."""
 
-        prompts: list[ObjectPrompt] | str | None = None
-        """Or a YAML or JSON file with a list of them."""
-        everything: EverythingOptions | None = None
-        """Also follow all objects of one frame, found without a prompt."""
-        detections: DetectionOptions | None = None
-        """Also follow what a detector finds; defaults if None, and then there must be prompts, too."""
-        model: str = "tiny"
-        checkpoint: str | None = None
-        """A file with weights for that model; its own if None."""
-        device: str = "auto"
-        engine: Engine = "auto"
-        """auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch."""
-        tracker: Literal["default", "naive"] = "default"
-        """naive: the box of the last mask is the next prompt, and nothing else."""
-        tracking: TrackingOptions = TrackingOptions()
-        """Thresholds of the default tracker."""
+        prompts: Annotated[
+            list[ObjectPrompt] | str | None, Option("objects pointed at, or a YAML or JSON file with a list of them")
+        ] = None
+        everything: Annotated[
+            AutomaticMaskOptions | None, Option("also follow all objects of one frame, found without a prompt")
+        ] = None
+        detections: Annotated[
+            DetectionOptions | None,
+            Option("also follow what a detector finds; defaults if None, and then there must be prompts, too"),
+        ] = None
+        tracker: Annotated[
+            Literal["default", "naive"],
+            Option(
+                "default, or naive: the box of the last mask is the next prompt, and nothing else", flag="--tracker"
+            ),
+        ] = "default"
+        tracking: Annotated[TrackingOptions, Option("thresholds of the default tracker")] = TrackingOptions()
 
     gives_feedback = Regions
     takes_commands = PromptCommand
@@ -87,8 +89,7 @@ class Propagate(Node[Embedded, Segmented]):
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
-        from streamseg.sam.decoder import load_decoder
-        from streamseg.sam.matching import load_matching
+        from streamseg.sam.loading import load_decoder, load_matching
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
         self._prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)

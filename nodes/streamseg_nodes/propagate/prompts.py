@@ -11,7 +11,8 @@ from streamseg import tracking
 from streamseg.commands import Applied, Refused, Reply
 from streamseg.errors import PromptError
 from streamseg.messages import Stamp
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer, fit, point
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.prepare import fit, point
 from streamseg.prompts.rules import check_sequel, free_id
 from streamseg.tracking import EncodedView, TrackerState
 

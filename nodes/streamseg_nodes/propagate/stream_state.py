@@ -8,7 +8,8 @@ from streamseg import tracking
 from streamseg.commands import Reply
 from streamseg.errors import PromptError
 from streamseg.messages import Stamp
-from streamseg.prompts.model import Pointer, fit
+from streamseg.prompts.model import Pointer
+from streamseg.prompts.prepare import fit
 from streamseg.tracking import TrackerState
 from streamseg_nodes.propagate.prompts import GivenPrompts, Moment, PromptCommand
 

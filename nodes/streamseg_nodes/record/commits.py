@@ -37,6 +37,8 @@ class Commits:
         self._since = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._in_progress: Future[None] | None = None
+        self.failed = False
+        """Whether one failed. There are no further ones then: what they would cover has a hole."""
 
     @property
     def logged(self) -> bool:
@@ -45,12 +47,14 @@ class Commits:
 
     @property
     def behind(self) -> bool:
-        """Whether there are frames that no commit has begun to cover."""
-        return self._since > 0
+        """Whether there are frames that no commit has begun to cover, and one may still do it."""
+        return self._since > 0 and not self.failed
 
     @property
     def due(self) -> bool:
         """Whether it is time to begin the next one."""
+        if self.failed:
+            return False
         if self._since >= _MOST_IN_PIECE:
             return True
         busy = self._in_progress is not None and not self._in_progress.done()
@@ -78,7 +82,11 @@ class Commits:
         """
         in_progress, self._in_progress = self._in_progress, None
         if in_progress is not None:
-            in_progress.result()
+            try:
+                in_progress.result()
+            except BaseException:
+                self.failed = True
+                raise
 
     def close(self) -> None:
         """Wait for the thread and let go of the log."""

@@ -6,12 +6,14 @@ import contextlib
 import logging
 import os
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import msgspec
 import numpy as np
 
 from streamseg.errors import OutputError
+from streamseg.jobs import Natural
 from streamseg.masks.overlay import draw
 from streamseg.messages import Segmented, Stamp
 from streamseg.tracking.records import TrackRecord, write_lines
@@ -22,6 +24,9 @@ _log = logging.getLogger("streamseg.nodes.record")
 _USUAL_FPS = 25.0
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAD_PX = 4
+
+Side = Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+"""Of a picture, in pixels."""
 
 
 class TracksFile:
@@ -38,8 +43,16 @@ class TracksFile:
         try:
             # Unbuffered: a frame's lines are in the file once `append` is over, so a crash cannot take them away.
             self._file = path.open("r+b" if keep_bytes else "wb", buffering=0)
+            if (there_bytes := os.fstat(self._file.fileno()).st_size) < keep_bytes:
+                self._file.close()
+                raise OutputError(
+                    f"expected {keep_bytes} bytes of an earlier run in {path}, there are {there_bytes}; "
+                    f"start again with --overwrite"
+                )
             self._file.truncate(keep_bytes)
             self._file.seek(keep_bytes)
+        except OutputError:
+            raise
         except OSError as error:
             raise self._cannot(error) from error
 
@@ -75,10 +88,10 @@ class TracksFile:
 class OverlayMark(msgspec.Struct, frozen=True, kw_only=True):
     """How far an overlay is in its file."""
 
-    bytes: int
-    last_tick: int
+    bytes: Natural
+    last_tick: Natural
     origin_s: float
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     """(width, height)"""
 
 
@@ -165,9 +178,9 @@ class OverlayFile:
             size=(width, height),
         )
 
-    def close(self) -> None:
-        """Make a plain MP4 of the file, once every piece is in it."""
-        if self._whole_bytes:
+    def close(self, *, plain: bool = True) -> None:
+        """Make a plain MP4 of the file, once every piece is in it; or leave it in fragments, which can be cut off."""
+        if self._whole_bytes and plain:
             try:
                 to_plain(self._path)
             except OutputError as error:

@@ -11,6 +11,7 @@ In a job that can be gone on with there is a ``commits.log`` too (`streamseg.com
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ import msgspec
 from streamseg.errors import GraphError, OutputError
 from streamseg.jobs import Left
 from streamseg.messages import Gap, Segmented
-from streamseg.node import Node, NodeConfig
+from streamseg.node import Node, NodeConfig, Option
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import left
 from streamseg_nodes.record.recording import Recording
@@ -32,15 +33,28 @@ class Record(Node[Segmented, None]):
     class Config(NodeConfig, frozen=True):
         """Options of record."""
 
-        output: str | None = None
-        """The folder; None takes the one that the caller gave to the whole run."""
-        overwrite: bool = False
-        """Whether to replace earlier results; other files in the folder are left alone."""
-        overlay: bool = True
-        masks: bool = True
-        tracks: bool = True
-        alpha: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-        """How much of an object's color covers the picture in the overlay."""
+        output: Annotated[
+            str | None,
+            Option(
+                "folder for the results; by default out/NAME OF THE SOURCE", flag="--output", short="-o", metavar="DIR"
+            ),
+        ] = None
+        overwrite: Annotated[
+            bool, Option("replace earlier results in the folder; other files are left alone", flag="--overwrite")
+        ] = False
+        overlay: Annotated[bool, Option("write overlay.mp4", flag="--no-overlay")] = True
+        masks: Annotated[bool, Option("write masks/", flag="--no-masks", rare=True)] = True
+        tracks: Annotated[bool, Option("write tracks.jsonl", flag="--no-tracks", rare=True)] = True
+        alpha: Annotated[
+            float,
+            msgspec.Meta(ge=0, le=1),
+            Option(
+                "how much of an object's color covers the picture in the overlay",
+                flag="--alpha",
+                metavar="F",
+                rare=True,
+            ),
+        ] = 0.5
 
     resumable = True
 
@@ -66,11 +80,11 @@ class Record(Node[Segmented, None]):
         return Left(facts, max(each[1] for each in found.values()), {s: each[2] for s, each in found.items()})
 
     def setup(self) -> None:
-        """See whether the folder may be written to; it is made when the first frame comes.
+        """See whether the folder may be written to, and take it if it is there; else it is made with the first frame.
 
         Raises:
             GraphError: there is no folder to write to, or nothing to write.
-            OutputError: it may not be written to, or has something in it.
+            OutputError: it may not be written to, has something in it, or another run records into it.
         """
         output = self.config.output or self.context.output_dir
         if not output:
@@ -79,9 +93,13 @@ class Record(Node[Segmented, None]):
             raise GraphError("record: overlay, masks and tracks are all off; switch one on or remove the node")
         self._folder = Path(output).expanduser()
         self._recordings: dict[str, Recording] = {}
+        self._locks: dict[Path, int | None] = {}
         job = self.context.job
         self._begun = job is not None and job.begun
-        output_folder.check(self._folder, overwrite=self.config.overwrite or self._begun)
+        if self._folder.is_dir():
+            self._own(self._folder)
+        else:
+            output_folder.check(self._folder, overwrite=True)
         for stream in self.context.streams:
             output_folder.stream_folder(self._folder, stream)
         for stream, position in job.positions.items() if job is not None and job.begun else ():
@@ -89,9 +107,9 @@ class Record(Node[Segmented, None]):
                 self._recording(stream)
 
     def describe(self) -> dict[str, Any]:
-        """Where the files are, and how many frames of each stream are in them."""
+        """Where the files are, once the folder is ours, and how many frames of each stream are in them."""
         return {
-            "folder": str(self._folder),
+            "folder": str(self._folder) if self._locks else None,
             "frames": {stream: recording.frames for stream, recording in self._recordings.items()},
             "gaps": {stream: recording.gaps for stream, recording in self._recordings.items()},
         }
@@ -126,9 +144,29 @@ class Record(Node[Segmented, None]):
                 recording.close()
             except OutputError as error:
                 self.context.log.warning("the files of %s could not be finished: %s", stream, error)
+        for folder in list(self._locks):
+            self._let_go(folder)
+
+    def _own(self, folder: Path) -> None:
+        """Keep others out of a folder, and see then whether it may be written to."""
+        if folder in self._locks:
+            return
+        self._locks[folder] = output_folder.lock(folder, patient=self._begun)
+        if folder == self._folder:
+            try:
+                output_folder.check(folder, overwrite=self.config.overwrite or self._begun)
+            except OutputError:
+                self._let_go(folder)
+                raise
+
+    def _let_go(self, folder: Path) -> None:
+        fd = self._locks.pop(folder)
+        if fd is not None:
+            os.close(fd)
 
     def _recording(self, stream: str) -> Recording:
         if stream not in self._recordings:
+            self._own(self._folder)
             if not self._recordings and self.config.overwrite and not self._begun:
                 output_folder.clear(self._folder)
             self._recordings[stream] = Recording(
@@ -144,6 +182,7 @@ class Record(Node[Segmented, None]):
     def _folder_of(self, stream: str) -> Path:
         if len(self.context.streams) > 1:
             folder = output_folder.stream_folder(self._folder, stream)
+            self._own(folder)
             if self.config.overwrite and not self._begun:
                 output_folder.clear(folder)
             return folder

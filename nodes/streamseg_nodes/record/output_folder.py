@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import time
@@ -17,6 +18,8 @@ TRACKS = "tracks.jsonl"
 MASKS = "masks"
 RUN = "run.json"
 """Written by whoever started the graph, but part of the same results."""
+
+_log = logging.getLogger("streamseg.nodes.record")
 
 _COMMITS_PART = f".{commits.NAME}.part"
 _LOCK_WITHIN_S = 5.0
@@ -70,25 +73,41 @@ def check(folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def lock(folder: Path) -> int:
-    """Keep other processes from recording into a folder. Returns a file descriptor; the lock ends when it is closed.
+def lock(folder: Path, *, patient: bool) -> int | None:
+    """Keep other processes from recording into a folder, which is made if it is not there.
+
+    Args:
+        patient: whether the one who has it may be on its way out: a process of this job that was killed.
+
+    Returns:
+        A file descriptor; the lock ends when it is closed. None where the file system knows no locks.
 
     Raises:
-        OutputError: another process has it, and keeps it for some seconds.
+        OutputError: another process has it, or the folder cannot be made or opened.
     """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    deadline_s = time.monotonic() + _LOCK_WITHIN_S
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise OutputError(
+            f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
+        ) from error
+    deadline_s = time.monotonic() + (_LOCK_WITHIN_S if patient else 0.0)
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if time.monotonic() > deadline_s:
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline_s:
                 os.close(fd)
                 raise OutputError(
-                    f"expected to be the only one who records into {folder}, but another process does; "
+                    f"expected to be the only one who records into {folder}, but another run does; "
                     f"wait for it, end it, or choose another output"
                 ) from error
             time.sleep(0.05)
+        except OSError as error:
+            os.close(fd)
+            _log.warning("%s cannot be locked (%s): see that no other run records into it", folder, error.strerror)
+            return None
         else:
             return fd
 

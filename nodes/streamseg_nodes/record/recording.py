@@ -14,13 +14,13 @@ import numpy as np
 from streamseg import commits
 from streamseg.commits import Committed
 from streamseg.errors import OutputError
-from streamseg.jobs import Job, Position
+from streamseg.jobs import Job, Natural, Position
 from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
 from streamseg.tracking.records import TrackRecord
 from streamseg.video.writer import write_labels_png
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import Commits
-from streamseg_nodes.record.files import OverlayFile, OverlayMark, TracksFile
+from streamseg_nodes.record.files import OverlayFile, OverlayMark, Side, TracksFile
 from streamseg_nodes.record.output_folder import MASKS, OVERLAY, TRACKS, mask_name
 
 _log = logging.getLogger("streamseg.nodes.record")
@@ -32,11 +32,11 @@ _MOST_EARLY = 10_000
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """Where the files of a recording are cut off to go on with it."""
 
-    frames: int
-    gaps: int
-    size: tuple[int, int]
+    frames: Natural
+    gaps: Natural
+    size: tuple[Side, Side]
     """(height, width) of the masks."""
-    tracks_bytes: int
+    tracks_bytes: Natural
     overlay: OverlayMark | None
 
 
@@ -49,8 +49,11 @@ class Recording:
     Every few seconds a thread commits: it ends the piece of the overlay, makes the files durable and says so in the
     commit log. A later run of the same job cuts the files off there and goes on. Without a job there is no log.
 
+    Args:
+        folder: nobody else may record into it (`output_folder.lock`).
+
     Raises:
-        OutputError: the files cannot be made, or another process writes to them.
+        OutputError: the files cannot be made.
     """
 
     def __init__(
@@ -71,13 +74,12 @@ class Recording:
             raise OutputError(
                 f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
             ) from error
-        self._lock_fd = None if job is None else output_folder.lock(folder)
         self._commits = Commits(folder, job)
         last = self._commits.last
         self._position = Position(seq=0, next_index=0) if last is None else last.position
         if job is not None and job.begun:
             output_folder.cut_off(folder, self._position.next_index, keep_files=last is not None)
-        mark = None if last is None else msgspec.convert(last.marks, Mark)
+        mark = None if last is None else _mark(folder, last)
         self._first_seq = self._position.seq
         self.frames = 0 if mark is None else mark.frames
         """Frames that are whole in every file."""
@@ -160,9 +162,8 @@ class Recording:
             if self._tracks is not None:
                 self._tracks.close()
             if self._overlay is not None:
-                self._overlay.close()
-            if self._lock_fd is not None:
-                os.close(self._lock_fd)
+                # After a commit that failed the file may have more than was committed: only fragments can be cut off.
+                self._overlay.close(plain=not (self._commits.logged and self._commits.failed))
 
     def _begin(self, image_rgb: np.ndarray) -> None:
         self._size = image_rgb.shape[:2]
@@ -233,6 +234,16 @@ class Recording:
 
 
 _NIL = msgspec.Raw(b"\xc0")
+
+
+def _mark(folder: Path, last: Committed) -> Mark:
+    try:
+        return msgspec.convert(last.marks, Mark)
+    except msgspec.ValidationError as error:
+        raise OutputError(
+            f"expected {commits.NAME} in {folder} to say where its files end, got: {error}; "
+            f"start again with --overwrite"
+        ) from error
 
 
 def _sync_file(path: Path) -> None:

@@ -1,1 +1,24 @@
-"""Masks of all that there is to see, without a prompt: SAM's automatic mask generator."""
+"""Masks of all that there is to see, without a prompt: SAM's automatic mask generator, on features made elsewhere.
+
+A grid of points is asked in the whole picture and in crops of it (`generate_masks`), what the crops gave is brought
+together (`merge_crops`), and of that come the objects worth following (`select_objects`). No torch here.
+"""
+
+from streamseg.sam.automatic_masks.crops import Crop, CropProposals, generate_crops, merge_crops
+from streamseg.sam.automatic_masks.filters import object_logits, select_objects
+from streamseg.sam.automatic_masks.generate import Proposal, Proposals, generate_masks
+from streamseg.sam.automatic_masks.options import AutomaticMaskOptions, GeneratorSettings
+
+__all__ = [
+    "AutomaticMaskOptions",
+    "Crop",
+    "CropProposals",
+    "GeneratorSettings",
+    "Proposal",
+    "Proposals",
+    "generate_crops",
+    "generate_masks",
+    "merge_crops",
+    "object_logits",
+    "select_objects",
+]

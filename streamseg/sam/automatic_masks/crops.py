@@ -1,4 +1,4 @@
-"""Crops of the picture for "everything": small things are seen larger, and what is found is brought together again.
+"""Crops of the picture: small things are seen larger, and what is found in all of them is brought together again.
 
 Which crops, what is dropped at their edges, and which of two duplicates stays is as in segment-anything's
 ``SamAutomaticMaskGenerator``.
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from streamseg.sam.automatic_masks.generate import Proposal, Proposals, Removed, packed, without_duplicates
-from streamseg.sam.automatic_masks.options import EverythingOptions, Quality
+from streamseg.sam.automatic_masks.generate import Proposal, Proposals, RemovedCounts, packed, suppress_duplicates
+from streamseg.sam.automatic_masks.options import AutomaticMaskOptions
 
 _NEAR_EDGE_PX = 20.0
 """Of the frame: a box that comes nearer to the edge of its crop goes on beyond it."""
@@ -47,7 +47,7 @@ class CropProposals:
     found: Proposals
 
 
-def crops_of(width: int, height: int, layers: int, overlap_ratio: float) -> list[Crop]:
+def generate_crops(width: int, height: int, layers: int, overlap_ratio: float) -> list[Crop]:
     """The crops of a frame, the whole not among them.
 
     Args:
@@ -69,16 +69,11 @@ def crops_of(width: int, height: int, layers: int, overlap_ratio: float) -> list
     return [crop for crop in crops if crop.box_xyxy[0] < crop.box_xyxy[2] and crop.box_xyxy[1] < crop.box_xyxy[3]]
 
 
-def clicks_per_side(quality: Quality, layer: int) -> int:
-    """How many clicks in each direction a crop of a layer is asked with."""
-    return max(1, int(quality.points_per_side / quality.crop_n_points_downscale_factor**layer))
-
-
-def gather(
+def merge_crops(
     views: Sequence[CropProposals],
     frame_size: tuple[int, int],
     picture_size: tuple[int, int],
-    options: EverythingOptions,
+    options: AutomaticMaskOptions,
 ) -> Proposals:
     """What was found in all crops, in the pixels of one picture of the whole frame.
 
@@ -88,25 +83,25 @@ def gather(
         picture_size: (height, width) of the picture of all of it.
         options: what to sort out.
     """
-    removed: Removed = {}
+    removed: RemovedCounts = {}
     for each in views:
         for name, count in each.found.removed.items():
             removed[name] = removed.get(name, 0) + count
     removed["crop_edge"] = 0
     moved: list[Proposal] = []
     for number, each in enumerate(views):
-        inside = [proposal for proposal in each.found.proposals if not _goes_on(proposal, each, frame_size)]
-        placed = [_moved(proposal, each, frame_size, picture_size, number) for proposal in inside]
+        inside = [proposal for proposal in each.found.proposals if not _is_near_crop_edge(proposal, each, frame_size)]
+        placed = [_uncrop(proposal, each, frame_size, picture_size, number) for proposal in inside]
         moved += [proposal for proposal in placed if proposal is not None]
         removed["crop_edge"] += len(each.found.proposals) - sum(proposal is not None for proposal in placed)
     if len(views) > 1:
         # Who was seen more closely stays.
         scores = [1 / views[proposal.view].crop.area_px for proposal in moved]
-        moved = without_duplicates(moved, scores, options.crop_nms_thresh, removed, "crop_nms_thresh")
+        moved = suppress_duplicates(moved, scores, options.crop_nms_thresh, removed, "crop_nms_thresh")
     return Proposals(moved, sum(each.found.asked for each in views), removed)
 
 
-def _goes_on(proposal: Proposal, view: CropProposals, frame_size: tuple[int, int]) -> bool:
+def _is_near_crop_edge(proposal: Proposal, view: CropProposals, frame_size: tuple[int, int]) -> bool:
     """Whether a mask ends at an edge of its crop that is not an edge of the frame."""
     left, top, right, bottom = view.crop.box_xyxy
     scale_x, scale_y = (right - left) / view.image_size[1], (bottom - top) / view.image_size[0]
@@ -120,7 +115,7 @@ def _goes_on(proposal: Proposal, view: CropProposals, frame_size: tuple[int, int
     )
 
 
-def _moved(
+def _uncrop(
     proposal: Proposal,
     view: CropProposals,
     frame_size: tuple[int, int],

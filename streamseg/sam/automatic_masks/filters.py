@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamseg.sam.automatic_masks.generate import Proposal, Proposals, Removed, clicked_part, tidy
-from streamseg.sam.automatic_masks.options import EverythingOptions, Quality
+from streamseg.sam.automatic_masks.generate import Proposal, Proposals, RemovedCounts, region_at, remove_small_regions
+from streamseg.sam.automatic_masks.options import AutomaticMaskOptions, GeneratorSettings
 
 
 @dataclass(frozen=True, eq=False)
-class _Placed:
+class _PlacedMask:
     """A mask in its picture."""
 
     mask: np.ndarray
     area_px: int
 
-    def shared(self, other: _Placed) -> float:
-        """How much of the smaller one both have."""
+    def overlap(self, other: _PlacedMask) -> float:
+        """Intersection over the smaller area."""
         return np.count_nonzero(self.mask & other.mask) / max(1, min(self.area_px, other.area_px))
 
 
-def sort_out(
-    found: Proposals, image_size: tuple[int, int], known: Sequence[np.ndarray], options: EverythingOptions
+def select_objects(
+    found: Proposals, image_size: tuple[int, int], known: Sequence[np.ndarray], options: AutomaticMaskOptions
 ) -> Proposals:
     """The masks that become objects, in the order of their ids.
 
@@ -34,15 +34,15 @@ def sort_out(
         known: (H, W) bool masks of objects that there already are.
         options: what to sort out.
     """
-    removed: Removed = dict(found.removed)
+    removed: RemovedCounts = dict(found.removed)
     removed |= dict.fromkeys(("known", "overlap", "max_objects"), 0)
     theirs = [_placed(mask) for mask in known]
-    kept: list[tuple[Proposal, _Placed]] = []
+    kept: list[tuple[Proposal, _PlacedMask]] = []
     for proposal in sorted(found.proposals, key=lambda proposal: -proposal.predicted_iou):
         placed = _placed(proposal.mask(image_size))
-        if any(placed.shared(other) > options.overlap for other in theirs):
+        if any(placed.overlap(other) > options.overlap for other in theirs):
             removed["known"] += 1
-        elif any(placed.shared(other) > options.overlap for _, other in kept):
+        elif any(placed.overlap(other) > options.overlap for _, other in kept):
             removed["overlap"] += 1
         elif len(kept) == options.max_objects:
             removed["max_objects"] += 1
@@ -54,20 +54,24 @@ def sort_out(
     return Proposals(best, found.asked, removed)
 
 
-def _placed(mask: np.ndarray) -> _Placed:
-    return _Placed(mask, int(np.count_nonzero(mask)))
+def _placed(mask: np.ndarray) -> _PlacedMask:
+    return _PlacedMask(mask, int(np.count_nonzero(mask)))
 
 
-def as_object(
-    logits: np.ndarray, point_xy: tuple[float, float], image_size: tuple[int, int], quality: Quality, smallest_px: int
+def object_logits(
+    logits: np.ndarray,
+    point_xy: tuple[float, float],
+    image_size: tuple[int, int],
+    settings: GeneratorSettings,
+    smallest_px: int,
 ) -> np.ndarray:
     """The mask of a proposal as it is followed, in one part if that is asked for.
 
     Args:
         logits: (side, side) float32 over the picture with its padding, of the proposal's mask.
-        point_xy: the click it answers, in pixels of the picture.
+        point_xy: the point it was asked by, in pixels of the picture.
         image_size: (height, width) of the picture.
-        quality: what was asked for.
+        settings: what was asked for.
         smallest_px: islands and holes of fewer pixels of the picture go.
 
     Returns:
@@ -76,8 +80,8 @@ def as_object(
     scale = logits.shape[0] / max(image_size)
     x, y = point_xy
     before = logits > 0
-    mask = tidy(before, smallest_px * scale**2) if smallest_px else before
-    part = clicked_part(mask, int(x * scale), int(y * scale)) if quality.one_part else None
-    # At this resolution the click may come to lie beside a thin mask.
+    mask = remove_small_regions(before, smallest_px * scale**2) if smallest_px else before
+    part = region_at(mask, int(x * scale), int(y * scale)) if settings.one_part else None
+    # At this resolution the point may come to lie beside a thin mask.
     mask = mask if part is None else part
     return np.where(mask & ~before, np.float32(1), np.where(before & ~mask, np.float32(-1), logits))

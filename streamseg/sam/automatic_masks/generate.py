@@ -1,4 +1,4 @@
-"""Every mask a model sees in a picture: a grid of clicks, and what is left of the answers after sorting out.
+"""Every mask a model sees in a picture: a grid of points, and what is left of the masks after sorting out.
 
 The steps and their values are those of segment-anything's ``SamAutomaticMaskGenerator`` on the whole picture, on
 features that were made elsewhere. Unlike there, an empty mask never passes, masks of an odd size can go and those in
@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from streamseg.sam.automatic_masks.options import EverythingOptions, Quality
-from streamseg.sam.decoder import MaskDecoding, Prompt
+from streamseg.sam.automatic_masks.options import AutomaticMaskOptions, GeneratorSettings
+from streamseg.sam.decoder import MaskDecoder
+from streamseg.sam.prompts import DecoderPrompt
 
-_CLICKS_A_BATCH = 64
-_PIXELS_AT_ONCE = 1 << 22
+_POINTS_PER_BATCH = 64
+_PIXELS_PER_BATCH = 1 << 22
 
-Removed = dict[str, int]
+RemovedCounts = dict[str, int]
 """By the option of the filter, how many masks it took away, in the order of the filters."""
 
 
@@ -29,9 +30,9 @@ class Proposal:
     """One mask."""
 
     point_xy: tuple[float, float]
-    """The click it answers, in pixels of the picture."""
+    """The point it was asked by, in pixels of the picture."""
     choice: int
-    """Which of the click's three masks it is."""
+    """Which of the point's three masks it is."""
     predicted_iou: float
     stability_score: float
     box_xyxy: tuple[int, int, int, int]
@@ -64,14 +65,14 @@ class Proposals:
     proposals: list[Proposal]
     asked: int
     """How many masks the model gave."""
-    removed: Removed
+    removed: RemovedCounts
 
 
-def propose(
-    decoder: MaskDecoding,
+def generate_masks(
+    decoder: MaskDecoder,
     features: np.ndarray,
     image_size: tuple[int, int],
-    options: EverythingOptions,
+    options: AutomaticMaskOptions,
     *,
     points_per_side: int | None = None,
     share: float = 1.0,
@@ -83,42 +84,46 @@ def propose(
         features: (C, h, w) of the picture.
         image_size: (height, width) of the picture that was handed to the encoder.
         options: what to ask, and what to sort out.
-        points_per_side: of the grid of clicks, if not as many as the options say.
+        points_per_side: of the grid of points, if not as many as the options say.
         share: of the whole, if the picture shows a part of it; areas are shares of that whole.
 
     Raises:
         UsageError: the features are not those of a picture of that size.
         DeviceError: out of memory.
     """
-    quality = options.quality(decoder.info.name)
-    grid = _grid(points_per_side or quality.points_per_side)
+    settings = options.settings(decoder.info.name)
+    grid = _point_grid(points_per_side or settings.points_per_side)
     removed = dict.fromkeys(("pred_iou_thresh", "stability_score_thresh"), 0)
-    found = list(_ask(decoder, features, image_size, grid, quality, options.stability_score_offset, removed))
+    found = list(_predict(decoder, features, image_size, grid, settings, options.stability_score_offset, removed))
     # Before duplicates go: a mask that will not do must not take a good one along.
-    found = without_unfit(found, image_size[0] * image_size[1] / share, quality, options, removed)
+    found = filter_regions(found, image_size[0] * image_size[1] / share, settings, options, removed)
     scores = [proposal.predicted_iou for proposal in found]
-    found = without_duplicates(found, scores, options.box_nms_thresh, removed, "box_nms_thresh")
+    found = suppress_duplicates(found, scores, options.box_nms_thresh, removed, "box_nms_thresh")
     if options.min_mask_region_area > 0:
-        found = _without_small_regions(found, image_size, options, removed)
+        found = _postprocess_small_regions(found, image_size, options, removed)
     return Proposals(found, 3 * len(grid), removed)
 
 
-def without_unfit(
-    proposals: Sequence[Proposal], whole_px: float, quality: Quality, options: EverythingOptions, removed: Removed
+def filter_regions(
+    proposals: Sequence[Proposal],
+    whole_px: float,
+    settings: GeneratorSettings,
+    options: AutomaticMaskOptions,
+    removed: RemovedCounts,
 ) -> list[Proposal]:
     """Those masks that are neither too small nor too large, each cut down to one piece.
 
     Args:
         proposals: in any order, which is kept.
         whole_px: area of the whole.
-        quality: how large that piece must be.
+        settings: how large that piece must be.
         options: what to sort out.
         removed: gets the counts.
     """
     removed |= dict.fromkeys(("one_part", "min_area", "max_area"), 0)
     kept = []
     for proposal in proposals:
-        part = _in_one_part(proposal, quality.one_part) if quality.one_part else proposal
+        part = _region_at_point(proposal, settings.one_part) if settings.one_part else proposal
         if part is None:
             removed["one_part"] += 1
         elif part.area_px < options.min_area * whole_px:
@@ -130,13 +135,13 @@ def without_unfit(
     return kept
 
 
-def tidy(mask: np.ndarray, smallest_px: float) -> np.ndarray:
+def remove_small_regions(mask: np.ndarray, smallest_px: float) -> np.ndarray:
     """A (H, W) bool mask without holes, then without islands, of less than `smallest_px`; the largest island stays."""
-    filled = mask | _small_parts(~mask, smallest_px, largest_too=True)
-    return np.asarray(filled & ~_small_parts(filled, smallest_px, largest_too=False))
+    filled = mask | _small_regions(~mask, smallest_px, largest_too=True)
+    return np.asarray(filled & ~_small_regions(filled, smallest_px, largest_too=False))
 
 
-def clicked_part(mask: np.ndarray, x: int, y: int) -> np.ndarray | None:
+def region_at(mask: np.ndarray, x: int, y: int) -> np.ndarray | None:
     """The part of a (H, W) bool mask that hangs together with a pixel; None if that is not on it."""
     if not (0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x]):
         return None
@@ -144,7 +149,7 @@ def clicked_part(mask: np.ndarray, x: int, y: int) -> np.ndarray | None:
     return np.asarray(parts == parts[y, x])
 
 
-def _small_parts(mask: np.ndarray, smallest_px: float, *, largest_too: bool) -> np.ndarray:
+def _small_regions(mask: np.ndarray, smallest_px: float, *, largest_too: bool) -> np.ndarray:
     """(H, W) bool: the parts of a mask of less than `smallest_px`."""
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
@@ -155,42 +160,42 @@ def _small_parts(mask: np.ndarray, smallest_px: float, *, largest_too: bool) -> 
     return np.asarray(small[parts])
 
 
-def _grid(points_per_side: int) -> np.ndarray:
+def _point_grid(points_per_side: int) -> np.ndarray:
     """(N, 2) x, y from 0 to 1, row after row."""
     steps = (np.arange(points_per_side) + 0.5) / points_per_side
     return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
 
 
-def _ask(
-    decoder: MaskDecoding,
+def _predict(
+    decoder: MaskDecoder,
     features: np.ndarray,
     image_size: tuple[int, int],
     grid: np.ndarray,
-    quality: Quality,
+    settings: GeneratorSettings,
     offset: float,
-    removed: Removed,
+    removed: RemovedCounts,
 ) -> Iterator[Proposal]:
-    """What passes, in the order of the clicks."""
+    """What passes, in the order of the points."""
     label = np.ones(1, np.int32)
-    for start in range(0, len(grid), _CLICKS_A_BATCH):
-        clicks = grid[start : start + _CLICKS_A_BATCH] * image_size[::-1]
-        prompts = [Prompt(points_xy=click[None], point_labels=label) for click in clicks]
+    for start in range(0, len(grid), _POINTS_PER_BATCH):
+        points = grid[start : start + _POINTS_PER_BATCH] * image_size[::-1]
+        prompts = [DecoderPrompt(points_xy=point[None], point_labels=label) for point in points]
         decoded = decoder.decode(features, image_size, prompts, multimask=True)
         scores = decoded.scores.reshape(-1)
-        cutoff = quality.pred_iou_thresh
+        cutoff = settings.pred_iou_thresh
         believed = np.flatnonzero(scores > cutoff if cutoff else np.isfinite(scores))
         removed["pred_iou_thresh"] += len(scores) - len(believed)
         logits = decoded.logits.reshape(-1, *decoded.logits.shape[2:])
-        at_once = max(1, _PIXELS_AT_ONCE // max(image_size[0] * image_size[1], 16 * logits.shape[-1] ** 2))
+        at_once = max(1, _PIXELS_PER_BATCH // max(image_size[0] * image_size[1], 16 * logits.shape[-1] ** 2))
         for first in range(0, len(believed), at_once):
             chosen = believed[first : first + at_once]
             for position, mask in zip(chosen, decoder.upscale(logits[chosen], image_size), strict=True):
                 stability = _stability(mask, offset)
-                if stability is None or stability < quality.stability_score_thresh:
+                if stability is None or stability < settings.stability_score_thresh:
                     removed["stability_score_thresh"] += 1
                     continue
-                x, y = clicks[position // 3].tolist()
-                yield _proposal((x, y), int(position % 3), float(scores[position]), stability, mask > 0)
+                x, y = points[position // 3].tolist()
+                yield _make_proposal((x, y), int(position % 3), float(scores[position]), stability, mask > 0)
 
 
 def _stability(logits: np.ndarray, offset: float) -> float | None:
@@ -200,7 +205,7 @@ def _stability(logits: np.ndarray, offset: float) -> float | None:
     return float(np.float32(np.count_nonzero(logits > offset)) / np.float32(np.count_nonzero(logits > -offset)))
 
 
-def _proposal(
+def _make_proposal(
     point_xy: tuple[float, float], choice: int, predicted_iou: float, stability: float, mask: np.ndarray
 ) -> Proposal:
     box, area_px, bits = packed(mask)
@@ -214,10 +219,10 @@ def packed(mask: np.ndarray) -> tuple[tuple[int, int, int, int], int, np.ndarray
     return (x, y, x + width, y + height), int(np.count_nonzero(window)), np.packbits(window)
 
 
-def _in_one_part(proposal: Proposal, least_share: float) -> Proposal | None:
-    """The part of a mask that hangs together with its click; None if that is too little of it, or not on it."""
+def _region_at_point(proposal: Proposal, least_share: float) -> Proposal | None:
+    """The part of a mask that hangs together with its point; None if that is too little of it, or not on it."""
     x0, y0, _, _ = proposal.box_xyxy
-    part = clicked_part(proposal.window, int(proposal.point_xy[0]) - x0, int(proposal.point_xy[1]) - y0)
+    part = region_at(proposal.window, int(proposal.point_xy[0]) - x0, int(proposal.point_xy[1]) - y0)
     if part is None:
         return None
     (left, top, right, bottom), area_px, bits = packed(part)
@@ -227,8 +232,8 @@ def _in_one_part(proposal: Proposal, least_share: float) -> Proposal | None:
     return replace(proposal, box_xyxy=box, area_px=area_px, packed=bits)
 
 
-def without_duplicates(
-    proposals: list[Proposal], scores: Sequence[float], iou: float, removed: Removed, name: str
+def suppress_duplicates(
+    proposals: list[Proposal], scores: Sequence[float], iou: float, removed: RemovedCounts, name: str
 ) -> list[Proposal]:
     """Non-maximum suppression by boxes, best score first.
 
@@ -256,17 +261,17 @@ def without_duplicates(
     return kept
 
 
-def _without_small_regions(
-    proposals: list[Proposal], image_size: tuple[int, int], options: EverythingOptions, removed: Removed
+def _postprocess_small_regions(
+    proposals: list[Proposal], image_size: tuple[int, int], options: AutomaticMaskOptions, removed: RemovedCounts
 ) -> list[Proposal]:
     """Islands and holes taken away; of duplicates that come of it, those that needed nothing stay."""
     cleaned, untouched = [], []
     for proposal in proposals:
         before = proposal.mask(image_size)
-        mask = tidy(before, options.min_mask_region_area)
+        mask = remove_small_regions(before, options.min_mask_region_area)
         untouched.append(float(np.array_equal(before, mask)))
         box, area_px, bits = packed(mask)
         cleaned.append(replace(proposal, box_xyxy=box, area_px=area_px, packed=bits))
     # SAM takes the larger of this threshold and that between its crops.
     iou = max(options.box_nms_thresh, 0.7)
-    return without_duplicates(cleaned, untouched, iou, removed, "min_mask_region_area")
+    return suppress_duplicates(cleaned, untouched, iou, removed, "min_mask_region_area")

@@ -1,4 +1,4 @@
-"""What "everything" asks of a picture, and what it sorts out. No torch here."""
+"""The options of automatic masks, which users write under ``everything``. No torch here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """What depends on how sure of itself a model is."""
+class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The options that differ between models: how sure of itself a model is, and how small a thing it sees."""
 
     points_per_side: int
     pred_iou_thresh: float
@@ -19,9 +19,13 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     crop_n_layers: int
     crop_n_points_downscale_factor: int
 
+    def points_per_side_in(self, layer: int) -> int:
+        """How many points in each direction the grid of a crop has; layer 0 is the whole picture."""
+        return max(1, int(self.points_per_side / self.crop_n_points_downscale_factor**layer))
+
 
 # The one place for thresholds of the bundled model: chosen by eye, on photos and clips, for its present weights.
-TINY = Quality(
+TINY = GeneratorSettings(
     points_per_side=16,
     pred_iou_thresh=0.36,
     stability_score_thresh=0.25,
@@ -30,7 +34,7 @@ TINY = Quality(
     crop_n_points_downscale_factor=2,
 )
 # segment-anything's own defaults, made for ViT-H.
-SAM = Quality(
+SAM = GeneratorSettings(
     points_per_side=32,
     pred_iou_thresh=0.88,
     stability_score_thresh=0.95,
@@ -40,7 +44,7 @@ SAM = Quality(
 )
 
 
-class EverythingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AutomaticMaskOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Find all objects of one frame, without being pointed at any.
 
     Up to `min_mask_region_area`, names and meaning are those of segment-anything's ``SamAutomaticMaskGenerator``; what
@@ -55,7 +59,7 @@ class EverythingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     stream: str | None = None
     """Name of the source node; every stream if None."""
     points_per_side: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
-    """A grid of so many clicks in each direction is asked, three masks each. None: 16 for tiny, 32 for the others."""
+    """A grid of so many points in each direction is asked, three masks each. None: 16 for tiny, 32 for the others."""
     pred_iou_thresh: Share | None = None
     """The model's own estimate of a mask's IoU must be above this; 0 lets all pass. None: what suits the model."""
     stability_score_thresh: Share | None = None
@@ -72,7 +76,7 @@ class EverythingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     crop_nms_thresh: Share = 0.7
     """Of two masks of different crops whose boxes have a larger IoU than this, only that of the smaller crop stays."""
     crop_n_points_downscale_factor: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """In each layer the grid has by this factor fewer clicks in each direction. None: 2 for tiny, 1 for the others."""
+    """In each layer the grid has by this factor fewer points in each direction. None: 2 for tiny, 1 for the others."""
     min_mask_region_area: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Islands and holes of a mask with fewer pixels than this, in the picture as the encoder saw it, are taken away."""
     min_area: Share = 0.002
@@ -80,7 +84,7 @@ class EverythingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     max_area: Share = 0.4
     """and larger ones: mostly what lies behind the objects."""
     one_part: Share | None = None
-    """Of a mask in pieces only the one that was clicked at stays, if it is this share of it; 0 leaves masks as they
+    """Of a mask in pieces only the one at the point stays, if it is this share of it; 0 leaves masks as they
     are. None: what suits the model; the bundled one likes to take all that catches the eye for one thing."""
     overlap: Share = 0.4
     """Of two masks that share more than this of the smaller one, only the one with the better estimate stays, so parts
@@ -90,7 +94,7 @@ class EverythingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     order: Literal["area", "score"] = "area"
     """Which object gets the smallest id: the largest, or the one with the best estimate."""
 
-    def quality(self, model: str) -> Quality:
+    def settings(self, model: str) -> GeneratorSettings:
         """The thresholds that hold for a model: those given, else its own."""
         own = TINY if model == "tiny" else SAM
         given = {name: getattr(self, name) for name in own.__struct_fields__}

@@ -1,0 +1,135 @@
+"""From prompts as a user gives them to prompts in their frame: ids given, masks read, all checked."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+
+from streamseg.errors import PromptError
+from streamseg.masks.boxes import validate_box, validate_points
+from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.rules import check_alone, check_mask, check_together, free_id
+
+_PNG = b"\x89PNG"
+_MOST_PIXELS = 1 << 28
+
+
+def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> list[Pointer]:
+    """Give every prompt an id and a place, read the masks, and check all that needs no frame.
+
+    Args:
+        prompts: as the user gave them.
+        streams: names of the streams there are; not checked if empty.
+
+    Returns:
+        In order of frame or time, and as given within a frame.
+
+    Raises:
+        PromptError: nothing in a prompt, numbers that cannot be meant, prompts that contradict each other.
+    """
+    taken = {prompt.id for prompt in prompts if prompt.id is not None}
+    pointers = []
+    for prompt in prompts:
+        identity = prompt.id
+        if identity is None and not prompt.remove:
+            identity = free_id(taken)
+            taken.add(identity)
+        frame = 0 if prompt.time_s is None and prompt.frame is None else prompt.frame
+        prompt = msgspec.structs.replace(prompt, id=identity, frame=frame)
+        pointers.append(point(prompt, streams))
+    pointers.sort(key=lambda pointer: pointer.prompt.time_s or pointer.prompt.frame or 0)
+    check_together([pointer.prompt for pointer in pointers], streams)
+    return pointers
+
+
+def point(prompt: ObjectPrompt, streams: Sequence[str], mask_png: bytes | None = None) -> Pointer:
+    """One prompt, checked by itself.
+
+    Args:
+        prompt: has an id.
+        streams: names of the streams there are; not checked if empty.
+        mask_png: its mask, if that came along; else the one it names is read.
+
+    Raises:
+        PromptError: it cannot be meant.
+    """
+    check_alone(prompt, streams)
+    mask = _read_mask(prompt) if mask_png is None else decode_mask(mask_png, prompt)
+    check_mask(prompt, mask)
+    return Pointer(prompt=prompt, id=prompt.id or 0, mask=mask)
+
+
+def fit(pointer: Pointer, width: int, height: int) -> Fitted:
+    """The prompt in a frame of `width` x `height` pixels.
+
+    Raises:
+        PromptError: a box or click outside the frame, a mask of another size.
+    """
+    prompt = pointer.prompt
+    clicks = [*prompt.points, *prompt.negative]
+    labels = [1] * len(prompt.points) + [0] * len(prompt.negative)
+    try:
+        box = None if prompt.box is None else validate_box(prompt.box, width, height)
+        points, point_labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
+        if clicks:
+            points, point_labels = validate_points(clicks, labels, width, height)
+    except PromptError as error:
+        raise PromptError(f"{prompt.name}: {error}") from error
+    mask = pointer.mask
+    if mask is not None and mask.shape != (height, width):
+        raise PromptError(
+            f"{prompt.name}: expected a mask of the frame's size, {width}x{height}, got "
+            f"{mask.shape[1]}x{mask.shape[0]} from {prompt.mask}; draw it on a frame of this video"
+        )
+    return Fitted(
+        id=pointer.id,
+        label=prompt.label,
+        box=box,
+        points_xy=points,
+        point_labels=point_labels,
+        mask=mask,
+        choice=prompt.choice,
+        remove=prompt.remove,
+    )
+
+
+def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
+    """The picture of a mask as (H, W) bool: true where it is not black.
+
+    Args:
+        data: a PNG, or anything else that OpenCV reads.
+        prompt: it belongs to, for errors.
+
+    Raises:
+        PromptError: it is not a picture, or black all over.
+    """
+    what = f"{prompt.name}: the mask {prompt.mask}"
+    if data.startswith(_PNG) and math.prod(struct.unpack(">II", data[16:24].ljust(8, b"\0"))) > _MOST_PIXELS:
+        raise PromptError(f"{what} has more pixels than any frame could have")
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error:
+        # OpenCV raises for a picture that says it is enormous.
+        picture = None
+    if picture is None:
+        raise PromptError(f"{what} is not a picture; expected a PNG that is 0 where the object is not")
+    mask = np.asarray(picture != 0) if picture.ndim == 2 else np.asarray((picture[..., :3] != 0).any(axis=2))
+    if not mask.any():
+        raise PromptError(f"{what} is empty; expected pixels other than 0 where the object is")
+    return mask
+
+
+def _read_mask(prompt: ObjectPrompt) -> np.ndarray | None:
+    if prompt.mask is None:
+        return None
+    try:
+        data = Path(prompt.mask).read_bytes()
+    except OSError as error:
+        raise PromptError(f"{prompt.name}: the mask {prompt.mask} cannot be read: {error.strerror}") from error
+    return decode_mask(data, prompt)

@@ -1,0 +1,63 @@
+"""Writes streamseg/runtime/keywords.py, the type of `segment_video`'s keywords, from the options of the nodes.
+
+    make keywords
+
+A test says when that is due.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from streamseg.graph.options import PIPELINE, NamedOption, named_options
+from streamseg.structs import bare, members
+
+HOME = Path(__file__).parent.parent / "streamseg" / "runtime" / "keywords.py"
+
+HEAD = '''"""The keywords of `streamseg.segment_video` that are options of nodes. ``make keywords`` writes this file."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, TypedDict
+
+
+class Keywords(TypedDict, total=False):
+    """Options of the nodes, as their flags of ``streamseg run`` are called. None leaves the choice to the node."""
+'''
+
+
+def source_of(options: Mapping[str, NamedOption]) -> str:
+    """The text of the module."""
+    return HEAD + "".join(f"\n    {name}: {_type(option)}\n{_text(option)}" for name, option in options.items())
+
+
+def _type(option: NamedOption) -> str:
+    parts = [_name(bare(each)) for each in members(option.type) if each is not type(None)]
+    if "str" in parts and option.about.metavar in ("FILE", "DIR", "PATH"):
+        parts.append("os.PathLike[str]")
+    return " | ".join([*parts, "None"])
+
+
+def _name(kind: Any) -> str:
+    if typing.get_origin(kind) is typing.Literal:
+        return f"Literal[{', '.join(json.dumps(value) for value in typing.get_args(kind))}]"
+    if typing.get_origin(kind) is not None:
+        return f"{typing.get_origin(kind).__name__}[{', '.join(map(_name, typing.get_args(kind)))}]"
+    return str(kind.__name__)
+
+
+def _text(option: NamedOption) -> str:
+    words = f"{option.help}{' (default: True)' if option.default is True else ''}"
+    return textwrap.indent("\n".join(textwrap.wrap(f'"""{words}"""', 115)), "    ") + "\n"
+
+
+if __name__ == "__main__":
+    HOME.write_text(source_of(named_options(PIPELINE)))
+    sys.stdout.write(f"{HOME}\n")
