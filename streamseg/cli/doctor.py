@@ -151,6 +151,7 @@ def _folders() -> Iterator[Finding]:
     writable = os.access(nearest_there, os.W_OK)
     hint = "" if writable else " is not writable: set STREAMSEG_CACHE to a folder that is"
     yield Finding("cache", f"{cache}{hint}", ok=True)
-    run_dir = make_run_dir()
+    run_dir, owner_fd = make_run_dir()
     shutil.rmtree(run_dir)
+    os.close(owner_fd)
     yield Finding("sockets", f"in {run_dir.parent}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -139,7 +141,9 @@ def _inline(plan: Plan, progress: Progress, interrupts: Interrupts, job: Job | N
     os.environ.update({**thread_environment(cores()), **os.environ})
     run = InlineRun(plan, between_frames=look, job=job)
     try:
-        run.run()
+        # What a node prints is no result of ours; of a worker process it is in the log.
+        with contextlib.redirect_stdout(sys.stderr):
+            run.run()
     except StreamsegError as error:
         outcome.error = error
     outcome.stats, outcome.facts, outcome.interrupted = run.stats, run.facts, interrupts.stop

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import shutil
 import sys
 import time
-from collections import Counter, deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 
 from streamseg.cli.text import duration_text, redacted
@@ -17,6 +18,8 @@ from streamseg.transport.control import Stats
 _EVERY_S = 0.25
 _WINDOW_S = 5.0
 _MOST_OF_A_KIND = 10
+_MOST_KINDS = 1000
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
 
 class Progress(logging.Handler):
@@ -28,7 +31,7 @@ class Progress(logging.Handler):
         self._on_terminal = sys.stderr.isatty()
         self._line = ""
         self._next_s = 0.0
-        self._seen: Counter[tuple[str, object]] = Counter()
+        self._seen: OrderedDict[tuple[str, int, str], int] = OrderedDict()
         self._history: deque[tuple[float, Mapping[str, Stats]]] = deque()
 
     def show(self, stats: Mapping[str, Stats], total: int | None) -> None:
@@ -72,14 +75,19 @@ class Progress(logging.Handler):
         self._write(f"\r\x1b[K{above}{self._line}" if self._line else above)
 
     def _is_shown(self, record: logging.LogRecord) -> bool:
-        """A warning about every frame of a film would bury everything else."""
-        key = (record.name, record.msg)
-        self._seen[key] += 1
-        if self.level < logging.WARNING or self._seen[key] < _MOST_OF_A_KIND:
+        """A warning about every frame of a film would bury everything else.
+
+        Of a kind are those that differ in numbers alone: all lines of a worker come by the same way.
+        """
+        key = (record.name, record.levelno, _NUMBER.sub("#", record.getMessage()))
+        count = self._seen[key] = self._seen.pop(key, 0) + 1
+        if len(self._seen) > _MOST_KINDS:
+            self._seen.popitem(last=False)
+        if self.level < logging.WARNING or count < _MOST_OF_A_KIND:
             return True
-        if self._seen[key] == _MOST_OF_A_KIND:
+        if count == _MOST_OF_A_KIND:
             record.msg = f"{record.msg} (more of this kind are not shown; -v shows them)"
-        return self._seen[key] == _MOST_OF_A_KIND
+        return count == _MOST_OF_A_KIND
 
     @staticmethod
     def _write(text: str) -> None:

@@ -58,6 +58,8 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     window_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     hang_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0
     """A process that gives no sign of life for so long is killed; more time is given until its first frame is done."""
+    stall_s: Annotated[float, msgspec.Meta(ge=2)] = 300.0
+    """A run in which every process waits and no frame moves for so long, although some are in flight, is ended."""
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):

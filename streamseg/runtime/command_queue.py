@@ -81,11 +81,14 @@ class CommandQueue:
         except StreamsegError as error:
             reply(Refused.of(error))
 
-    def take(self) -> Iterator[tuple[str, int, msgspec.Raw]]:
-        """Commands to be handed on now: the node, a number for the answer, and the command."""
+    def receive(self) -> None:
+        """Take what other processes have sent; it waits here until it is handed on."""
         if self._server is not None:
             for request, reply in self._server.requests():
                 self.submit(request.node, bytes(request.body), reply)
+
+    def take(self) -> Iterator[tuple[str, int, msgspec.Raw]]:
+        """Commands to be handed on now: the node, a number for the answer, and the command."""
         while self._waiting:
             with self._lock:
                 command = self._waiting.popleft()

@@ -12,11 +12,11 @@ import zmq
 from streamseg.commands import Answer
 from streamseg.errors import WireError
 from streamseg.graph import registry
-from streamseg.messages import End, Gap, Message
+from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.node import Node, ports
 from streamseg.runtime.stage import Passed, Stage
-from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
-from streamseg.transport.control import Answered, Beat, Bye, Command, Done, Exit, Finalize
+from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
+from streamseg.transport.control import Answered, Beat, Command, Done, Exit, Finalize, Stats
 from streamseg.transport.wire import MessageDecoder
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class NodeWorker:
         self._io = io
         self._node = node
         self._stage = Stage(node, spec.name, ordered=spec.ordered, first_seqs=io.first_seqs())
-        self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End], io.buffers)
+        self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End, SourceStatus], io.buffers)
         self._back_decoder = MessageDecoder(_given_back(spec.feedback_inputs), {}) if spec.feedback_inputs else None
         self._poller = zmq.Poller()
         for socket in (io.inbox, io.feedback_inbox, io.control):
@@ -53,29 +53,29 @@ class NodeWorker:
                 if isinstance(instruction, Command):
                     self._stage.command(instruction.body, partial(self._answer, instruction.number))
                 if isinstance(instruction, Finalize):
-                    self._stage.finalize()
+                    self._stage.finalize(stopped=instruction.stopped)
                     self._say_done()
             for passed in self._stage.step():
                 self._pass(passed)
+            self._stage.tick()
             self._tell_troubles()
             self._io.beat(self._beat)
 
     def _beat(self) -> Beat:
         return Beat(self._stage.stats(), self._stage.trackers() if self._io.spec.is_sink else {})
 
-    def bye(self) -> Bye:
-        """The last figures."""
-        return Bye(self._stage.stats(), self._node.describe())
+    def stats(self) -> Stats:
+        """The figures so far."""
+        return self._stage.stats()
 
     def _answer(self, number: int, answer: Answer) -> None:
         self._io.report(Answered(number, answer))
 
     def _take_messages(self) -> None:
         for parts in waiting(self._io.inbox) if self._io.inbox is not None else ():
-            try:
-                self._stage.accept(self._decoder.decode(parts))
-            except WireError as error:
-                log.warning("a message was thrown away: %s", error)
+            message = decoded(self._decoder, parts, self._io.spec.name)
+            if message is not None:
+                self._stage.accept(message)
 
     def _take_feedback(self) -> None:
         if self._io.feedback_inbox is not None and self._back_decoder is not None:
@@ -84,15 +84,26 @@ class NodeWorker:
                     self._node.on_feedback(self._back_decoder.decode(parts))
                 except WireError as error:
                     log.warning("a message of a back-edge was thrown away: %s", error)
+                except Exception as error:  # noqa: BLE001 (a node's code may raise anything)
+                    self._stage.report(error)
 
     def _pass(self, passed: Passed) -> None:
         if not self._io.spec.is_sink:
             if passed.message is not None:
-                self._io.send(passed.message)
+                self._send(passed.message)
         elif passed.stamp is not None:
             self._io.finish(passed.stamp, passed.outcome)
-        elif self._stage.ended_streams.issuperset(self._io.spec.streams):
+        elif self._io.spec.ordered and self._stage.ended_streams.issuperset(self._io.spec.streams):
             self._say_done()
+
+    def _send(self, message: Message) -> None:
+        try:
+            parts = self._io.encode(message)
+        except Exception as error:
+            if isinstance(message, (Gap, End, SourceStatus)):
+                raise
+            parts = self._io.encode(self._stage.not_sent(message, error))
+        self._io.send(parts)
 
     def _say_done(self) -> None:
         if not self._said_done:

@@ -1,27 +1,29 @@
-"""The child processes of a run: starting them, their log lines, their end."""
+"""The child processes of a run: starting them and ending them."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from streamseg.graph.plan import thread_environment
-from streamseg.redaction import redact_text
+from streamseg.runtime.limits import naming_what_is_scarce
 from streamseg.runtime.worker_io import Assignment
+from streamseg.runtime.worker_output import WorkerOutput
 
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
-_KEPT_LINES = 30
+log = logging.getLogger(__name__)
+
 _JANITOR_ENDS_S = 5.0
+_KILLED_WITHIN_S = 10.0
+"""The system takes longer only over a process that waits for a device which does not answer."""
 
 
 class Child:
@@ -30,33 +32,41 @@ class Child:
     def __init__(self, assignment: Assignment) -> None:
         self.identity = assignment.spec.identity
         self.name = assignment.spec.name
-        self.last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        """The end of what it wrote to standard error."""
-        self._process = subprocess.Popen(
-            _python("streamseg.runtime.worker"),
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[*assignment.file_descriptors.values(), *(assignment.heartbeat or ())[:1]],
-            env=_environment(assignment.spec.threads),
-            # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
-            process_group=0,
-        )
+        self._unending = False
+        with naming_what_is_scarce(f"start a process for node {self.name!r}"):
+            output, its_end = os.pipe()
+            try:
+                self._process = subprocess.Popen(
+                    _python("streamseg.runtime.worker"),
+                    stdin=subprocess.PIPE,
+                    # What a node prints is no result of ours.
+                    stdout=its_end,
+                    stderr=its_end,
+                    pass_fds=[*assignment.file_descriptors.values(), *(assignment.heartbeat or ())[:1]],
+                    env=_environment(assignment.spec.threads),
+                    # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
+                    process_group=0,
+                )
+            except BaseException:
+                os.close(output)
+                raise
+            finally:
+                os.close(its_end)
+            self._output = WorkerOutput(self.identity, output)
         self.pid = self._process.pid
         self.verdict = ""
         """Why it was killed, if that was done on purpose."""
         self._send_line(msgspec.json.encode(assignment) + b"\n")
-        self._reader = threading.Thread(target=self._relay, name=f"{self.identity}-log", daemon=True)
-        self._reader.start()
 
     @property
     def alive(self) -> bool:
         """Whether it is still running."""
-        return self._process.poll() is None
+        return not self._unending and self._process.poll() is None
 
     @property
     def failed(self) -> bool:
         """Whether it ended other than by returning in good order, which it does only after its last words."""
-        return self._process.poll() not in (None, 0)
+        return self._unending or self._process.poll() not in (None, 0)
 
     @property
     def exit_text(self) -> str:
@@ -72,8 +82,9 @@ class Child:
                 text += " (the system does that when memory runs out)"
         else:
             text = f"ended with exit code {code}"
-        self._reader.join(timeout=1)
-        return "\n  ".join([text, *self.last_lines])
+        if code is not None:
+            self._output.finish()
+        return "\n  ".join([text, *self._output.last_lines])
 
     @property
     def stopped(self) -> bool:
@@ -81,9 +92,11 @@ class Child:
         return is_stopped(self.pid)
 
     def kill(self) -> None:
-        """End it at once, and wait for that."""
+        """End it at once, and wait for that; what does not end then counts as dead all the same."""
         self._process.kill()
-        self._process.wait()
+        if not self.wait(_KILLED_WITHIN_S):
+            log.warning("%s (process %d) did not end when it was killed; it is left alone", self.identity, self.pid)
+            self._unending = True
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end. False if it did not come."""
@@ -97,9 +110,7 @@ class Child:
         """Let go of its pipes; it has to have ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._reader.join(timeout=5)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        self._output.finish()
 
     def _send_line(self, line: bytes) -> None:
         if self._process.stdin is not None:
@@ -107,19 +118,7 @@ class Child:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
             except BrokenPipeError:
-                logging.getLogger(__name__).debug("%s ended before it was told what to do", self.identity)
-
-    def _relay(self) -> None:
-        """Pass on its log under its own name, with the level it had there, without the secrets of any URL."""
-        log = logging.getLogger(f"streamseg.worker.{self.identity}")
-        for raw in self._process.stderr or ():
-            line = redact_text(raw.decode("utf-8", "replace").rstrip())
-            level, _, text = line.partition(" ")
-            if level in _LEVELS:
-                log.log(_LEVELS[level], "%s", text)
-            else:
-                log.info("%s", line)
-            self.last_lines.append(line)
+                log.debug("%s ended before it was told what to do", self.identity)
 
 
 class Janitor:
@@ -132,12 +131,14 @@ class Janitor:
 
     def _start(self) -> subprocess.Popen[str]:
         script = Path(__file__).with_name("janitor.py")
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-I", str(script)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
+        with naming_what_is_scarce("start the process that cleans up"):
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-I", str(script)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                text=True,
+            )
         if self._run_dir is not None:
             self._tell(f"dir {self._run_dir}")
         for pid in self._pids:
@@ -152,7 +153,7 @@ class Janitor:
     def ensure_running(self) -> None:
         """Put another one in its place, should it be dead or stopped."""
         if self._process.poll() is not None or is_stopped(self._process.pid):
-            logging.getLogger(__name__).warning("the janitor process was gone; another one is started")
+            log.warning("the janitor process was gone; another one is started")
             self._end()
             self._process = self._start()
 
@@ -181,13 +182,14 @@ class Janitor:
             try:
                 self._process.stdin.close()
             except BrokenPipeError:
-                logging.getLogger(__name__).debug("the janitor had gone already")
+                log.debug("the janitor had gone already")
         try:
             # One that is stopped hears nothing.
             self._process.wait(0 if is_stopped(self._process.pid) else _JANITOR_ENDS_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_KILLED_WITHIN_S)
 
     def _tell(self, line: str) -> None:
         try:
@@ -195,7 +197,7 @@ class Janitor:
                 self._process.stdin.write(line + "\n")
                 self._process.stdin.flush()
         except BrokenPipeError:
-            logging.getLogger(__name__).debug("the janitor process is gone")
+            log.debug("the janitor process is gone")
 
 
 def is_stopped(pid: int) -> bool:
@@ -211,7 +213,7 @@ def end_all(children: Iterable[Child], seconds: float) -> None:
     deadline_s = time.monotonic() + seconds
     for child in children:
         if not child.wait(deadline_s - time.monotonic()):
-            logging.getLogger(__name__).warning("%s did not exit in time and is killed", child.identity)
+            log.warning("%s did not exit in time and is killed", child.identity)
             child.kill()
 
 

@@ -20,12 +20,12 @@ import zmq
 from streamseg.errors import RunError, StreamsegError, WireError
 from streamseg.graph.plan import SourceSpec
 from streamseg.mailbox import Mailbox
-from streamseg.messages import End, Gap, Message, Stamp
-from streamseg.node import Captured, Source
+from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
+from streamseg.node import Captured, Source, ports
 from streamseg.runtime.quantiles import Durations
-from streamseg.runtime.stage import LOST, reason_of, trouble
+from streamseg.runtime.stage import LOST, check_output, reason_of, trouble
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
-from streamseg.transport.control import Beat, Bye, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
+from streamseg.transport.control import Beat, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
 from streamseg.transport.tickets import Finished, TicketBook, decode_finished
 
 log = logging.getLogger(__name__)
@@ -67,14 +67,25 @@ class SourceWorker:
                     self._io.report(InFlight(*self._feed.oldest()))
                 if isinstance(instruction, GiveUp):
                     for message in self._feed.gaps_in_flight():
-                        self._io.send(message)
+                        self._send(message)
+            while self._io.statuses:
+                self._send(self._io.statuses.popleft())
             messages = self._feed.next_messages()
             # Before the end of the stream that an error has led to: who hears of the end first takes all for done.
             for error in self._feed.take_errors():
                 self._io.report(trouble(error))
             for message in messages:
-                self._io.send(message)
+                self._send(message)
             self._io.beat(lambda: Beat(self._feed.stats()))
+
+    def _send(self, message: Message) -> None:
+        try:
+            parts = self._io.encode(message)
+        except Exception as error:
+            if isinstance(message, (Gap, End, SourceStatus)):
+                raise
+            parts = self._io.encode(self._feed.failed(message.stamp, error))
+        self._io.send(parts)
 
     def _count_finished(self) -> None:
         for parts in waiting(self._finished):
@@ -90,9 +101,9 @@ class SourceWorker:
             self._finished.poll(20)
             self._count_finished()
 
-    def bye(self) -> Bye:
-        """The last figures."""
-        return Bye(self._feed.stats(), self._source.describe())
+    def stats(self) -> Stats:
+        """The figures so far."""
+        return self._feed.stats()
 
 
 class SourceFeed:
@@ -100,6 +111,7 @@ class SourceFeed:
 
     def __init__(self, source: Source[Any], name: str, book: TicketBook, first_seq: int = 0) -> None:
         self._source = source
+        self._gives = ports(type(source)).gives
         self._name = name
         self._book = book
         self._mailbox: Mailbox[Captured[Any]] = Mailbox(source.policy)
@@ -118,6 +130,7 @@ class SourceFeed:
         self._started_ns = time.monotonic_ns()
         self._failed = 0
         self._errors: deque[Exception] = deque()
+        self._too_old = 0  # frames that waited for a ticket until nobody wanted them any more
 
     @property
     def in_flight(self) -> int:
@@ -154,6 +167,9 @@ class SourceFeed:
             return []
         captured = self._mailbox.take()
         if captured is not None:
+            if captured.good_until_ns is not None and time.time_ns() > captured.good_until_ns:
+                self._too_old += 1
+                return []
             return [self._enter(captured)]
         self._said_end = True
         return [End(self._name, self._seq, self._reason)]
@@ -183,17 +199,25 @@ class SourceFeed:
             self._in_flight.pop(journey.ticket, None)
             self._latencies.add(time.time_ns() - journey.captured_ns)
 
+    def failed(self, stamp: Stamp, error: Exception) -> Gap:
+        """What goes on in place of a frame that could not be made, or not be sent."""
+        self._errors.append(error)
+        self._failed += 1
+        return Gap(stamp, self._name, "failed", reason_of(error))
+
     def stats(self) -> Stats:
         """Counts and times so far."""
         return Stats(
             frames=self._seq - self._first_seq - self._failed,
             failed=self._failed,
-            dropped=self._mailbox.dropped,
+            dropped=self._mailbox.dropped + self._too_old + self._source.dropped,
             busy_s=round(self._busy_ns / 1e9, 6),
             running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
             process_ms=self._make_times.summary(),
             latency_ms=self._latencies.summary(),
             entered=self._seq - self._first_seq,
+            passed=self._seq - self._first_seq,
+            ended=self._said_end,
             finished=dict(sorted(self._book.outcomes.items())),
         )
 
@@ -208,17 +232,19 @@ class SourceFeed:
             captured.captured_ns,
             ticket,
             generation,
+            captured.damaged,
         )
         self._seq += 1
         self._in_flight[ticket] = stamp
         self._next_index = captured.index + 1
         started_ns = time.monotonic_ns()
+        message: Message
         try:
-            message: Message = captured.make(stamp)
+            message = captured.make(stamp)
+            if self._gives is not None:
+                check_output(self._gives, stamp, message)
         except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
-            self._errors.append(error)
-            self._failed += 1
-            message = Gap(stamp, self._name, "failed", reason_of(error))
+            message = self.failed(stamp, error)
         elapsed_ns = time.monotonic_ns() - started_ns
         self._busy_ns += elapsed_ns
         self._make_times.add(elapsed_ns)

@@ -9,7 +9,7 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,9 +17,10 @@ import msgspec
 from streamseg import structs
 from streamseg.commands import Refused, Reply
 from streamseg.errors import PromptError, RunError, StreamsegError
-from streamseg.messages import End, Gap, Message, Stamp
+from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import redact_text
+from streamseg.runtime.plain_text import plain_text, text_of
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, Trouble
 from streamseg.transport.reorder import ReorderBuffer
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 LOST = "lost when a process of the graph was replaced"
 """Reason of a gap that a source sends in place of every frame in flight, in case nobody has it any more."""
 _REMEMBERED = 4096
+_TRACEBACK_LINES = 50
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -56,7 +58,8 @@ class Stage:
         self._name = name
         self._ordered = ordered
         self._first_seqs = first_seqs or {}
-        self._is_sink = ports(type(node)).gives is None
+        self._gives = ports(type(node)).gives
+        self._is_sink = self._gives is None
         self._reorder: dict[str, ReorderBuffer[Message]] = {}
         self._queue: deque[Message] = deque()
         self._durations = Durations()
@@ -66,6 +69,7 @@ class Stage:
         self._repeats: set[tuple[str, int]] = set()
         self._last: dict[str, Any] = {}
         self._outcomes: dict[tuple[str, int], Outcome] = {}  # how frames fared at this sink, as long as it may be asked
+        self._not_ready: dict[tuple[str, int], str] = {}  # frames of which the node could not even say that
         self.open_streams: set[str] = set()
         """Streams that have begun and are not over."""
         self.ended_streams: set[str] = set()
@@ -76,7 +80,7 @@ class Stage:
 
     def accept(self, message: Message) -> None:
         """Put a message into the queue."""
-        if not self._ordered:
+        if not self._ordered or isinstance(message, SourceStatus):
             self._queue.append(message)
             return
         stream, seq = _place(message)
@@ -92,7 +96,7 @@ class Stage:
             self._queue.append(message)
         elif isinstance(message, Gap) and message.reason == LOST:
             for position, waiting in enumerate(self._queue):
-                if _place(waiting) == _place(message) and not isinstance(waiting, End):
+                if not isinstance(waiting, (End, SourceStatus)) and _place(waiting) == _place(message):
                     self._queue[position] = message
                     return
             self._repeats.add(_place(message))
@@ -110,9 +114,15 @@ class Stage:
         message = self._queue.popleft()
         if isinstance(message, End):
             return [self._end(message)]
+        if isinstance(message, SourceStatus):
+            self._guarded(lambda: self._node.status(message))
+            return [Passed(message, None)]
         self.open_streams.add(message.stamp.stream)
         if isinstance(message, Gap):
             return [self._repeat(message) if _place(message) in self._repeats else self._gap(message)]
+        reason = self._not_ready.pop(_place(message), None)
+        if reason is not None:
+            return [self._failed(message, reason)]
         batch = [message]
         while len(batch) < self._node.batch and self._queue and self._joins(self._queue[0]):
             batch.append(self._queue.popleft())
@@ -140,15 +150,34 @@ class Stage:
             self.report(error)
             reply(Refused.of(error))
 
-    def finalize(self) -> None:
-        """No more will come although streams are open: flush them."""
-        for stream in sorted(self.open_streams):
-            self._finish(stream, stopped=True)
+    def tick(self) -> None:
+        """Let the node do what is due by the clock."""
+        self._guarded(self._node.tick)
+
+    def finalize(self, *, stopped: bool = True) -> None:
+        """No more will come although streams are open: flush them.
+
+        Args:
+            stopped: whether they were cut off before their end.
+        """
+        # A copy of a sink does not see the ends of streams, and maybe not one of their frames.
+        streams = self.open_streams if self._ordered else {*self.open_streams, *self._node.context.streams}
+        for stream in sorted(streams - self.ended_streams):
+            self._finish(stream, stopped=stopped)
+
+    def not_sent(self, message: Message, error: Exception) -> Gap:
+        """What goes on in place of a message that cannot be sent: it costs its frame only."""
+        self.report(error)
+        self._stats.frames -= 1
+        self._stats.failed += 1
+        return Gap(message.stamp, self._name, "failed", reason_of(error))
 
     def stats(self) -> Stats:
         """Counts and times so far."""
         return msgspec.structs.replace(
             self._stats,
+            waiting=len(self._queue),
+            held=sum(buffer.waiting for buffer in self._reorder.values()),
             busy_s=round(self._busy_ns / 1e9, 6),
             running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
             process_ms=self._durations.summary(),
@@ -166,10 +195,18 @@ class Stage:
         return self.troubles[-1].fatal
 
     def _can_take(self, message: Message) -> bool:
-        return isinstance(message, (Gap, End)) or self.failed_for_good or self._node.ready(message)
+        if isinstance(message, (Gap, End, SourceStatus)) or self.failed_for_good or _place(message) in self._not_ready:
+            return True
+        try:
+            return self._node.ready(message)
+        except Exception as error:  # noqa: BLE001 (as for frames: a node's code may raise anything)
+            self.report(error)
+            self._not_ready[_place(message)] = reason_of(error)
+            return True
 
     def _joins(self, message: Message) -> bool:
-        return not isinstance(message, (Gap, End)) and self._can_take(message)
+        takes = not isinstance(message, (Gap, End, SourceStatus)) and self._can_take(message)
+        return takes and _place(message) not in self._not_ready
 
     def _work(self, batch: Sequence[Message]) -> list[Passed]:
         if self.failed_for_good:
@@ -196,8 +233,15 @@ class Stage:
     def _passed(self, message: Message, result: Message | None) -> Passed:
         if result is None and not self._is_sink:
             self._stats.dropped += 1
+            self._stats.passed += 1
             gap = Gap(message.stamp, self._name, "dropped", f"dropped by {self._name}")
             return Passed(gap, message.stamp, "dropped")
+        if self._gives is not None:
+            try:
+                check_output(self._gives, message.stamp, result)
+            except TypeError as error:
+                self.report(error)
+                return self._failed(message, reason_of(error))
         self._stats.frames += 1
         return self._with_outcome(Passed(result, message.stamp))
 
@@ -208,22 +252,23 @@ class Stage:
     def _repeat(self, gap: Gap) -> Passed:
         """A gap in place of a frame that this node has had: only those below may need it."""
         self._repeats.discard(_place(gap))
-        if not self.failed_for_good:
-            try:
-                self._node.repeated(gap)
-            except Exception as error:  # noqa: BLE001 (as above)
-                self.report(error)
+        self._guarded(lambda: self._node.repeated(gap))
         return Passed(gap, gap.stamp, self._outcomes.get(_place(gap), gap.kind))
 
     def _gap(self, gap: Gap) -> Passed:
-        if not self.failed_for_good:
-            try:
-                self._node.gap(gap)
-            except Exception as error:  # noqa: BLE001 (as above)
-                self.report(error)
+        self._guarded(lambda: self._node.gap(gap))
         return self._with_outcome(Passed(gap, gap.stamp, gap.kind))
 
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """Call what is not about a frame that could fail at this node."""
+        if not self.failed_for_good:
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 (a node's code may raise anything)
+                self.report(error)
+
     def _with_outcome(self, passed: Passed) -> Passed:
+        self._stats.passed += 1
         if self._is_sink and passed.stamp is not None:
             self._outcomes[passed.stamp.stream, passed.stamp.seq] = passed.outcome
             if len(self._outcomes) > _REMEMBERED:
@@ -231,7 +276,7 @@ class Stage:
         return passed
 
     def _end(self, end: End) -> Passed:
-        if end.stream not in self.ended_streams:
+        if end.stream not in self.ended_streams and (self._ordered or not self._is_sink):
             self._finish(end.stream, stopped=end.reason != "finished")
         return Passed(end, None)
 
@@ -250,15 +295,31 @@ class Stage:
 def trouble(error: Exception) -> Trouble:
     """An exception as the supervisor is told of it, without the secrets of any URL in it."""
     known = isinstance(error, StreamsegError)
-    message = redact_text(str(error)) if known else reason_of(error)
+    message = redact_text(text_of(error)) if known else reason_of(error)
     fatal = isinstance(error, StreamsegError) and error.fatal
-    where = redact_text("".join(traceback.format_exception(error)))
+    lines = traceback.format_exception(error)
+    where = redact_text("".join(plain_text(line) for line in lines[-_TRACEBACK_LINES:]))
     return Trouble(type(error).__name__, message, where, fatal)
 
 
 def reason_of(error: Exception) -> str:
     """Why a frame failed, for its gap, without the secrets of any URL in it."""
-    return redact_text(f"{type(error).__name__}: {error}")
+    return redact_text(f"{type(error).__name__}: {text_of(error)}")
+
+
+def check_output(gives: type[Message], stamp: Stamp, output: object) -> None:
+    """Whether this is what a node may give for a frame: its frame would never be counted otherwise.
+
+    Raises:
+        TypeError: it is of another type than the port, or about another frame.
+    """
+    if type(output) is not gives:
+        raise TypeError(f"expected a {gives.__name__}, as its type arguments say, got {type(output).__name__}")
+    if output.stamp != stamp:
+        raise TypeError(
+            f"expected a {gives.__name__} of frame {stamp.seq} of {stamp.stream!r} with the stamp that came, got one "
+            f"with another stamp; a message that was kept cannot be given again"
+        )
 
 
 def _place(message: Message) -> tuple[str, int]:

@@ -27,6 +27,7 @@ from streamseg.jobs import Job, Position
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.failover import Failover
 from streamseg.runtime.processes import Child, end_all
+from streamseg.runtime.progress_watch import ProgressWatch
 from streamseg.runtime.worker_pool import WorkerPool
 from streamseg.transport.control import (
     Answered,
@@ -80,6 +81,12 @@ class Supervisor:
         """Its processes."""
         self._command_queue = command_queue
         self._failover = Failover(plan, job)
+        self._progress = ProgressWatch(plan, plan.graph.recovery.stall_s)
+        workers = plan.workers()
+        copies = [spec.identity for spec in workers if spec.is_sink and not spec.ordered]
+        self._copied_sinks = copies
+        """Copies of sinks: none of them sees that a stream is over."""
+        self._sinks = [spec.identity for spec in workers if spec.is_sink]
         self._live: dict[str, bool] = {}
         self.lost = False
         """Whether the run ended because a process died or hung."""
@@ -153,6 +160,7 @@ class Supervisor:
         self._dispatch_commands()
         self._receive()
         self._check_children()
+        self._end_copied_sinks()
         late = self._flush_deadline_s is not None and time.monotonic() > self._flush_deadline_s
         if self.state == "stopping" and late:
             log.warning("not every sink finished within %.0f s; they are ended now", FLUSH_WITHIN_S)
@@ -192,7 +200,11 @@ class Supervisor:
 
     def _dispatch_commands(self) -> None:
         """Hand on what came in at the command queue. While processes are starting it waits there."""
-        if self._command_queue is None or self.state != "running":
+        if self._command_queue is None:
+            return
+        # In any state: its socket would stay readable, and waiting for it would be no waiting.
+        self._command_queue.receive()
+        if self.state != "running":
             return
         for node, number, body in self._command_queue.take():
             self.pool.send(node, Command(number, body))
@@ -249,9 +261,19 @@ class Supervisor:
         self.state = "stopping"
         self._flush_deadline_s = time.monotonic() + FLUSH_WITHIN_S
 
+    def _end_copied_sinks(self) -> None:
+        """Once every frame has come out, let copies of sinks say that they are done."""
+        sources = [self.stats.get(name) for name in self.plan.sources]
+        over = [each is not None and each.ended and each.entered == sum(each.finished.values()) for each in sources]
+        if self._copied_sinks and self.state in ("running", "stopping") and all(over):
+            for sink in self._copied_sinks:
+                self.pool.send(sink, Finalize(stopped=self.stopped_early or self._error is not None))
+            self._copied_sinks = []
+
     def _sink_done(self, who: str) -> None:
         self._done.add(who)
-        living = {sink for sink in self.plan.sinks if sink == CALLER or self.pool.children[sink].alive}
+        living = {sink for sink in self._sinks if self.pool.children[sink].alive}
+        living |= {CALLER} & set(self.plan.sinks)
         if self._done.issuperset(living):
             self._finish()
 
@@ -265,6 +287,7 @@ class Supervisor:
         gone = set() if self._error is not None else self._failover.replacing - self._ready
         dead = [child for who, child in self.pool.children.items() if not child.alive and who not in gone]
         if not dead:
+            self._watch_progress()
             return
         if self.state == "running" and self.live and self._failover.possible([child.identity for child in dead]):
             self._replace(dead)
@@ -276,12 +299,24 @@ class Supervisor:
             if self._expendable:
                 self.state = "finished"
                 return
-        sinks = [sink for sink in self.plan.sinks if sink != CALLER and sink not in self._done]
-        left = [sink for sink in sinks if self.pool.children[sink].alive]
+        if not self._finalize_sinks():
+            self._finish()
+
+    def _finalize_sinks(self) -> list[str]:
+        """Let living sinks flush, since nothing more will come. Returns those that have not done so yet."""
+        left = [sink for sink in self._sinks if sink not in self._done and self.pool.children[sink].alive]
         for sink in left:
             self.pool.send(sink, Finalize())
-        if not left:
-            self._finish()
+        return left
+
+    def _watch_progress(self) -> None:
+        if self.state not in ("running", "stopping"):
+            return
+        busy = bool(self._failover.replacing) or self.pool.working
+        stalled = self._progress.stalled(self.stats, working=busy)
+        if stalled is not None and self._error is None:
+            self._fail(RunError(stalled))
+            self._finalize_sinks()
 
     def _replace(self, dead: Sequence[Child]) -> None:
         """End what has to be replaced and ask the sources where the new processes begin."""

@@ -14,6 +14,7 @@ STUCK_S = 900.0
 """One thing, say one frame, may take so long; the slowest model takes a minute on a slow processor."""
 _EVERY_S = 0.5
 _AWAY_S = 5.0
+_MOMENT_S = 1.0
 
 
 class Watchdog:
@@ -58,6 +59,11 @@ class Watchdog:
             if verdict:
                 child.verdict = verdict
                 child.kill()
+
+    def working(self, children: Mapping[str, Child]) -> bool:
+        """Whether some living process has been at one thing for more than a moment."""
+        busy_s = [self._heartbeats.busy_s(n) for n, identity in enumerate(self._identities) if children[identity].alive]
+        return any(each is not None and each > _MOMENT_S for each in busy_s)
 
     def _verdict(self, number: int, child: Child, past_first_frame: bool) -> str:
         silent_s = self._heartbeats.silent_s(number)

@@ -14,18 +14,22 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import zmq
 
 from streamseg.errors import RunError, StreamsegError
 from streamseg.graph import config, registry
 from streamseg.node import AnyNode, Source
+from streamseg.runtime.limits import naming_what_is_scarce
 from streamseg.runtime.node_worker import NodeWorker
 from streamseg.runtime.source_worker import SourceWorker
-from streamseg.runtime.stage import trouble
+from streamseg.runtime.stage import reason_of, trouble
 from streamseg.runtime.worker_io import BEAT_S, Assignment, WorkerIO
-from streamseg.transport.control import Exit, Ready, Trouble
+from streamseg.transport.control import Bye, Exit, Ready, Trouble, decode_from_supervisor
 from streamseg.transport.sockets import Sockets
 
 
@@ -49,37 +53,59 @@ def _limit_threads(threads: int) -> None:
 
 def _run(assignment: Assignment) -> int:
     with Sockets(Path(assignment.run_dir)) as sockets:
-        io = WorkerIO(assignment, sockets)
+        control = sockets.worker(assignment.spec.identity)
         try:
+            with naming_what_is_scarce("have the shared memory and the sockets of a worker process"):
+                io = WorkerIO(assignment, sockets, control)
             node = _make_node(io)
+            worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
+            facts = _facts(node)
         except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
-            io.report(_setup_trouble(error))
-            _wait_for_exit(io)
+            control.send(msgspec.msgpack.encode(_setup_trouble(error, assignment.spec.name)))
+            _wait_for_exit(control)
             return 1
-        io.report(Ready(node.describe(), live=isinstance(node, Source) and node.policy == "freshest"))
-        worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
+        io.report(Ready(facts, live=isinstance(node, Source) and node.policy == "freshest"))
         try:
             worker.run()
         finally:
-            bye = worker.bye()
-            node.close()
-        io.report(bye)
+            # What is said here is for the record; the work is done.
+            with _only_warning("describe itself"):
+                facts = _facts(node)
+            with _only_warning("be closed"):
+                node.close()
+        io.report(Bye(worker.stats(), facts))
         io.close()
     return 0
 
 
-def _setup_trouble(error: Exception) -> Trouble:
+def _facts(node: AnyNode) -> dict[str, Any]:
+    """What the node says of itself, once it is seen that it can travel."""
+    facts = node.describe()
+    msgspec.msgpack.encode(facts)
+    return facts
+
+
+@contextlib.contextmanager
+def _only_warning(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (a node's code may raise anything)
+        logging.getLogger(__name__).warning("the node could not %s: %s", doing, reason_of(error))
+
+
+def _setup_trouble(error: Exception, name: str) -> Trouble:
     found = msgspec.structs.replace(trouble(error), fatal=True)
     if isinstance(error, StreamsegError):
-        return found
+        named = found.message if repr(name) in found.message else f"node {name!r}: {found.message}"
+        return msgspec.structs.replace(found, message=named)
     return msgspec.structs.replace(
-        found, kind=RunError.__name__, message=f"the node could not be set up: {found.message}"
+        found, kind=RunError.__name__, message=f"node {name!r} could not be set up: {found.message}"
     )
 
 
-def _wait_for_exit(io: WorkerIO) -> None:
-    while not any(isinstance(instruction, Exit) for instruction in io.instructions()):
-        io.control.poll(int(BEAT_S * 1000))
+def _wait_for_exit(control: zmq.Socket[bytes]) -> None:
+    while not (control.poll(int(BEAT_S * 1000)) and isinstance(decode_from_supervisor(control.recv()), Exit)):
+        continue
 
 
 def _end_with_parent(run_dir: str) -> None:
@@ -111,5 +137,10 @@ def main() -> int:
     faulthandler.enable()
     assignment = msgspec.json.decode(_read_line(), type=Assignment)
     logging.basicConfig(level=assignment.log_level, format="%(levelname)s %(message)s", stream=sys.stderr)
-    _end_with_parent(assignment.run_dir)
-    return _run(assignment)
+    try:
+        with naming_what_is_scarce("start a worker process"):
+            _end_with_parent(assignment.run_dir)
+            return _run(assignment)
+    except RunError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,14 +15,14 @@ import zmq
 from streamseg.errors import WireError
 from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
 from streamseg.jobs import Job
-from streamseg.messages import Message, Stamp
+from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.node import NodeContext
 from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, decode_from_supervisor
 from streamseg.transport.heartbeats import HeartbeatWriter
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.sockets import Sockets
 from streamseg.transport.tickets import Finished, Outcome
-from streamseg.transport.wire import MessageEncoder
+from streamseg.transport.wire import MessageDecoder, MessageEncoder, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,15 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class WorkerIO:
-    """The sockets and buffers that every worker has."""
+    """The sockets and buffers that every worker has.
 
-    def __init__(self, assignment: Assignment, sockets: Sockets) -> None:
+    Args:
+        assignment: what the process was told.
+        sockets: of the run.
+        control: the worker's side of the control channel, if there is one already.
+    """
+
+    def __init__(self, assignment: Assignment, sockets: Sockets, control: zmq.Socket[bytes] | None = None) -> None:
         self.spec = assignment.spec
         self.job = assignment.job
         self.heartbeat = None if assignment.heartbeat is None else HeartbeatWriter(*assignment.heartbeat)
@@ -66,7 +73,9 @@ class WorkerIO:
         self.finished_inbox = sockets.pull(finished_inbox(self.spec.name)) if self.spec.source else None
         takes_back = bool(self.spec.feedback_inputs)
         self.feedback_inbox = sockets.pull(feedback_inbox(self.spec.name, self.spec.replica)) if takes_back else None
-        self.control = sockets.worker(self.spec.identity)
+        self.control = sockets.worker(self.spec.identity) if control is None else control
+        self.statuses: deque[SourceStatus] = deque()
+        """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
 
@@ -81,6 +90,7 @@ class WorkerIO:
             empty=self.empty,
             feedback=self.send_feedback,
             has_feedback=bool(spec.feedback_outbox or spec.feedback_inputs),
+            tell_status=self.statuses.append,
             job=self.job,
         )
 
@@ -94,9 +104,16 @@ class WorkerIO:
             return np.empty(tuple(shape), dtype)
         return self._own.empty(stamp.ticket, stamp.generation, shape, dtype)
 
-    def send(self, message: Message) -> None:
-        """Send along every link that leaves this node."""
-        parts = self._encoder.encode(message)
+    def encode(self, message: Message) -> list[Any]:
+        """A message as it travels.
+
+        Raises:
+            WireError: something in it cannot; other errors of encoding and of a full slot pass through.
+        """
+        return self._encoder.encode(message)
+
+    def send(self, parts: list[Any]) -> None:
+        """Send an encoded message along every link that leaves this node."""
         for socket in self._outbox:
             socket.send_multipart(parts)
 
@@ -153,6 +170,22 @@ class WorkerIO:
 
     def _attach(self, spec: BufferSpec, fds: dict[int, int], *, writable: bool) -> SlotBuffer:
         return SlotBuffer(fds[spec.number], spec.slots, spec.slot_bytes, writable=writable)
+
+
+def decoded(decoder: MessageDecoder, parts: Sequence[Any], node: str) -> Message | None:
+    """A message that has come; a gap for its frame if it cannot be read, and None if not even the frame is known.
+
+    Args:
+        decoder: of the types that may come.
+        parts: of the message.
+        node: where it has come to.
+    """
+    try:
+        return decoder.decode(parts)
+    except WireError as error:
+        stamp = stamp_of(parts)
+        log.warning("a message was thrown away: %s", error)
+        return None if stamp is None else Gap(stamp, node, "failed", f"it could not be read: {error}")
 
 
 def waiting(socket: zmq.Socket[bytes]) -> list[list[zmq.Frame]]:

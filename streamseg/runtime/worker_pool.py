@@ -15,13 +15,14 @@ import zmq
 from streamseg.errors import WireError
 from streamseg.graph.plan import Plan, WorkerSpec
 from streamseg.jobs import Job
+from streamseg.runtime.limits import naming_what_is_scarce, need_files
 from streamseg.runtime.processes import Child, Janitor
 from streamseg.runtime.watchdog import Watchdog
 from streamseg.runtime.worker_io import Assignment
 from streamseg.transport.control import FromWorker, ToWorker, decode_from_worker
 from streamseg.transport.heartbeats import make_heartbeats
 from streamseg.transport.slots import make_shared_file
-from streamseg.transport.sockets import Sockets, make_run_dir
+from streamseg.transport.sockets import Sockets, make_run_dir, sweep_run_dirs
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,15 @@ class WorkerPool:
         """Readable when a process has said something."""
 
     def __enter__(self) -> WorkerPool:
-        with contextlib.ExitStack() as stack:
+        identities = [spec.identity for spec in self._plan.workers()]
+        need_files(len(identities))
+        with naming_what_is_scarce("start the processes of the graph"), contextlib.ExitStack() as stack:
+            sweep_run_dirs()
             self._janitor = Janitor()
             stack.callback(self._janitor.dismiss)
-            run_dir = make_run_dir(self._janitor.clean)
+            run_dir, owner_fd = make_run_dir(self._janitor.clean)
+            stack.callback(os.close, owner_fd)
             stack.callback(shutil.rmtree, run_dir, ignore_errors=True)
-            identities = [spec.identity for spec in self._plan.workers()]
             self._heartbeat_fd = make_heartbeats(len(identities))
             stack.callback(os.close, self._heartbeat_fd)
             self._watchdog = Watchdog(self._heartbeat_fd, identities, self._plan.graph.recovery.hang_s)
@@ -113,6 +117,11 @@ class WorkerPool:
         """
         self._janitor.ensure_running()
         self._watchdog.kill_hung(self.children, past_first_frame)
+
+    @property
+    def working(self) -> bool:
+        """Whether some process has been at one thing for more than a moment."""
+        return self._watchdog.working(self.children)
 
     def send(self, identity: str, message: ToWorker) -> None:
         """Tell a process; one that is dead hears nothing."""

@@ -20,6 +20,12 @@ class Stats(msgspec.Struct, kw_only=True):
     """Frames this node failed at."""
     dropped: int = 0
     """Frames this node dropped; for a source, those it never let in."""
+    passed: int = 0
+    """Frames and gaps that left this node, or ended here if it is a sink."""
+    waiting: int = 0
+    """Those that wait until this node can begin with them."""
+    held: int = 0
+    """Those that came too early and wait for one before them."""
     busy_s: float = 0.0
     running_s: float = 0.0
     process_ms: dict[str, float] = {}
@@ -30,6 +36,8 @@ class Stats(msgspec.Struct, kw_only=True):
     """Sources only: frames that got a ticket."""
     finished: dict[str, int] = {}
     """Sources only: how those frames ended: done, dropped, failed."""
+    ended: bool = False
+    """Sources only: whether no more will enter."""
 
 
 class ToSupervisor(msgspec.Struct, frozen=True, tag=True):
@@ -103,6 +111,9 @@ class Stop(ToWorker, frozen=True):
 
 class Finalize(ToWorker, frozen=True):
     """Sinks: nothing more will come; flush and say `Done`."""
+
+    stopped: bool = True
+    """Whether streams were cut off before their end."""
 
 
 class WhatIsInFlight(ToWorker, frozen=True):

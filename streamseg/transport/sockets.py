@@ -5,9 +5,14 @@ All of them are Unix sockets in the run's own directory, which only its owner ma
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import re
 import secrets
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +26,17 @@ SUPERVISOR = "supervisor"
 PART_MAX_BYTES = 64 << 20
 """A connection that announces a longer part of a message is cut before there is memory for it. Pictures and features
 lie in slots, so a part is a header or an array of a few kilobytes."""
+_OWNER = "owner"
+"""A file in the directory of a run that its supervisor holds a lock on; the system lets go of it when that dies."""
+_RUN_DIR = re.compile(r"streamseg-[0-9a-f]{12}")
+_SETTLED_S = 60.0
 _LONGEST_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 
-def make_run_dir(announce: Callable[[Path], None] | None = None) -> Path:
-    """A new directory with mode 0700 whose path is short enough for Unix sockets.
+def make_run_dir(announce: Callable[[Path], None] | None = None) -> tuple[Path, int]:
+    """A new directory with mode 0700 whose path is short enough for Unix sockets, and a file descriptor that owns it.
+
+    As long as that is open in some process, `sweep_run_dirs` leaves the directory alone.
 
     Args:
         announce: told the path before there is anything, so that whoever cleans up knows of it in any case.
@@ -33,15 +44,46 @@ def make_run_dir(announce: Callable[[Path], None] | None = None) -> Path:
     Raises:
         RunError: there is no place for it.
     """
-    places = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]
+    places = _places()
     for place in places:
-        if place and len(place) + 40 < _LONGEST_PATH and os.access(place, os.W_OK | os.X_OK):
+        if len(place) + 40 < _LONGEST_PATH and os.access(place, os.W_OK | os.X_OK):
             path = Path(place) / f"streamseg-{secrets.token_hex(6)}"
             if announce is not None:
                 announce(path)
             path.mkdir(mode=0o700)
-            return path
-    raise RunError(f"no writable directory with a short path for sockets; tried {', '.join(p for p in places if p)}")
+            fd = os.open(path / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return path, fd
+    raise RunError(f"no writable directory with a short path for sockets; tried {', '.join(places)}")
+
+
+def sweep_run_dirs() -> None:
+    """Remove directories of this user's runs of which no process is left, not even one to clean up."""
+    for place in dict.fromkeys(_places()):
+        with contextlib.suppress(OSError):
+            for entry in list(os.scandir(place)):
+                if _RUN_DIR.fullmatch(entry.name):
+                    _sweep(entry)
+
+
+def _sweep(entry: os.DirEntry[str]) -> None:
+    with contextlib.suppress(OSError):
+        facts = entry.stat(follow_symlinks=False)
+        ours = entry.is_dir(follow_symlinks=False) and facts.st_uid == os.geteuid()
+        # Between its making and its locking a directory has no owner yet.
+        if not ours or time.time() - facts.st_mtime < _SETTLED_S:
+            return
+        fd = os.open(Path(entry.path) / _OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(entry.path, ignore_errors=True)
+        finally:
+            os.close(fd)
+
+
+def _places() -> list[str]:
+    places = (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp")
+    return [place for place in places if place]
 
 
 class Sockets:

@@ -27,6 +27,7 @@ INLINE_MAX_BYTES = 8192
 """Up to here an array travels in the message itself: a shared slot would cost more than it saves."""
 HEADER_MAX_BYTES = PART_MAX_BYTES
 ARRAY_MAX_BYTES = 1 << 32
+_DEEPEST_STAMP = 8
 DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
 
 Buffers = Mapping[int, SlotBuffer]
@@ -105,6 +106,30 @@ class MessageEncoder:
     def _inline(self, array: np.ndarray) -> ArrayRef:
         self._parts.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return ArrayRef(array.dtype.str, list(array.shape), INLINE, len(self._parts) - 1, 0, 0)
+
+
+def stamp_of(parts: Sequence[Any]) -> Stamp | None:
+    """Which frame a message is about that cannot be decoded otherwise; None if that cannot be told.
+
+    Args:
+        parts: as for `MessageDecoder.decode`.
+    """
+    if not parts or len(parts[0]) > HEADER_MAX_BYTES:
+        return None
+    try:
+        level = [msgspec.msgpack.decode(bytes(parts[0]))]
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
+        return None
+    # A message carries what came before it: the stamp is in one of those, and the outermost one counts.
+    for _ in range(_DEEPEST_STAMP):
+        maps = [each for each in level if isinstance(each, dict)]
+        for each in maps:
+            try:
+                return msgspec.convert(each.get("stamp"), Stamp)
+            except msgspec.ValidationError:
+                continue
+        level = [value for each in maps for value in each.values()]
+    return None
 
 
 class MessageDecoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from support.command import light_graph
+from support.graphs import toy_graph
 
 from streamseg.cli import main
 from streamseg.cli.parser import join_negative_numbers
-from streamseg.cli.progress import progress_line
+from streamseg.cli.progress import Progress, progress_line
 from streamseg.cli.text import duration_text, redacted, size_text, table
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
@@ -44,6 +46,8 @@ def test_nodes_have_options_with_types_and_defaults(capsys: pytest.CaptureFixtur
     lines = [line.split() for line in shown.splitlines()]
     assert ["source", "str", "(must", "be", "given)"] in lines
     assert ["max_frames", "int", ">=", "1", "|", "None", "=", "None"] in lines
+    assert "        stop after N frames (--max-frames)" in shown.splitlines()
+    assert ["tracking", "TrackingOptions", "=", "its", "own", "defaults"] in lines
     assert "Embedded -> Segmented, sends back Regions" in shown
     assert "cannot be used" not in shown
 
@@ -51,6 +55,9 @@ def test_nodes_have_options_with_types_and_defaults(capsys: pytest.CaptureFixtur
 def test_one_node_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nodes", "record"]) == 0
     assert "decode" not in capsys.readouterr().out
+    assert main(["nodes", "propagate"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["tracking.margins", "tuple[float,", "...]", "=", "(0.05,)"] in lines
     assert main(["nodes", "recrod"]) == 2
     assert "did you mean 'record'?" in capsys.readouterr().err
 
@@ -116,3 +123,25 @@ def test_words() -> None:
     assert [duration_text(5), duration_text(65), duration_text(3725)] == ["0:05", "1:05", "1:02:05"]
     assert table([("a", "bb"), ("ccc", "d")]) == "a    bb\nccc  d"
     assert redacted({"a": ["http://u:p@h/", 1]}) == {"a": ["http://***@h/", 1]}
+
+
+def test_warnings_of_a_kind_are_cut_short_and_others_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(Plan(toy_graph(tmp_path / "out")), logging.WARNING)
+    log = logging.getLogger("streamseg.worker.sum")
+    log.addHandler(progress)
+    try:
+        for number in range(2000):
+            log.warning("%s", f"slow at frame {number}")
+        log.error("%s", "the disk is full")
+        log.warning("%s", "another warning")
+        for number in range(1500):
+            log.warning("%s", f"word {'x' * number}")
+        assert len(progress._seen) <= 1000, "memory is bounded"
+    finally:
+        log.removeHandler(progress)
+    shown = capsys.readouterr().err.splitlines()
+    assert sum("slow at frame" in line for line in shown) == 10
+    assert "more of this kind are not shown" in shown[9]
+    assert shown[10:12] == ["error: sum: the disk is full", "warning: sum: another warning"]

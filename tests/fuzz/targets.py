@@ -32,7 +32,7 @@ from streamseg.training import recipe
 from streamseg.transport import control, tickets
 from streamseg.transport.command_socket import CommandServer
 from streamseg.transport.slots import SlotBuffer, make_shared_file
-from streamseg.transport.wire import MessageDecoder, MessageEncoder
+from streamseg.transport.wire import MessageDecoder, MessageEncoder, stamp_of
 from streamseg.types import Region
 from streamseg.video.open import open_source
 
@@ -56,9 +56,11 @@ def _decoder() -> MessageDecoder:
 
 def wire(data: bytes) -> None:
     """A message of a data edge, with slots that it may refer to."""
+    parts = data.split(SEPARATOR)
     try:
-        message = _decoder().decode(data.split(SEPARATOR))
+        message = _decoder().decode(parts)
     except WireError:
+        stamp_of(parts)
         return
     if isinstance(message, Frame):
         # Every byte that it says is there can be read, and none can be written.

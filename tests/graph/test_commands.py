@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.supervisor import Supervisor
+from streamseg.transport import command_socket
 
 
 def plan_of(*names: str, **count: Any) -> Plan:
@@ -116,3 +118,25 @@ def test_a_graph_without_a_node_that_takes_commands() -> None:
     answers: list[Answer] = []
     CommandQueue(Plan(config.parse(graph), results_from="sum")).submit(None, b"", answers.append)
     assert "no node of this graph takes any" in str(answers[0])
+
+
+def test_a_command_that_comes_while_processes_start_does_not_keep_a_core_busy(tmp_path_factory: Any) -> None:
+    control = tmp_path_factory.mktemp("c") / "s"
+    counter = {"use": f"{Counter.__module__}:Counter", "options": {"frames": 3}}
+    told = {"use": f"{Told.__module__}:SlowTold"}
+    plan = Plan(config.parse({"nodes": {"count": counter, "told": told}, "links": ["count -> told"]}))
+    command_queue = CommandQueue(plan, control)
+    answers: list[Answer] = []
+    body = msgspec.msgpack.encode({"do": "answer"})
+    client = threading.Thread(target=lambda: answers.append(command_socket.ask(control, None, body, 60)))
+    client.start()
+    rounds = 0
+    with Supervisor(plan, command_queue=command_queue) as supervisor:
+        while supervisor.state == "starting":
+            supervisor.pump(500)
+            rounds += 1
+        supervisor.run()
+    command_queue.close()
+    client.join()
+    assert [type(answer) for answer in answers] == [Applied]
+    assert rounds < 100, "each round waited for news; there were thousands"

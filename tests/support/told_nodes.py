@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Literal
 
 import msgspec
@@ -43,3 +44,11 @@ class Told(Node[Frame, None]):
             raise KeyError("something unforeseen")
         elif command.do == "die":
             os.kill(os.getpid(), 9)
+
+
+class SlowTold(Told):
+    """Takes its time to be set up, as a large model does."""
+
+    def setup(self) -> None:
+        super().setup()
+        time.sleep(2)

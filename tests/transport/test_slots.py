@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 
 import numpy as np
@@ -94,10 +95,11 @@ def test_the_directory_of_the_sockets_is_private(monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/tmp")
     before = os.umask(0)
     try:
-        run_dir = make_run_dir()
+        run_dir, owner_fd = make_run_dir()
     finally:
         os.umask(before)
     try:
         assert stat.S_IMODE(run_dir.stat().st_mode) == 0o700
     finally:
-        run_dir.rmdir()
+        os.close(owner_fd)
+        shutil.rmtree(run_dir)

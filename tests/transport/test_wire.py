@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from streamseg.errors import WireError
 from streamseg.messages import Embedded, End, Frame, Gap, Message, Segmented, Stamp, View
 from streamseg.transport.slots import SlotBuffer, make_shared_file
-from streamseg.transport.wire import DTYPES, INLINE_MAX_BYTES, MessageDecoder, MessageEncoder
+from streamseg.transport.wire import DTYPES, INLINE_MAX_BYTES, MessageDecoder, MessageEncoder, stamp_of
 
 TYPES = [Frame, Embedded, Segmented, Gap, End]
 
@@ -232,3 +232,17 @@ def test_frames_share_slots_and_every_array_is_its_own(frames):
             for view, array in zip(back.views, arrays, strict=True):
                 assert view.features.dtype == array.dtype and (view.features == array).all()
     os.close(shared.fd)
+
+
+def test_the_frame_of_an_unreadable_message_is_known_by_its_outermost_stamp() -> None:
+    def packed(value: object) -> list[bytes]:
+        return [msgspec.msgpack.encode(value)]
+
+    broken = {"type": "Segmented", "objects": 3, "frame": {"type": "Frame", "stamp": stamp(seq=7), "image_rgb": None}}
+    assert stamp_of(packed(broken)) == stamp(seq=7)
+    assert stamp_of(packed({"earlier": broken, "stamp": stamp(seq=9)})) == stamp(seq=9)
+    deep: object = broken
+    for _ in range(50):
+        deep = {"frame": deep}
+    for nothing in ([], [b""], [b"\xc1"], packed(3), packed({"stamp": 3}), packed({"frame": {}}), packed(deep)):
+        assert stamp_of(nothing) is None

@@ -1,0 +1,24 @@
+"""Text of other people's code, made fit to be logged and sent: bounded, and always UTF-8."""
+
+from __future__ import annotations
+
+LONGEST_CHARS = 4000
+
+
+def plain_text(text: str, longest: int = LONGEST_CHARS) -> str:
+    """The text without what cannot be encoded, and cut off where it goes on for ever.
+
+    It is cut between words if it has any: half a URL would not be known for one when its password is hidden.
+    """
+    if len(text) > longest:
+        head = text[:longest]
+        text = f"{head.rsplit(maxsplit=1)[0] if ' ' in head else head} … ({len(text)} characters)"
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says; its own `__str__` may fail."""
+    try:
+        return plain_text(str(error))
+    except Exception:  # noqa: BLE001 (other people's code; the kind of the exception is still known)
+        return "(it cannot say what it is)"
