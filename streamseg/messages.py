@@ -18,6 +18,8 @@ import numpy as np
 
 from streamseg.types import Box, ObjectState, Region
 
+SourceState = Literal["lost", "reconnecting", "back"]
+
 
 class Stamp(msgspec.Struct, frozen=True):
     """Which frame this is. Made by the source, copied unchanged by everyone."""
@@ -38,6 +40,8 @@ class Stamp(msgspec.Struct, frozen=True):
     """The frame's slot in every node's output buffer."""
     generation: int
     """How often that slot has been handed out; a reader that finds another one discards what it read."""
+    damaged: bool = False
+    """Whether parts of the picture were lost and made up; only from sources that are told to keep such."""
 
     @property
     def pts_s(self) -> float | None:
@@ -164,6 +168,19 @@ class End(Message, frozen=True):
     seq: int
     """How many frames the stream had."""
     reason: Literal["finished", "stopped", "failed"]
+
+
+class SourceStatus(Message, frozen=True):
+    """A live source is away, is tried again, or is back. It goes on to every sink, past the frames that wait."""
+
+    stream: str
+    state: SourceState
+    reason: str
+    """Why it was lost, or why the last attempt failed; empty when it is back."""
+    since_ns: int
+    """When it was lost, nanoseconds since the epoch."""
+    attempts: int = 0
+    """How often it has been tried again since."""
 
 
 class Crops(msgspec.Struct, frozen=True):

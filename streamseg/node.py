@@ -30,7 +30,7 @@ import numpy as np
 from streamseg.commands import Reply
 from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
-from streamseg.messages import Gap, Message, Stamp
+from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.structs import Option as Option
 
 In = TypeVar("In")
@@ -55,6 +55,10 @@ def _no_feedback(message: Message) -> None:
     """Nobody listens."""
 
 
+def _no_status(status: SourceStatus) -> None:
+    """Nobody listens."""
+
+
 class NodeContext:
     """What the world offers a node. The default is a world without processes, for tests and notebooks."""
 
@@ -68,6 +72,7 @@ class NodeContext:
         empty: Empty = _plain_empty,
         feedback: Callable[[Message], None] = _no_feedback,
         has_feedback: bool = False,
+        tell_status: Callable[[SourceStatus], None] = _no_status,
         job: Job | None = None,
     ) -> None:
         self.name = name
@@ -83,6 +88,8 @@ class NodeContext:
         """Sends a message along the node's back-edge, if it has one."""
         self.has_feedback = has_feedback
         """Whether a back-edge of the graph leaves or enters this node."""
+        self.tell_status = tell_status
+        """Sources: tells every sink that the source is away or back. May be called from any thread."""
         self.job = job
         """The work that this run is a part of; None if it cannot be gone on with later."""
         self.stopped: set[str] = set()
@@ -189,6 +196,12 @@ class Node(_Configured, Generic[In, Out]):
         Whoever sends along a back-edge says there once more what it said last: it may not have arrived.
         """
 
+    def status(self, status: SourceStatus) -> None:
+        """A live source is away or back; it is passed on by itself."""
+
+    def tick(self) -> None:
+        """Called between two messages, and at least once a second while none come."""
+
     def finish(self, stream: str) -> None:
         """A stream is over: flush what belongs to it."""
 
@@ -196,10 +209,17 @@ class Node(_Configured, Generic[In, Out]):
 class Captured(Generic[Out]):
     """A frame that a source has but that has not entered the graph yet."""
 
-    __slots__ = ("captured_ns", "index", "make", "pts", "time_base")
+    __slots__ = ("captured_ns", "damaged", "good_until_ns", "index", "make", "pts", "time_base")
 
     def __init__(
-        self, index: int, pts: int | None, time_base: tuple[int, int], captured_ns: int, make: Callable[[Stamp], Out]
+        self,
+        index: int,
+        pts: int | None,
+        time_base: tuple[int, int],
+        captured_ns: int,
+        make: Callable[[Stamp], Out],
+        good_until_ns: int | None = None,
+        damaged: bool = False,
     ) -> None:
         self.index = index
         self.pts = pts
@@ -207,6 +227,10 @@ class Captured(Generic[Out]):
         self.captured_ns = captured_ns
         self.make = make
         """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
+        self.good_until_ns = good_until_ns
+        """After this time, in nanoseconds since the epoch, it is too old to enter; None if it does not age."""
+        self.damaged = damaged
+        """As in the `Stamp` that it will get."""
 
 
 class Source(_Configured, Generic[Out]):
@@ -216,6 +240,11 @@ class Source(_Configured, Generic[Out]):
     def policy(self) -> Literal["every-frame", "freshest"]:
         """Wait for room (nothing is lost) or drop the older frame for the newer (nothing gets old)."""
         return "every-frame"
+
+    @property
+    def dropped(self) -> int:
+        """How many frames it has dropped by itself, before they could enter the graph."""
+        return 0
 
     def produce(self) -> Iterator[Captured[Out]]:
         """Every frame of the stream, in order."""

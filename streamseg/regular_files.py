@@ -31,13 +31,13 @@ def read_regular(path: Path | str, most_bytes: int) -> bytes:
     """
     with opened(path) as fd:
         if (size_bytes := os.fstat(fd).st_size) > most_bytes:
-            raise OSError(errno.EFBIG, f"it has {size_bytes} bytes, at most {most_bytes} are read", str(path))
+            raise OSError(errno.EFBIG, f"it has {size_bytes >> 20} MiB, at most {most_bytes >> 20} are read", str(path))
         # Files below /proc say that they are empty, and any file may grow meanwhile.
         data = bytearray()
         while len(data) <= most_bytes and (piece := os.read(fd, min(1 << 20, most_bytes + 1 - len(data)))):
             data += piece
     if len(data) > most_bytes:
-        raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes", str(path))
+        raise OSError(errno.EFBIG, f"it has more than the {most_bytes >> 20} MiB that are read", str(path))
     return bytes(data)
 
 

@@ -9,24 +9,26 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from streamseg.messages import Frame, Stamp
+from streamseg.masks.image_files import PIXELS_MAX
+from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, NodeConfig, Option, Source
-from streamseg.video.open import Picture, Reader, open_source, redact
+from streamseg.video.open import Picture, Reader, SourceEvent, classify, open_source, redact
 from streamseg.video.source import source_facts
-from streamseg_nodes.handover import Handover
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
+Age = Annotated[float, msgspec.Meta(ge=0.05, le=3600)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Decode(Source[Frame]):
     """Reads pictures and hands them on as upright RGB; each is written once, into the frame's own slot.
 
-    Damaged frames are left out and counted. Every frame has the size of the first: should a stream change its size,
-    the reader scales. `index` of the stamp is the frame's number in the source, so that prompts, masks and a full
-    read of the same file agree.
+    What cannot be decoded is left out and counted, and so are damaged pictures of a live source; those of a file,
+    mended by the decoder, are counted and kept. No picture of a live source enters that is older than `max_age_s`.
+    Every frame has the size of the first: should a stream change its size, the reader scales. `index` of the stamp is
+    the frame's number in the source, so that prompts, masks and a full read of the same file agree.
     """
 
     class Config(NodeConfig, frozen=True):
@@ -52,7 +54,9 @@ class Decode(Source[Frame]):
         ] = 10.0
         read_timeout_s: Annotated[
             Seconds,
-            Option("silence for so long counts as a lost connection", flag="--read-timeout-s", metavar="S", rare=True),
+            Option(
+                "so long without a picture counts as a lost connection", flag="--read-timeout-s", metavar="S", rare=True
+            ),
         ] = 10.0
         reconnect: Annotated[
             bool, Option("connect again when a live source is lost", flag="--no-reconnect", rare=True)
@@ -66,6 +70,27 @@ class Decode(Source[Frame]):
                 rare=True,
             ),
         ] = None
+        max_age_s: Annotated[
+            Age,
+            Option(
+                "drop a picture of a live source that gets older than this for a newer one",
+                flag="--max-age-s",
+                metavar="S",
+            ),
+        ] = 1.0
+        damaged: Annotated[
+            Literal["drop", "keep"],
+            Option(
+                "pictures of a live source with lost parts, and those made from them: drop leaves them out, keep marks "
+                "them",
+                flag="--damaged",
+                rare=True,
+            ),
+        ] = "drop"
+        max_pixels: Annotated[
+            AtLeastOne,
+            Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
+        ] = PIXELS_MAX
         input_options: Annotated[
             dict[str, str],
             Option("for FFmpeg's demuxer or device, say {video_size: 1280x720, framerate: '30'}"),
@@ -75,7 +100,6 @@ class Decode(Source[Frame]):
 
     config: Config
     _reader: Reader | None = None
-    _handover: Handover | None = None
     _reading = False
     _left: int | None = None
     _start = 0
@@ -88,7 +112,7 @@ class Decode(Source[Frame]):
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:
         """Freshest for a live source, every frame otherwise."""
-        return "freshest" if self._open_reader().info.live else "every-frame"
+        return "freshest" if self._open_reader().live else "every-frame"
 
     def setup(self) -> None:
         """Open the source and decode its first picture.
@@ -116,27 +140,37 @@ class Decode(Source[Frame]):
             max_frames=left or config.max_frames,
             image_fps=config.fps,
             threads=self.context.threads,
+            max_pixels=config.max_pixels,
             options=config.input_options,
+            wait=True,
+            max_age_s=config.max_age_s,
+            on_event=self._tell,
+            keep_damaged=config.damaged == "keep",
         )
-        if self._reader.info.live:
-            self._handover = Handover(self._reader)
 
     def describe(self) -> dict[str, Any]:
         """The source without its secrets, its size, rate and codec, and what was wrong with it so far."""
         reader = self._open_reader()
-        info = reader.info
+        info = reader.info if reader.is_known else None
         return {
             "source": redact(self.config.source),
-            "kind": info.kind.value,
-            "width": info.width,
-            "height": info.height,
-            "fps": info.fps,
+            "kind": classify(self.config.source).value,
+            "width": info and info.width,
+            "height": info and info.height,
+            "fps": info and info.fps,
             "frames": self._frames_to_come(),
-            "codec": info.codec,
-            "live": info.live,
+            "codec": info and info.codec,
+            "live": reader.live,
             "damaged": reader.damaged,
             "reconnects": reader.reconnects,
+            "jumps": reader.jumps,
+            "dropped": dict(reader.dropped),
         }
+
+    @property
+    def dropped(self) -> int:
+        """Pictures of a live source that got too old, or were damaged, before they could be given."""
+        return 0 if self._reader is None else sum(self._reader.dropped.values())
 
     def produce(self) -> Iterator[Captured[Frame]]:
         """Every picture of the source, not converted yet: one that is dropped costs no conversion."""
@@ -144,18 +178,13 @@ class Decode(Source[Frame]):
             return
         reader = self._open_reader()
         self._reading = True
-        if self._handover is not None:
-            yield from map(self._captured, self._handover)
-            return
         # Closed here, by the thread that reads: closing it under a read would bring the process down.
         with reader:
             yield from map(self._captured, reader)
 
     def stop(self) -> None:
         """End `produce`; a live source that is silent is not waited for."""
-        if self._handover is not None:
-            self._handover.stop()
-        elif self._reader is not None:
+        if self._reader is not None:
             self._reader.stop()
 
     def close(self) -> None:
@@ -169,15 +198,25 @@ class Decode(Source[Frame]):
             raise RuntimeError("setup() opens the source; call it first")
         return self._reader
 
+    def _tell(self, event: SourceEvent) -> None:
+        status = SourceStatus(self.context.name, event.state, event.reason, event.since_ns, event.attempts)
+        self.context.tell_status(status)
+
     def _frames_to_come(self) -> int | None:
-        frames = self._open_reader().info.frames
+        reader = self._open_reader()
+        frames = reader.info.frames if reader.is_known else None
         rest = None if frames is None else max(0, frames - self._start)
         limit = self._left
         return rest if limit is None else limit if rest is None else min(rest, limit)
 
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
-        return Captured(picture.index, picture.pts, picture.time_base, picture.captured_ns, make)
+        damaged = picture.damaged
+        live = self._open_reader().live
+        good_until_ns = picture.captured_ns + round(self.config.max_age_s * 1e9) if live else None
+        return Captured(
+            picture.index, picture.pts, picture.time_base, picture.captured_ns, make, good_until_ns, damaged
+        )
 
     def _make(self, picture: Picture, stamp: Stamp) -> Frame:
         image_rgb = self.context.empty(stamp, (picture.height, picture.width, 3), np.uint8)

@@ -14,12 +14,13 @@ import msgspec
 import zmq
 
 from streamseg.errors import OutputError
-from streamseg.messages import Gap, Segmented
+from streamseg.messages import Gap, Segmented, SourceState, SourceStatus
 from streamseg.node import Node, NodeConfig, Option
 from streamseg.publishing import curve, format, keys
 from streamseg.publishing.address import check_free, checked_address
 
 _LAST_WORDS_MS = 1000
+_HEARTBEAT_S = 1.0
 _LISTENER_MAX_BYTES = 4096  # all that a listener sends is what it subscribes to
 _KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 30, zmq.TCP_KEEPALIVE_INTVL: 10, zmq.TCP_KEEPALIVE_CNT: 3}
 
@@ -119,6 +120,8 @@ class Publish(Node[Segmented, None]):
         except zmq.ZMQError as error:
             self.close()
             raise _cannot(address, error) from error
+        self._silent_since_s = dict.fromkeys(self.context.streams, time.monotonic())
+        self._states: dict[str, SourceState] = {}
         self._endpoint = self._socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def describe(self) -> dict[str, Any]:
@@ -135,15 +138,31 @@ class Publish(Node[Segmented, None]):
 
     def process(self, message: Segmented) -> None:
         """Send one frame."""
-        self._send(format.encode_frame(message, time.time_ns(), self.config.masks, self.config.image))
+        parts = format.encode_frame(message, time.time_ns(), self.config.masks, self.config.image)
+        self._send(parts, message.stamp.stream)
 
     def gap(self, gap: Gap) -> None:
         """Say that a frame is missing."""
-        self._send(format.encode_gap(gap))
+        self._send(format.encode_gap(gap), gap.stamp.stream)
 
     def finish(self, stream: str) -> None:
         """Say that a stream is over."""
-        self._send(format.encode_end(stream))
+        self._send(format.encode_end(stream), stream)
+        self._silent_since_s.pop(stream, None)
+
+    def status(self, status: SourceStatus) -> None:
+        """Say that a source is away or back."""
+        self._states[status.stream] = status.state
+        self._send(format.encode_status(status, time.time_ns()), status.stream)
+
+    def tick(self) -> None:
+        """Say of each stream that has been silent for a second that we are still there."""
+        now_s = time.monotonic()
+        for stream, since_s in self._silent_since_s.items():
+            if now_s - since_s >= _HEARTBEAT_S:
+                self._silent_since_s[stream] = now_s
+                heartbeat = format.encode_heartbeat(stream, self._states.get(stream), time.time_ns())
+                self._socket.send_multipart(heartbeat, copy=False)
 
     def close(self) -> None:
         """Give what is still in the queues a moment to leave, then close the port."""
@@ -154,13 +173,15 @@ class Publish(Node[Segmented, None]):
             # ZeroMQ leaves the socket file behind.
             Path(self._endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
 
-    def _send(self, parts: list[bytes]) -> None:
+    def _send(self, parts: list[bytes], stream: str = "") -> None:
         if self._doorkeeper is not None and not self._doorkeeper.alive and not self._said_closed:
             self._said_closed = True
             self.context.log.warning("nobody new is let in any more: the thread that knows the keys has ended")
         # A PUB socket never blocks: it drops what does not fit into a listener's queue.
         self._socket.send_multipart(parts, copy=False)
         self._sent += 1
+        if stream in self._silent_since_s:
+            self._silent_since_s[stream] = time.monotonic()
 
 
 def _door(config: Publish.Config) -> keys.Door | None:

@@ -73,8 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _choices(args: argparse.Namespace, image_rgb: np.ndarray) -> list[Candidate]:
     """What embed and propagate make of the click: the same as in a run."""
-    known = some_options(_OPTIONS)
-    options = {"embed": {}, "propagate": {}, **by_node(given_options(args, known), known)}
+    options = {"embed": {}, "propagate": {}, **by_node(given_options(args), some_options(_OPTIONS))}
     prompts = make_prompts([], args.point, args.negative or [], choice=0)
     focus = options["embed"].get("focus") != "off"
     embed = _node("embed", options["embed"], NodeContext("embed", has_feedback=focus))

@@ -127,8 +127,7 @@ def run_photos(args: argparse.Namespace) -> int:
 
 def _given_to_nodes(args: argparse.Namespace, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The options of embed and of propagate."""
-    known = some_options(names)
-    return {"embed": {}, "propagate": {}, **by_node(given_options(args, known), known)}
+    return {"embed": {}, "propagate": {}, **by_node(given_options(args), some_options(names))}
 
 
 def _model(options: dict[str, dict[str, Any]]) -> str:

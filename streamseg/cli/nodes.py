@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,14 +16,16 @@ from streamseg.cli.text import table
 from streamseg.errors import GraphError, UsageError, nearest
 from streamseg.graph import registry
 from streamseg.node import AnyNode, Node, ports
+from streamseg.structs import bare, members, option_of
 
+_WIDTH = 110
 _LIMITS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
 
 
 def add_to(parser: Parser) -> None:
     """Add its arguments."""
     parser.description = __doc__
-    parser.add_argument("names", metavar="NAME", nargs="*", help="only these nodes")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="only these nodes, with the options inside of options")
     parser.set_defaults(run=run)
 
 
@@ -41,13 +45,14 @@ def run(args: argparse.Namespace) -> int:
         print("\n" * bool(number) + f"{name}  ({point.value}{origin})")
         try:
             kind = registry.load(name)
-            print(_describe(kind))
+            print(_describe(kind, whole=bool(args.names)))
         except GraphError as error:
             print(f"  cannot be used: {error}")
     return 0
 
 
-def _describe(kind: type[AnyNode]) -> str:
+def _describe(kind: type[AnyNode], *, whole: bool) -> str:
+    """A node in words; the whole of it has the options inside of options, too."""
     port = ports(kind)
     takes, gives = (type_.__name__ if type_ else "nothing" for type_ in (port.takes, port.gives))
     summary = (kind.__doc__ or "").strip().partition("\n")[0]
@@ -58,8 +63,28 @@ def _describe(kind: type[AnyNode]) -> str:
         extras += [f"sends back {kind.gives_feedback.__name__}"] if kind.gives_feedback else []
         extras += [f"listens to {kind.takes_feedback.__name__}"] if kind.takes_feedback else []
     lines.append("  " + ", ".join([f"{takes} -> {gives}", *extras]))
-    rows = [(f"    {f.encode_name}", _type_text(f.type), _default_text(f)) for f in msgspec.structs.fields(kind.Config)]
-    return "\n".join([*lines, table(rows)] if rows else lines)
+    fields = list(_fields(kind.Config, whole=whole))
+    rows = [(f"    {path}", _type_text(field.type), _default_text(field)) for path, field in fields]
+    for (_, field), row in zip(fields, table(rows).splitlines() if rows else (), strict=True):
+        lines += [row, *textwrap.wrap(_purpose(field), _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)]
+    return "\n".join(lines)
+
+
+def _fields(kind: type[msgspec.Struct], path: str = "", *, whole: bool) -> Iterator[tuple[str, Any]]:
+    """(path, field) of each option, as ``--set`` takes it."""
+    for field in msgspec.structs.fields(kind):
+        yield f"{path}{field.encode_name}", field
+        for inner in map(bare, members(field.type) if whole else ()):
+            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                yield from _fields(inner, f"{path}{field.encode_name}.", whole=whole)
+
+
+def _purpose(field: Any) -> str:
+    """What an option is for, and its flag, if it has one."""
+    about = option_of(field.type)
+    if about is None:
+        return ""
+    return about.help if about.flag is None else f"{about.help} ({about.flag})"
 
 
 def _type_text(annotation: Any) -> str:
@@ -76,6 +101,8 @@ def _type_text(annotation: Any) -> str:
         return " | ".join(map(repr, arguments))
     if arguments:
         return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_type_text, arguments))}]"
+    if annotation is Ellipsis:
+        return "..."
     if annotation is type(None) or annotation is None:
         return "None"
     return getattr(annotation, "__name__", str(annotation))
@@ -86,6 +113,8 @@ def _has(meta: Any, name: str) -> bool:
 
 
 def _default_text(field: Any) -> str:
+    if isinstance(field.default, msgspec.Struct):
+        return "= its own defaults"
     if field.default is not msgspec.NODEFAULT:
         return f"= {field.default!r}"
     if field.default_factory is not msgspec.NODEFAULT:

@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -16,13 +16,13 @@ from streamseg.structs import bare, members
 from streamseg.yaml_files import parse_yaml
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_DEST = "option {}"
-"""Flags of a command that are not options of nodes may be called as they like."""
+_PREFIX = "option "
+"""Of what argparse keeps, so that flags which are not options of nodes may be called as they like."""
 
 
 def some_options(names: Iterable[str]) -> dict[str, NamedOption]:
-    """A few options of the standard graph, for a command that takes no others."""
-    known = named_options()
+    """A few options of embed and propagate, for a command that takes no others."""
+    known = named_options(("embed", "propagate"))
     return {name: known[name] for name in names}
 
 
@@ -37,16 +37,16 @@ def add_options(parser: argparse._ActionsContainer, options: Iterable[NamedOptio
         names = [option.flag] if option.about.short is None else [option.about.short, option.flag]
         settings = _settings(option)
         text = settings.pop("help").replace("%", "%%")
-        action = parser.add_argument(*names, dest=_DEST.format(option.name), default=None, help=text, **settings)
+        action = parser.add_argument(*names, dest=f"{_PREFIX}{option.name}", default=None, help=text, **settings)
         if option.about.rare:
             rare.append(action)
     return rare
 
 
-def given_options(args: argparse.Namespace, options: Mapping[str, NamedOption]) -> dict[str, Any]:
+def given_options(args: argparse.Namespace) -> dict[str, Any]:
     """Name -> value of those flags that were given."""
-    values = {name: getattr(args, _DEST.format(name), None) for name in options}
-    return {name: value for name, value in values.items() if value is not None}
+    found = vars(args).items()
+    return {key.removeprefix(_PREFIX): value for key, value in found if key.startswith(_PREFIX) and value is not None}
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -44,9 +44,10 @@ def add_to(parser: Parser) -> None:
     )
     add_prompts(parser)
     rare = []
+    options = named_options().values()
     for title, nodes in _GROUPS.items():
         group = parser.add_argument_group(title)
-        rare += add_options(group, named_options(nodes).values())
+        rare += add_options(group, [option for option in options if option.nodes[0] in nodes])
     parser.add_argument_group("any other option").add_argument(
         "--set",
         action="append",

@@ -36,7 +36,7 @@ def asked_for(args: argparse.Namespace) -> Graph:
     Raises:
         UsageError: neither a source nor a folder to go on with, or options that contradict each other.
     """
-    output = given_options(args, named_options()).get("output")
+    output = given_options(args).get("output")
     if args.resume and output and Path(args.resume) != Path(output):
         raise UsageError(f"--resume {args.resume} and -o {output} name two folders; give one of them")
     if args.source is None and not args.resume:
@@ -83,7 +83,7 @@ def from_run(args: argparse.Namespace) -> Graph:
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """Name -> value of the options of nodes; results that are gone on with are the output."""
-    options = given_options(args, named_options())
+    options = given_options(args)
     return {**options, "output": args.resume} if args.resume else options
 
 

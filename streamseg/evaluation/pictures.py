@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from streamseg.errors import MediaError
+from streamseg.masks.image_files import read_values
 from streamseg.masks.measures import mask_iou
+from streamseg.regular_files import read_regular
+
+_INDEX_MAX_BYTES = 1 << 28
 
 OBJECT, UNDECIDED = 255, 128
 
@@ -75,9 +78,8 @@ def read_rgb(path: Path) -> np.ndarray:
         MediaError: it is not a picture.
     """
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
+        return read_values(path, ("RGB",), "RGB")
+    except (OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be read as a picture: {error}") from error
 
 
@@ -88,9 +90,8 @@ def read_masks(path: Path, min_area: float) -> list[TrueMask]:
         MediaError: it is not a picture.
     """
     try:
-        with Image.open(path) as image:
-            values = np.asarray(image if image.mode in ("P", "L", "I;16", "I") else image.convert("L"))
-    except OSError as error:
+        values = read_values(path, ("P", "L", "I;16", "I"), "L")
+    except (OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be read as a mask: {error}") from error
     known = np.unique(values)
     everywhere = np.ones(values.shape, bool)
@@ -103,11 +104,15 @@ def read_masks(path: Path, min_area: float) -> list[TrueMask]:
 
 def _indexed(folder: Path) -> Iterator[Photo]:
     try:
-        entries = json.loads((folder / "index.json").read_text())
+        entries = json.loads(read_regular(folder / "index.json", _INDEX_MAX_BYTES))
         for entry in entries:
             image, mask = (_there(folder, entry[key]) for key in ("image", "mask"))
             yield Photo(str(entry.get("set", "")), image, mask)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError(f"{folder}/index.json: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MediaError(f'{folder}/index.json: expected a list of {{"set", "image", "mask"}}: {error!r}') from error
 
 

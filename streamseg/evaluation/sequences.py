@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from streamseg.errors import MediaError
+from streamseg.masks.image_files import read_values
 
 VIDEO_ENDINGS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 VOID = 255
@@ -60,9 +60,8 @@ def read_ids(path: Path) -> np.ndarray:
         MediaError: it is not a picture.
     """
     try:
-        with Image.open(path) as image:
-            ids = np.asarray(image if image.mode in ("P", "L", "I;16") else image.convert("L"))
-    except OSError as error:
+        ids = read_values(path, ("P", "L", "I;16"), "L")
+    except (OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be read as a mask: {error}") from error
     if set(np.unique(ids)) <= {0, VOID}:
         return np.asarray(ids == VOID, np.uint16)

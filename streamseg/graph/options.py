@@ -115,13 +115,14 @@ def with_options(graph: Graph, values: Mapping[str, Any], known: Mapping[str, Na
         UsageError: there is no such option, or the graph has not just one node that it could belong to.
     """
     check_names(values, known)
+    places = {use: nodes_of(graph, use) for name in values for use in known[name].nodes}
     for name, value in values.items():
         option = known[name]
         if value is None and not may_be_none(option.type):
             continue
         plain = os.fspath(value) if isinstance(value, os.PathLike) else value
         for use in option.nodes:
-            names = nodes_of(graph, use)
+            names = places[use]
             if len(names) != 1:
                 raise UsageError(
                     f"{option.flag} needs a graph with one {use} node, this one has {len(names)}; "

@@ -56,15 +56,24 @@ class CleanupRules(msgspec.Struct, frozen=True, kw_only=True):
             rare=True,
         ),
     ] = None
+    grow_radius_px: Annotated[
+        int | None,
+        Option(
+            "in the end, widen each object by so many pixels of background, say to blur it out",
+            flag="--grow-radius-px",
+            metavar="N",
+            rare=True,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.keep not in ("largest", "all"):
             raise UsageError(f"cleanup: keep is 'largest' or 'all', got {self.keep!r}")
-        for name in ("min_area", "fill_holes"):
-            fraction = getattr(self, f"{name}_fraction")
+        for name in (name for name in self.__struct_fields__ if name.endswith("_fraction")):
+            fraction = getattr(self, name)
             if fraction is not None and not 0 <= fraction <= 1:
-                raise UsageError(f"cleanup: {name}_fraction is from 0 to 1 (a share of the object), got {fraction}")
-        for name in ("min_area_px", "fill_holes_px", "open_radius_px", "close_radius_px", "smooth_radius_px"):
+                raise UsageError(f"cleanup: {name} is from 0 to 1 (a share of the object), got {fraction}")
+        for name in (name for name in self.__struct_fields__ if name.endswith("_px")):
             pixels = getattr(self, name)
             if pixels is not None and pixels < 0:
                 raise UsageError(f"cleanup: {name} is a number of pixels from 0, got {pixels}")
@@ -96,6 +105,8 @@ def clean(labels: np.ndarray, n: int, rules: CleanupRules = DEFAULT_RULES) -> np
         _remove_dirt(window, k, area_px, rules)
     for k, area_px, window in windows:
         _fill(window, k, area_px, rules)
+    if rules.grow_radius_px and cleaned.any():
+        _grow(cleaned, rules.grow_radius_px)
     return cleaned
 
 
@@ -130,6 +141,18 @@ def _fill(window: np.ndarray, k: int, area_px: int, rules: CleanupRules) -> None
         cv2.drawContours(inside, [contour], 0, (1,), cv2.FILLED, offset=(-x, -y))
         here = window[y : y + height, x : x + width]
         here[(inside > 0) & (here == 0)] = k
+
+
+def _grow(labels: np.ndarray, radius_px: int) -> None:
+    """Give background to the nearest object, if that is within the radius."""
+    free = labels == 0
+    distances_px, nearest = cv2.distanceTransformWithLabels(
+        free.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owners = np.zeros(int(nearest.max()) + 1, np.uint16)
+    owners[nearest[~free]] = labels[~free]
+    near = free & (distances_px <= radius_px)
+    labels[near] = owners[nearest[near]]
 
 
 def _without_small_parts(mask: np.ndarray, smallest_px: float, *, only_largest: bool) -> np.ndarray:

@@ -115,7 +115,7 @@ def decompress(text: str | bytes) -> list[int]:
 
 
 def _pixels(height: int, width: int) -> int:
-    if min(height, width) < 0 or height * width > PIXELS_MAX:
+    if min(height, width) < 0 or max(height, width, height * width) > PIXELS_MAX:
         raise UsageError(f"expected a mask of at most {PIXELS_MAX} pixels, got {height} x {width}; reduce it")
     return height * width
 

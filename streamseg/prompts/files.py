@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ import msgspec
 from streamseg import structs
 from streamseg.errors import PromptError
 from streamseg.prompts.model import ObjectPrompt
-from streamseg.yaml_files import parse_yaml
+from streamseg.regular_files import read_regular
+from streamseg.yaml_files import LARGEST_BYTES, parse_json, parse_yaml
 
-_LARGEST_BYTES = 16 << 20
+_LARGEST_JSON_BYTES = 16 << 20
 
 
 def read_prompts(path: Path) -> list[ObjectPrompt]:
@@ -60,17 +60,16 @@ def given_prompts(prompts: list[ObjectPrompt] | str) -> list[ObjectPrompt]:
 
 def _parse(path: Path) -> Any:
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise PromptError(f"{path}: a prompts file may have {_LARGEST_BYTES >> 20} MiB; split the video")
-        text = path.read_text(encoding="utf-8")
+        is_json = path.suffix.lower() == ".json"
+        text = read_regular(path, _LARGEST_JSON_BYTES if is_json else LARGEST_BYTES).decode("utf-8")
     except OSError as error:
         raise PromptError(f"{path}: the prompts cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"{path}: expected prompts as YAML or JSON, got what is not text: {error}") from error
     try:
-        return json.loads(text) if path.suffix.lower() == ".json" else parse_yaml(text)
+        return parse_json(text) if is_json else parse_yaml(text)
     except (ValueError, RecursionError) as error:
-        kind = "JSON" if path.suffix.lower() == ".json" else "YAML"
+        kind = "JSON" if is_json else "YAML"
         raise PromptError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from error
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import msgspec
@@ -13,11 +10,10 @@ import numpy as np
 
 from streamseg.errors import PromptError
 from streamseg.masks.boxes import validate_box, validate_points
+from streamseg.masks.image_files import FILE_MAX_BYTES, decode_image
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
 from streamseg.prompts.rules import check_alone, check_mask, check_together, free_id
-
-_PNG = b"\x89PNG"
-_MOST_PIXELS = 1 << 28
+from streamseg.regular_files import read_regular
 
 
 def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> list[Pointer]:
@@ -103,22 +99,17 @@ def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
     """The picture of a mask as (H, W) bool: true where it is not black.
 
     Args:
-        data: a PNG, or anything else that OpenCV reads.
+        data: a PNG, or another kind that `streamseg.masks.image_files` reads.
         prompt: it belongs to, for errors.
 
     Raises:
         PromptError: it is not a picture, or black all over.
     """
     what = f"{prompt.name}: the mask {prompt.mask}"
-    if data.startswith(_PNG) and math.prod(struct.unpack(">II", data[16:24].ljust(8, b"\0"))) > _MOST_PIXELS:
-        raise PromptError(f"{what} has more pixels than any frame could have")
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    except cv2.error:
-        # OpenCV raises for a picture that says it is enormous.
-        picture = None
-    if picture is None:
-        raise PromptError(f"{what} is not a picture; expected a PNG that is 0 where the object is not")
+        picture = decode_image(data, cv2.IMREAD_UNCHANGED)
+    except ValueError as error:
+        raise PromptError(f"{what}: {error}; expected a PNG that is 0 where the object is not") from error
     mask = np.asarray(picture != 0) if picture.ndim == 2 else np.asarray((picture[..., :3] != 0).any(axis=2))
     if not mask.any():
         raise PromptError(f"{what} is empty; expected pixels other than 0 where the object is")
@@ -129,7 +120,7 @@ def _read_mask(prompt: ObjectPrompt) -> np.ndarray | None:
     if prompt.mask is None:
         return None
     try:
-        data = Path(prompt.mask).read_bytes()
+        data = read_regular(prompt.mask, FILE_MAX_BYTES)
     except OSError as error:
         raise PromptError(f"{prompt.name}: the mask {prompt.mask} cannot be read: {error.strerror}") from error
     return decode_mask(data, prompt)

@@ -2,7 +2,7 @@
 
 A message has at least two parts::
 
-    0   topic: b"<stream>/frame", b"<stream>/gap" or b"<stream>/end"
+    0   topic: b"<stream>/" and the kind of message: frame, gap, end, status or heartbeat
     1   header: a msgpack map, below
     2…  raw bytes that the header refers to by their number
 
@@ -15,8 +15,12 @@ mask is empty) and its ``mask``: nil, or ``{encoding, part}``. Encodings of mask
 ``uint8``
     height × width bytes in rows, 1 where the object is.
 
-An ``image`` is nil, or ``{encoding, part}`` with ``rgb8`` (height × width × 3 bytes in rows) or ``jpeg``. More keys may
-be added under the same version; a change that breaks listeners makes another version.
+An ``image`` is nil, or ``{encoding, part}`` with ``rgb8`` (height × width × 3 bytes in rows) or ``jpeg``. More keys and
+kinds of messages may be added under the same version, to be passed over by who does not know them; a change that breaks
+listeners makes another version.
+
+A ``status`` says that a live source was lost, is tried again or is back. A ``heartbeat`` comes once a second as long as
+nothing else does, so its absence means that the publisher, or the way to it, is gone.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from PIL import Image
 
 from streamseg.errors import UsageError, WireError
 from streamseg.masks import rle
-from streamseg.messages import Gap, Segmented
+from streamseg.messages import Gap, Segmented, SourceState, SourceStatus
 from streamseg.types import Box, ObjectState
 
 VERSION = 1
@@ -82,6 +86,8 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     height: int
     objects: list[PublishedObject]
     image: Attachment | None = None
+    damaged: bool = False
+    """Whether parts of the picture were lost and made up; only from sources that are told to keep such."""
     v: int = VERSION
 
 
@@ -101,7 +107,32 @@ class EndHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     v: int = VERSION
 
 
-Header = FrameHeader | GapHeader | EndHeader
+class StatusHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="status"):
+    """A live source is away, is tried again, or is back."""
+
+    stream: str
+    state: SourceState
+    reason: str
+    """Why it was lost, or why the last attempt failed; empty when it is back."""
+    since_ns: int
+    """When it was lost."""
+    attempts: int
+    """How often it has been tried again since."""
+    published_ns: int
+    v: int = VERSION
+
+
+class HeartbeatHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="heartbeat"):
+    """The publisher lives, but has nothing to send."""
+
+    stream: str
+    state: SourceState | None
+    """What the last status said; None if there was none."""
+    published_ns: int
+    v: int = VERSION
+
+
+Header = FrameHeader | GapHeader | EndHeader | StatusHeader | HeartbeatHeader
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -200,6 +231,7 @@ def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: 
         height=height,
         objects=objects,
         image=_attach_image(parts, message.frame.image_rgb, image),
+        damaged=message.stamp.damaged,
     )
     parts[1] = _encoder.encode(header)
     return parts
@@ -214,6 +246,25 @@ def encode_gap(gap: Gap) -> list[bytes]:
 def encode_end(stream: str) -> list[bytes]:
     """The parts of the message that ends a stream."""
     return [topic(stream, "end"), _encoder.encode(EndHeader(stream=stream))]
+
+
+def encode_status(status: SourceStatus, published_ns: int) -> list[bytes]:
+    """The parts of the message about a source that is away or back."""
+    header = StatusHeader(
+        stream=status.stream,
+        state=status.state,
+        reason=status.reason,
+        since_ns=status.since_ns,
+        attempts=status.attempts,
+        published_ns=published_ns,
+    )
+    return [topic(status.stream, "status"), _encoder.encode(header)]
+
+
+def encode_heartbeat(stream: str, state: SourceState | None, published_ns: int) -> list[bytes]:
+    """The parts of the message that says that there is nothing to say."""
+    header = HeartbeatHeader(stream=stream, state=state, published_ns=published_ns)
+    return [topic(stream, "heartbeat"), _encoder.encode(header)]
 
 
 def decode(parts: Parts) -> Published:

@@ -19,6 +19,7 @@ import platformdirs
 import zmq
 
 from streamseg.errors import UsageError
+from streamseg.regular_files import opened
 
 PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"
@@ -200,19 +201,12 @@ def _is_z85(key: bytes) -> bool:
 
 def _read(path: Path, *, secret: bool) -> dict[str, bytes]:
     try:
-        # Not blocking: a named pipe must not hold us up.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with opened(path) as fd:
+            if secret:
+                _check_private(path, os.fstat(fd))
+            text = os.read(fd, _MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"the key file {path} cannot be read: {error.strerror}; {_MAKE_ONE}") from error
-    try:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
-            raise UsageError(f"expected a key file, but {path} is none; {_MAKE_ONE}")
-        if secret:
-            _check_private(path, facts)
-        text = os.read(fd, _MAX_BYTES + 1)
-    finally:
-        os.close(fd)
     if len(text) > _MAX_BYTES:
         raise UsageError(f"expected a key file of a few lines, but {path} is larger; {_MAKE_ONE}")
     return entries(text)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
 from streamseg.errors import rebuild
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
-from streamseg.messages import End, Gap, Message, Stamp
+from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Captured, Node, NodeContext, Source
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import Stage, reason_of
@@ -53,6 +53,7 @@ class InlineRun:
         self._sources: dict[str, Source[Any]] = {}
         self._stopped = False
         self._outcomes: list[Outcome] = []  # how the frame in hand fared at every sink
+        self._statuses: deque[tuple[str, SourceStatus]] = deque()
         self._nodes: dict[str, Node[Any, Any]] = {}
         self._stages: dict[str, Stage] = {}
         self.facts: dict[str, dict[str, Any]] = {}
@@ -99,6 +100,7 @@ class InlineRun:
             output_dir=worker.output_dir,
             feedback=lambda message: self._feed_back(name, message),
             has_feedback=bool(worker.feedback_inputs or worker.feedback_outbox),
+            tell_status=lambda status: self._statuses.append((name, status)),
             job=self._job,
         )
         node = self._plan.kinds[name](self._plan.options[name], context)
@@ -111,6 +113,7 @@ class InlineRun:
         started_ns = time.monotonic_ns()
         durations, finished = Durations(), Counter[str]()
         for captured in source.produce():
+            self._send_statuses()
             self._outcomes = ["done"]
             self._send(name, self._enter(name, captured, seq, durations))
             finished[max(self._outcomes, key=_WORSE.index)] += 1
@@ -128,7 +131,12 @@ class InlineRun:
                 self._between_frames(self)
             if self._stopped:
                 break
+        self._send_statuses()
         self._send(name, End(name, seq, "stopped" if self._stopped else "finished"))
+
+    def _send_statuses(self) -> None:
+        while self._statuses:
+            self._send(*self._statuses.popleft())
 
     @staticmethod
     def _enter(name: str, captured: Captured[Any], seq: int, durations: Durations) -> Message:
@@ -143,16 +151,21 @@ class InlineRun:
         return message
 
     def _send(self, name: str, message: Message) -> None:
-        if name == self._plan.results_from and self._on_result is not None and not isinstance(message, End):
+        if (
+            name == self._plan.results_from
+            and self._on_result is not None
+            and not isinstance(message, (End, SourceStatus))
+        ):
             self._on_result(message)
         for to in self._plan.graph.downstream(name):
             stage = self._stages[to]
             stage.accept(message)
+            stage.tick()
             for passed in stage.step():
                 self._take_troubles(to, stage)
                 if passed.message is not None:
                     self._send(to, passed.message)
-                if to in self._plan.sinks:
+                if to in self._plan.sinks and passed.stamp is not None:
                     self._outcomes.append(passed.outcome)
 
     def _feed_back(self, name: str, message: Message) -> None:
@@ -170,4 +183,5 @@ class InlineRun:
 
 
 def _stamp(stream: str, seq: int, captured: Captured[Any]) -> Stamp:
-    return Stamp(stream, seq, captured.index, captured.pts, captured.time_base, captured.captured_ns, 0, seq + 1)
+    c = captured
+    return Stamp(stream, seq, c.index, c.pts, c.time_base, c.captured_ns, 0, seq + 1, c.damaged)

@@ -72,3 +72,6 @@ class Keywords(TypedDict, total=False):
 
     smooth_radius_px: int | None
     """majority vote in a square of this radius: rounds off a ragged outline"""
+
+    grow_radius_px: int | None
+    """in the end, widen each object by so many pixels of background, say to blur it out"""

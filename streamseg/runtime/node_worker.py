@@ -12,7 +12,7 @@ import zmq
 from streamseg.commands import Answer, Reply
 from streamseg.errors import WireError
 from streamseg.graph import registry
-from streamseg.messages import End, Gap, Message
+from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.node import Node, ports
 from streamseg.runtime.stage import Passed, Stage
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
@@ -30,7 +30,7 @@ class NodeWorker:
         self._io = io
         self._node = node
         self._stage = Stage(node, spec.name, ordered=spec.ordered, first_seqs=io.first_seqs())
-        self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End], io.buffers)
+        self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End, SourceStatus], io.buffers)
         self._back_decoder = MessageDecoder(_given_back(spec.feedback_inputs), {}) if spec.feedback_inputs else None
         self._poller = zmq.Poller()
         for socket in (io.inbox, io.feedback_inbox, io.control):
@@ -62,6 +62,7 @@ class NodeWorker:
                     self._say_done()
             for passed in self._stage.step():
                 self._pass(passed)
+            self._stage.tick()
             self._tell_troubles()
             self._io.beat(self._beat)
 
@@ -105,7 +106,7 @@ class NodeWorker:
         try:
             parts = self._io.encode(message)
         except Exception as error:
-            if isinstance(message, (Gap, End)):
+            if isinstance(message, (Gap, End, SourceStatus)):
                 raise
             parts = self._io.encode(self._stage.not_sent(message, error))
         self._io.send(parts)

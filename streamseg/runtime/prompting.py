@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from streamseg.commands import Answer, Applied
+from streamseg.commands import LARGEST_BYTES, Answer, Applied
 from streamseg.errors import PromptError, rebuild
+from streamseg.regular_files import read_regular
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.transport import command_socket
 
@@ -72,7 +73,7 @@ def command_of(prompt: Mapping[str, Any]) -> bytes:
     mask = prompt.get("mask")
     if mask is not None:
         try:
-            command["mask_png"] = Path(mask).expanduser().read_bytes()
+            command["mask_png"] = read_regular(Path(mask).expanduser(), LARGEST_BYTES)
         except (OSError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise PromptError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import zmq
 
 from streamseg.graph.plan import CALLER
-from streamseg.messages import End, Gap, Message
+from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.runtime.supervisor import Supervisor
 from streamseg.runtime.worker_io import WorkerIO, decoded, waiting
 from streamseg.transport.reorder import ReorderBuffer
@@ -23,7 +23,7 @@ class ResultIterator:
         pool = supervisor.pool
         self._io = WorkerIO(pool.assignment(plan.worker(CALLER, 0)), pool.sockets)
         gives = plan.ports[plan.results_from or ""].gives or Message
-        self._decoder = MessageDecoder([gives, Gap, End], self._io.buffers)
+        self._decoder = MessageDecoder([gives, Gap, End, SourceStatus], self._io.buffers)
         self._streams = set(self._io.spec.streams)
         self._reorder = {stream: ReorderBuffer[Message]() for stream in self._streams}
         self._poller = zmq.Poller()
@@ -47,6 +47,8 @@ class ResultIterator:
         self._supervisor.raise_error()
 
     def _take(self, message: Message) -> Iterator[Message]:
+        if isinstance(message, SourceStatus):
+            return
         if isinstance(message, End):
             stream, seq = message.stream, message.seq
         else:

@@ -20,7 +20,7 @@ import zmq
 from streamseg.errors import RunError, StreamsegError, WireError
 from streamseg.graph.plan import SourceSpec
 from streamseg.mailbox import Mailbox
-from streamseg.messages import End, Gap, Message, Stamp
+from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Captured, Source, ports
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, check_output, reason_of, trouble
@@ -68,6 +68,8 @@ class SourceWorker:
                 if isinstance(instruction, GiveUp):
                     for message in self._feed.gaps_in_flight():
                         self._send(message)
+            while self._io.statuses:
+                self._send(self._io.statuses.popleft())
             messages = self._feed.next_messages()
             # Before the end of the stream that an error has led to: who hears of the end first takes all for done.
             for error in self._feed.take_errors():
@@ -80,7 +82,7 @@ class SourceWorker:
         try:
             parts = self._io.encode(message)
         except Exception as error:
-            if isinstance(message, (Gap, End)):
+            if isinstance(message, (Gap, End, SourceStatus)):
                 raise
             parts = self._io.encode(self._feed.failed(message.stamp, error))
         self._io.send(parts)
@@ -128,6 +130,7 @@ class SourceFeed:
         self._started_ns = time.monotonic_ns()
         self._failed = 0
         self._errors: deque[Exception] = deque()
+        self._too_old = 0  # frames that waited for a ticket until nobody wanted them any more
 
     @property
     def in_flight(self) -> int:
@@ -164,6 +167,9 @@ class SourceFeed:
             return []
         captured = self._mailbox.take()
         if captured is not None:
+            if captured.good_until_ns is not None and time.time_ns() > captured.good_until_ns:
+                self._too_old += 1
+                return []
             return [self._enter(captured)]
         self._said_end = True
         return [End(self._name, self._seq, self._reason)]
@@ -204,7 +210,7 @@ class SourceFeed:
         return Stats(
             frames=self._seq - self._first_seq - self._failed,
             failed=self._failed,
-            dropped=self._mailbox.dropped,
+            dropped=self._mailbox.dropped + self._too_old + self._source.dropped,
             busy_s=round(self._busy_ns / 1e9, 6),
             running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
             process_ms=self._make_times.summary(),
@@ -226,6 +232,7 @@ class SourceFeed:
             captured.captured_ns,
             ticket,
             generation,
+            captured.damaged,
         )
         self._seq += 1
         self._in_flight[ticket] = stamp

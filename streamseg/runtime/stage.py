@@ -9,7 +9,7 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from streamseg import structs
 from streamseg.commands import Refused, Reply
 from streamseg.errors import PromptError, RunError, StreamsegError
-from streamseg.messages import End, Gap, Message, Stamp
+from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import redact_text
 from streamseg.runtime.plain_text import plain_text, text_of
@@ -80,7 +80,7 @@ class Stage:
 
     def accept(self, message: Message) -> None:
         """Put a message into the queue."""
-        if not self._ordered:
+        if not self._ordered or isinstance(message, SourceStatus):
             self._queue.append(message)
             return
         stream, seq = _place(message)
@@ -96,7 +96,7 @@ class Stage:
             self._queue.append(message)
         elif isinstance(message, Gap) and message.reason == LOST:
             for position, waiting in enumerate(self._queue):
-                if _place(waiting) == _place(message) and not isinstance(waiting, End):
+                if not isinstance(waiting, (End, SourceStatus)) and _place(waiting) == _place(message):
                     self._queue[position] = message
                     return
             self._repeats.add(_place(message))
@@ -114,6 +114,9 @@ class Stage:
         message = self._queue.popleft()
         if isinstance(message, End):
             return [self._end(message)]
+        if isinstance(message, SourceStatus):
+            self._guarded(lambda: self._node.status(message))
+            return [Passed(message, None)]
         self.open_streams.add(message.stamp.stream)
         if isinstance(message, Gap):
             return [self._repeat(message) if _place(message) in self._repeats else self._gap(message)]
@@ -149,10 +152,11 @@ class Stage:
 
     def withdraw(self, reply: Reply) -> None:
         """Ask the node to take back the command that it got with this way to answer."""
-        try:
-            self._node.on_withdrawn(reply)
-        except Exception as error:  # noqa: BLE001 (as for frames: a node's code may raise anything)
-            self.report(error)
+        self._guarded(lambda: self._node.on_withdrawn(reply))
+
+    def tick(self) -> None:
+        """Let the node do what is due by the clock."""
+        self._guarded(self._node.tick)
 
     def finalize(self, *, stopped: bool = True) -> None:
         """No more will come although streams are open: flush them.
@@ -201,7 +205,7 @@ class Stage:
         return self.troubles[-1].fatal
 
     def _can_take(self, message: Message) -> bool:
-        if isinstance(message, (Gap, End)) or self.failed_for_good or _place(message) in self._not_ready:
+        if isinstance(message, (Gap, End, SourceStatus)) or self.failed_for_good or _place(message) in self._not_ready:
             return True
         try:
             return self._node.ready(message)
@@ -211,7 +215,7 @@ class Stage:
             return True
 
     def _joins(self, message: Message) -> bool:
-        takes = not isinstance(message, (Gap, End)) and self._can_take(message)
+        takes = not isinstance(message, (Gap, End, SourceStatus)) and self._can_take(message)
         return takes and _place(message) not in self._not_ready
 
     def _work(self, batch: Sequence[Message]) -> list[Passed]:
@@ -258,20 +262,20 @@ class Stage:
     def _repeat(self, gap: Gap) -> Passed:
         """A gap in place of a frame that this node has had: only those below may need it."""
         self._repeats.discard(_place(gap))
-        if not self.failed_for_good:
-            try:
-                self._node.repeated(gap)
-            except Exception as error:  # noqa: BLE001 (as above)
-                self.report(error)
+        self._guarded(lambda: self._node.repeated(gap))
         return Passed(gap, gap.stamp, self._outcomes.get(_place(gap), gap.kind))
 
     def _gap(self, gap: Gap) -> Passed:
+        self._guarded(lambda: self._node.gap(gap))
+        return self._with_outcome(Passed(gap, gap.stamp, gap.kind))
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """Call what is not about a frame that could fail at this node."""
         if not self.failed_for_good:
             try:
-                self._node.gap(gap)
-            except Exception as error:  # noqa: BLE001 (as above)
+                call()
+            except Exception as error:  # noqa: BLE001 (a node's code may raise anything)
                 self.report(error)
-        return self._with_outcome(Passed(gap, gap.stamp, gap.kind))
 
     def _with_outcome(self, passed: Passed) -> Passed:
         self._stats.passed += 1

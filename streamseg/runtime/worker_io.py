@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import zmq
 from streamseg.errors import WireError
 from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
 from streamseg.jobs import Job
-from streamseg.messages import Gap, Message, Stamp
+from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.node import NodeContext
 from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, decode_from_supervisor
 from streamseg.transport.heartbeats import HeartbeatWriter
@@ -73,6 +74,8 @@ class WorkerIO:
         takes_back = bool(self.spec.feedback_inputs)
         self.feedback_inbox = sockets.pull(feedback_inbox(self.spec.name, self.spec.replica)) if takes_back else None
         self.control = sockets.worker(self.spec.identity) if control is None else control
+        self.statuses: deque[SourceStatus] = deque()
+        """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
 
@@ -87,6 +90,7 @@ class WorkerIO:
             empty=self.empty,
             feedback=self.send_feedback,
             has_feedback=bool(spec.feedback_outbox or spec.feedback_inputs),
+            tell_status=self.statuses.append,
             job=self.job,
         )
 

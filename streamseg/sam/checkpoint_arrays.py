@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from streamseg.errors import ModelError
 from streamseg.sam import packaged_graphs
+from streamseg.sam.checkpoints import check_largest
 from streamseg.sam.models import ModelInfo
 from streamseg.sam.packaged_graphs import Part
 
@@ -26,7 +27,8 @@ def read_arrays(info: ModelInfo, path: Path, part: Part) -> dict[str, np.ndarray
         part: which.
 
     Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
+        CheckpointError: the file is damaged, holds code, belongs to another network, or has numbers in it that no
+            training gives.
         ModelError: the packaged graphs are missing, or are not those of the network.
     """
     graphs = packaged_graphs.find(info)
@@ -42,6 +44,9 @@ def read_arrays(info: ModelInfo, path: Path, part: Part) -> dict[str, np.ndarray
         if {name: tuple(value.shape) for name, value in tensors.items()} != graphs.network:
             raise ModelError(f"the packaged ONNX graphs of {info.name!r} are out of date; run 'make graphs'")
         found = {name: tensors[name].numpy() for name in names}
+    for name, value in found.items():
+        if value.size and value.dtype.kind == "f":
+            check_largest(path, name, float(np.abs(value).max()))
     return {name: value.astype(np.float32, copy=False) for name, value in found.items()}
 
 

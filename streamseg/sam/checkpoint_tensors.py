@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 
 from streamseg.errors import CheckpointError
 from streamseg.sam.architectures import ARCHITECTURES, describe
+from streamseg.sam.checkpoints import check_largest
 from streamseg.sam.models import ModelInfo
 
 
@@ -27,7 +29,8 @@ def load_part(info: ModelInfo, path: Path, part: str, device: str) -> nn.Module:
         device: resolved, see `streamseg.sam.devices`.
 
     Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
+        CheckpointError: the file is damaged, holds code, belongs to another network, or has numbers in it that no
+            training gives.
     """
     network = ARCHITECTURES[info.name].skeleton()
     weights = _read_for(network, info, path, (part,))
@@ -45,7 +48,8 @@ def read_tensors(info: ModelInfo, path: Path, parts: Sequence[str] | None = None
         parts: names of submodules, the only ones to be read; None for the whole network.
 
     Raises:
-        CheckpointError: the file is damaged, holds code, or belongs to another network.
+        CheckpointError: the file is damaged, holds code, belongs to another network, or has numbers in it that no
+            training gives.
     """
     return _read_for(ARCHITECTURES[info.name].skeleton(), info, path, parts)
 
@@ -54,6 +58,9 @@ def _read_for(network: nn.Module, info: ModelInfo, path: Path, parts: Sequence[s
     prefixes = ("",) if parts is None else tuple(f"{part}." for part in parts)
     weights, shapes = _read(path, prefixes)
     _compare(info, path, {name: tuple(value.shape) for name, value in network.state_dict().items()}, shapes)
+    for name, weight in weights.items():
+        if weight.is_floating_point() and weight.numel():
+            check_largest(path, name, float(weight.abs().amax().float()))
     return {name: weight.float() if weight.is_floating_point() else weight for name, weight in weights.items()}
 
 
@@ -82,7 +89,10 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     """What ``torch.save`` wrote, with nothing in it executed."""
     try:
         # Only the zip format can be mapped into memory, so that unused halves are never read.
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            # torch warns of what it does not expect in a file, and then refuses it or not.
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         # Bytes that are no pickle at all, such as a web page saved under the name, fail at their first byte.
         if "Unsupported operand" in str(error):

@@ -16,6 +16,8 @@ from streamseg.sam.models import ModelInfo, find
 
 log = logging.getLogger(__name__)
 
+_LARGEST_WEIGHT = 1e6
+"""Far above those of all models here, whose largest, a variance, is below 1000."""
 _BUNDLED = Path(__file__).parent / "weights"
 
 
@@ -94,6 +96,24 @@ def locate(
     fetch(info.url, path, info.sha256, info.size_bytes, progress)
     _verify(info, path)
     return path
+
+
+def check_largest(path: Path, name: str, largest: float) -> None:
+    """See whether a weight can be computed with.
+
+    Args:
+        path: of the checkpoint.
+        name: of the weight.
+        largest: of the absolute values of its numbers; NaN if one of them is.
+
+    Raises:
+        CheckpointError: it is not finite, or so large that what comes out would not be.
+    """
+    if not largest <= _LARGEST_WEIGHT:
+        raise CheckpointError(
+            f"checkpoint {path} cannot be used: expected finite weights up to {_LARGEST_WEIGHT:g}, but {name!r} has "
+            f"{largest:g} in it; it is damaged, or its training went wrong"
+        )
 
 
 def _given(info: ModelInfo, checkpoint: Path) -> Path:

@@ -23,11 +23,11 @@ class ModelInfo:
     size_bytes: int | None
     file_name: str
     whole_size: int
-    """Whole-frame looking: long side in pixels of the picture the network sees."""
+    """Whole frame: long side in pixels of the picture the network sees."""
     focus_size: int
     """Focus: side in pixels of the square picture of one region."""
     least_focus_size: int
-    """Focus: the smallest side the network can look at, in steps of `FOCUS_STEP`; SAM's own look at one size only."""
+    """Focus: the smallest side the network takes, in steps of `FOCUS_STEP`; SAM's own take one size only."""
     width: int
     """Channels of the features."""
     stride: int

@@ -1,4 +1,4 @@
-"""What the two halves of a model are asked, as torch modules: the same ones that run in torch and are exported."""
+"""The two halves of a model as torch modules: the same ones that run in torch and are exported."""
 
 from __future__ import annotations
 

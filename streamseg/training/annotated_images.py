@@ -1,4 +1,4 @@
-"""Photos and films with the things on them, small in memory: masks as run lengths, frames as JPEG."""
+"""Images and videos with the masks of their objects, small in memory: masks as run lengths, frames as JPEG."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object on a photo."""
+class AnnotatedObject:
+    """The mask of one object in one image."""
 
     counts: str
     """Its mask as compressed COCO run lengths."""
@@ -27,29 +27,29 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photo and what is on it, at the size it is used at."""
+class AnnotatedImage:
+    """A photo and the objects on it, at the size it is used at."""
 
     path: Path
     size: tuple[int, int]
     """(H, W)."""
-    things: tuple[Thing, ...]
+    objects: tuple[AnnotatedObject, ...]
 
     def mask(self, number: int) -> np.ndarray:
         """(H, W) uint8, 0 or 1."""
-        return unpack(self.things[number].counts, self.size)
+        return decode_mask(self.objects[number].counts, self.size)
 
 
 @dataclass(frozen=True)
-class Film:
-    """The frames of a video and the masks of what is in it."""
+class AnnotatedVideo:
+    """The frames of a video and the masks of the objects in it."""
 
     name: str
     size: tuple[int, int]
     """(H, W)."""
     frames: tuple[bytes, ...]
     """JPEG files."""
-    things: tuple[tuple[Thing, ...], ...]
+    objects: tuple[tuple[AnnotatedObject, ...], ...]
     """For each object one a frame; its area is 0 where it is not to be seen."""
 
     def rgb(self, frame: int) -> np.ndarray:
@@ -59,11 +59,11 @@ class Film:
 
     def mask(self, number: int, frame: int) -> np.ndarray:
         """(H, W) uint8, 0 or 1."""
-        return unpack(self.things[number][frame].counts, self.size)
+        return decode_mask(self.objects[number][frame].counts, self.size)
 
 
-class PictureCache:
-    """Decoded photos, the last used ones up to a limit of bytes. Threads may share it."""
+class ImageCache:
+    """Decoded images, the last used ones up to a limit of bytes. Threads may share it."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -71,33 +71,33 @@ class PictureCache:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def rgb(self, photo: Photo) -> np.ndarray:
-        """(H, W, 3) uint8 RGB at the photo's size, not to be written to.
+    def rgb(self, image: AnnotatedImage) -> np.ndarray:
+        """(H, W, 3) uint8 RGB at the image's size, not to be written to.
 
         Raises:
             MediaError: it cannot be read any more.
         """
         with self._lock:
-            if photo.path in self._kept:
-                self._kept.move_to_end(photo.path)
-                return self._kept[photo.path]
-        picture = reduced(read_rgb(photo.path), photo.size)
+            if image.path in self._kept:
+                self._kept.move_to_end(image.path)
+                return self._kept[image.path]
+        picture = downscale(read_rgb(image.path), image.size)
         picture.flags.writeable = False
         with self._lock:
-            if photo.path not in self._kept:
-                self._kept[photo.path] = picture
+            if image.path not in self._kept:
+                self._kept[image.path] = picture
                 self._bytes += picture.nbytes
             while self._bytes > self._limit_bytes:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return picture
 
 
-def pack(mask: np.ndarray) -> Thing:
-    """An (H, W) bool mask as a `Thing`."""
-    return Thing(rle.compress(rle.encode(mask)), int(np.count_nonzero(mask)))
+def encode_object(mask: np.ndarray) -> AnnotatedObject:
+    """An (H, W) bool mask as an `AnnotatedObject`."""
+    return AnnotatedObject(rle.compress(rle.encode(mask)), int(np.count_nonzero(mask)))
 
 
-def unpack(counts: str, size: tuple[int, int]) -> np.ndarray:
+def decode_mask(counts: str, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8, 0 or 1, of compressed run lengths."""
     return rle.decode_compressed(counts, *size).view(np.uint8)
 
@@ -109,21 +109,21 @@ def size_within(size: tuple[int, int], longer_side_px: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def reduced(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def downscale(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture (H, W, 3) or (H, W), uint8, at an equal or smaller size (height, width); areas are averaged."""
     if picture.shape[:2] == size:
         return np.array(picture)
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA))
 
 
-def reduced_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def downscale_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An (H, W) bool mask at an equal or smaller size: a pixel is in if more than half of it is."""
     if mask.shape == size:
         return mask
-    return reduced(mask.view(np.uint8) * np.uint8(255), size) > 127
+    return downscale(mask.view(np.uint8) * np.uint8(255), size) > 127
 
 
-def to_jpeg(picture_rgb: np.ndarray) -> bytes:
+def encode_jpeg(picture_rgb: np.ndarray) -> bytes:
     """An (H, W, 3) uint8 picture as a JPEG file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How a camera saw it: exposure and colors of an episode, and now and then a bad frame."""
+"""Augmentation as a camera does it: exposure and colors of an episode, and now and then a bad frame."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 
-class Look:
-    """One episode's exposure, colors and quality; `see` adds what changes from frame to frame."""
+class CameraAugmentation:
+    """One episode's exposure, colors and quality; `apply` adds what changes from frame to frame."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         strength = rng.uniform() ** 1.5
@@ -18,9 +18,9 @@ class Look:
         self._gamma = math.exp(rng.normal(0, 0.25 * strength))
         self._saturation = 0.0 if rng.random() < 0.05 else math.exp(rng.normal(0, 0.3 * strength))
         self._darkness = rng.uniform(0.12, 0.5) if rng.random() < 0.08 else None
-        self._poor = rng.random() < 0.4
+        self._degrades = rng.random() < 0.4
 
-    def see(self, picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The picture as this camera would give it.
 
         Args:
@@ -31,9 +31,9 @@ class Look:
         if abs(self._saturation - 1) > 0.05:
             gray = cv2.cvtColor(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
             seen = cv2.addWeighted(seen, self._saturation, gray, 1 - self._saturation, 0)
-        if self._darkness is not None or (self._poor and rng.random() < 0.25):
+        if self._darkness is not None or (self._degrades and rng.random() < 0.25):
             seen = _noisy(seen, rng)
-        return _spoilt(seen, rng) if self._poor else seen
+        return _degraded(seen, rng) if self._degrades else seen
 
     def _exposed(self, picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         flicker = math.exp(rng.normal(0, 0.02))
@@ -48,13 +48,15 @@ def _noisy(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.clip(picture_rgb + noise, 0, 255), np.uint8)
 
 
-def _spoilt(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _degraded(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Out of focus, moved, compressed or of low resolution; three in ten are none of these."""
     kind = rng.random()
     if kind < 0.2:
         return np.asarray(cv2.GaussianBlur(picture_rgb, (0, 0), rng.uniform(0.5, 2.2)))
     if kind < 0.4:
-        return np.asarray(cv2.filter2D(picture_rgb, -1, _streak(int(rng.integers(3, 12)), rng.uniform(0, math.pi))))
+        return np.asarray(
+            cv2.filter2D(picture_rgb, -1, _motion_blur_kernel(int(rng.integers(3, 12)), rng.uniform(0, math.pi)))
+        )
     if kind < 0.6:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))]
         # Red and blue are swapped on the way in and out alike.
@@ -67,7 +69,7 @@ def _spoilt(picture_rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return picture_rgb
 
 
-def _streak(length_px: int, angle: float) -> np.ndarray:
+def _motion_blur_kernel(length_px: int, angle: float) -> np.ndarray:
     """(L, L) float32 of sum 1: a line through the middle, what a moving camera does to a point."""
     kernel = np.zeros((length_px, length_px), np.float32)
     middle = (length_px - 1) / 2

@@ -17,10 +17,12 @@ import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.masks import rle
-from streamseg.training.annotated_images import reduced_mask
+from streamseg.regular_files import read_regular
+from streamseg.training.annotated_images import downscale_mask
 
 _FINER = 4
-"""Polygons are painted so many times as large: OpenCV counts every pixel that an edge touches as inside."""
+"""Polygons are rasterized so many times as large: OpenCV counts every pixel that an edge touches as inside."""
+_FILE_MAX_BYTES = 4 << 30
 _SIDE_MAX_PX = 1 << 16
 """No photo has a longer side."""
 
@@ -58,7 +60,7 @@ class _File(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class AnnotatedPhoto:
+class CocoImage:
     """A photo and the masks on it as the file has them."""
 
     path: Path
@@ -67,7 +69,7 @@ class AnnotatedPhoto:
     segmentations: tuple[Segmentation, ...]
 
 
-def read(path: Path, images: Path | None = None) -> list[AnnotatedPhoto]:
+def read(path: Path, images: Path | None = None) -> list[CocoImage]:
     """Every photo with at least one mask, by path.
 
     Args:
@@ -78,7 +80,7 @@ def read(path: Path, images: Path | None = None) -> list[AnnotatedPhoto]:
         MediaError: it cannot be read, is not in COCO's format, or names a photo that is not there.
     """
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        file = msgspec.json.decode(read_regular(path, _FILE_MAX_BYTES), type=_File)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -89,7 +91,7 @@ def read(path: Path, images: Path | None = None) -> list[AnnotatedPhoto]:
             by_image[annotation.image_id].append(annotation.segmentation)
     folder = images or path.parent
     found = [
-        AnnotatedPhoto(folder / image.file_name, (image.height, image.width), tuple(by_image[image.id]))
+        CocoImage(folder / image.file_name, (image.height, image.width), tuple(by_image[image.id]))
         for image in file.images
         if image.id in by_image
     ]
@@ -99,7 +101,7 @@ def read(path: Path, images: Path | None = None) -> list[AnnotatedPhoto]:
     return sorted(found, key=lambda photo: photo.path)
 
 
-def paint(segmentation: Segmentation, image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def rasterize(segmentation: Segmentation, image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """(h, w) bool mask of `size`, which is equal to or smaller than the photo's.
 
     Args:
@@ -111,15 +113,15 @@ def paint(segmentation: Segmentation, image_size: tuple[int, int], size: tuple[i
         MediaError: the run lengths belong to another photo, or a polygon is none.
     """
     if isinstance(segmentation, RunLengths):
-        return reduced_mask(_decoded(segmentation, image_size), size)
+        return downscale_mask(_decode(segmentation, image_size), size)
     fine = np.zeros((size[0] * _FINER, size[1] * _FINER), np.uint8)
     scale = np.array([fine.shape[1] / image_size[1], fine.shape[0] / image_size[0]])
     for polygon in segmentation:
         cv2.fillPoly(fine, [_corners(polygon, scale)], (1,))
-    return reduced_mask(fine.view(bool), size)
+    return downscale_mask(fine.view(bool), size)
 
 
-def _decoded(lengths: RunLengths, image_size: tuple[int, int]) -> np.ndarray:
+def _decode(lengths: RunLengths, image_size: tuple[int, int]) -> np.ndarray:
     if lengths.size != image_size:
         raise MediaError(f"expected run lengths of a photo of {image_size}, got size {lengths.size}")
     try:

@@ -1,4 +1,4 @@
-"""Corrections: a click where an answer is wrong, as a person gives who looks at it."""
+"""Corrective clicks: where a mask is wrong, as a person gives them who looks at it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from streamseg.masks.boxes import box_of_mask, expand
 from streamseg.masks.measures import depth_map
 from streamseg.tracking.state import LOGIT_LIMIT
-from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, VIEW_PX, Question, Task, asking
+from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, VIEW_PX, Prompt, ViewTask, make_prompt
 from streamseg.types import Box
 
 _LEAST_WRONG_PX = 12
@@ -15,17 +15,17 @@ _LEAST_WRONG_PX = 12
 _SCALE = VIEW_PX / MASK_PX
 
 
-def correction(task: Task, question: Question, logits: np.ndarray, rng: np.random.Generator) -> Question | None:
-    """One or two clicks on what an answer has wrong, with the mask, its box, both, or the first click alone.
+def correction_prompt(task: ViewTask, prompt: Prompt, logits: np.ndarray, rng: np.random.Generator) -> Prompt | None:
+    """One or two clicks on what a mask has wrong, with the mask, its box, both, or the first click alone.
 
     Args:
-        task: what was asked about; the object has to be there.
-        question: the one that was answered.
-        logits: (MASK_PX, MASK_PX) float32, the answer.
+        task: whose mask it is; the object has to be there.
+        prompt: the one that gave the mask.
+        logits: (MASK_PX, MASK_PX) float32, the mask.
         rng: of the step.
 
     Returns:
-        What to ask next; None if the answer is right, or there is nothing to go on from.
+        The next prompt; None if the mask is right, or there is nothing to go on from.
     """
     inside = logits > 0
     wrong = task.truth != inside
@@ -34,28 +34,28 @@ def correction(task: Task, question: Question, logits: np.ndarray, rng: np.rando
     for _ in range(1 if rng.random() < 0.7 else 2):
         if np.count_nonzero(wrong) < _LEAST_WRONG_PX:
             break
-        x, y = _click(wrong, rng)
+        x, y = _sample_click(wrong, rng)
         clicks.append(((x + 0.5) * _SCALE, (y + 0.5) * _SCALE))
         labels.append(POSITIVE if task.truth[y, x] else NEGATIVE)
         wrong = wrong & (_distance_to(x, y) > MASK_PX / 10)
     if not clicks:
         return None
-    if question.is_click and rng.random() < 0.8:
-        clicks, labels = [tuple(question.points_xy[0].tolist()), *clicks], [POSITIVE, *labels]
-    return _asked(question, clicks, labels, logits, rng)
+    if prompt.is_click and rng.random() < 0.8:
+        clicks, labels = [tuple(prompt.points_xy[0].tolist()), *clicks], [POSITIVE, *labels]
+    return _sample_correction(prompt, clicks, labels, logits, rng)
 
 
-def _asked(
-    question: Question,
+def _sample_correction(
+    prompt: Prompt,
     clicks: list[tuple[float, float]],
     labels: list[int],
     logits: np.ndarray,
     rng: np.random.Generator,
-) -> Question | None:
+) -> Prompt | None:
     way = rng.random()
-    if question.is_click and len(clicks) > 1 and POSITIVE in labels and way < 0.5:
+    if prompt.is_click and len(clicks) > 1 and POSITIVE in labels and way < 0.5:
         # Several clicks at once, before there is any mask.
-        return _composed(clicks, labels, None, None, question)
+        return _compose(clicks, labels, None, None, prompt)
     mask = np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT) if way < 0.75 else None
     box = None
     if mask is None or way < 0.45:
@@ -64,25 +64,25 @@ def _asked(
             return None
         wanted = [click for click, label in zip(clicks, labels, strict=True) if label == POSITIVE]
         box = expand(_around(found, wanted), rng.uniform(0, 0.1))
-    return _composed(clicks, labels, box, mask, question)
+    return _compose(clicks, labels, box, mask, prompt)
 
 
-def _composed(
+def _compose(
     clicks: list[tuple[float, float]],
     labels: list[int],
     box: Box | None,
     mask: np.ndarray | None,
-    question: Question,
-) -> Question:
-    corners = asking(box)
+    prompt: Prompt,
+) -> Prompt:
+    corners = make_prompt(box)
     points = np.array([*clicks, *([] if box is not None else [(0.0, 0.0)])], np.float32).reshape(-1, 2)
     kinds = np.array([*labels, *([] if box is not None else [NO_POINT])], np.int64)
-    return Question(
+    return Prompt(
         np.concatenate([points, corners.points_xy]),
         np.concatenate([kinds, corners.labels]),
         mask,
         is_click=False,
-        templates=question.templates,
+        templates=prompt.templates,
     )
 
 
@@ -93,7 +93,7 @@ def _around(mask_box: Box, clicks: list[tuple[float, float]]) -> Box:
     return (min([x0, *xs]), min([y0, *ys]), max([x1, *xs]), max([y1, *ys]))
 
 
-def _click(wrong: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+def _sample_click(wrong: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
     """x, y of a pixel that is wrong, mostly well inside the largest piece of them."""
     depth = depth_map(wrong)
     of = depth >= 0.6 * depth.max() if rng.random() < 0.6 else wrong

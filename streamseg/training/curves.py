@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 
 from streamseg.errors import OutputError
+from streamseg.regular_files import read_regular
 
 Row = dict[str, Any]
 """``step`` and figures by name."""
 
+_ROWS_MAX_BYTES = 1 << 30
 _WIDTH, _PANEL_HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 190, 30, 30
 _COLORS_BGR = ((180, 80, 30), (40, 110, 230), (60, 160, 60), (170, 60, 170), (40, 40, 200), (150, 150, 0))
@@ -27,8 +29,8 @@ _PANELS = (
 _INK, _GRID = (40, 40, 40), (225, 225, 225)
 
 
-class Tally:
-    """Figures since the last line."""
+class MetricMeans:
+    """Means of figures since the last line."""
 
     def __init__(self) -> None:
         self._figures: dict[str, list[float]] = defaultdict(list)
@@ -45,7 +47,7 @@ class Tally:
         return means
 
 
-class Journal:
+class MetricsLog:
     """``metrics.jsonl`` and ``curves.png`` in a folder.
 
     Args:
@@ -96,7 +98,7 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_regular(path, _ROWS_MAX_BYTES).decode("utf-8", "replace").splitlines():
         try:
             rows.append(json.loads(line))
         except ValueError:

@@ -10,7 +10,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Inline(Executor):
+class InlineExecutor(Executor):
     """Does at once, in the caller's thread, what it is given."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -20,6 +20,6 @@ class Inline(Executor):
         return future
 
 
-def make(workers: int) -> Executor:
+def make_executor(workers: int) -> Executor:
     """An executor with so many threads; 0 for none. OpenCV and NumPy let other threads run while they work."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="pictures") if workers else Inline()
+    return ThreadPoolExecutor(workers, thread_name_prefix="pictures") if workers else InlineExecutor()

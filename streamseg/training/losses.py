@@ -1,4 +1,4 @@
-"""How wrong an answer is: focal loss 20, dice 1, error of the predicted IoU 1 (Kirillov et al. 2023, appendix A).
+"""How wrong masks are: focal loss 20, dice 1, error of the predicted IoU 1 (Kirillov et al. 2023, appendix A).
 
 Unlike theirs, the focal loss weighs object and background alike. With 0.25 and 0.75 a small, unsure model draws every
 mask too small (0.83 of the true area was seen), and a roll-out compounds that.
@@ -15,8 +15,8 @@ _FOCAL_WEIGHT = 20.0
 _BALANCE, _GAMMA = 0.5, 2.0
 
 
-class Judged(NamedTuple):
-    """What N answers are worth."""
+class PromptLosses(NamedTuple):
+    """Loss, and which mask it is of, of N prompts."""
 
     loss: torch.Tensor
     """(N,)."""
@@ -26,9 +26,9 @@ class Judged(NamedTuple):
     """(N,): the IoU of that mask with the truth."""
 
 
-def judge(
+def prompt_losses(
     logits: torch.Tensor, scores: torch.Tensor, truth: torch.Tensor, object_px: torch.Tensor, is_click: torch.Tensor
-) -> Judged:
+) -> PromptLosses:
     """The single mask counts for a box or a mask, the best of the other three for a click.
 
     All three masks of a click learn how good they are; only the best one learns to be better.
@@ -56,16 +56,16 @@ def judge(
         loss = loss.index_copy(0, members, wrong[each, best] + error)
         iou = iou.index_copy(0, members, quality[each, best])
         chosen = chosen.index_copy(0, members, best + first)
-    return Judged(loss, chosen, iou)
+    return PromptLosses(loss, chosen, iou)
 
 
 def mask_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """(N, K): focal loss (Lin et al. 2017) and dice of logits (N, K, H, W) against truth (N, H, W)."""
     wanted = truth[:, None].float().expand_as(logits)
     found = logits.sigmoid()
-    crossed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     right = found * wanted + (1 - found) * (1 - wanted)
-    focal = _BALANCE * ((1 - right) ** _GAMMA * crossed).mean((-1, -2))
+    focal = _BALANCE * ((1 - right) ** _GAMMA * cross_entropy).mean((-1, -2))
     shared = (found * wanted).sum((-1, -2))
     # The 1 keeps an object that is not there from dividing by nothing.
     dice = 1 - (2 * shared + 1) / (found.sum((-1, -2)) + wanted.sum((-1, -2)) + 1)

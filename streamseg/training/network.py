@@ -1,4 +1,4 @@
-"""The bundled model's network as it is trained: where it starts from, how it answers, what is kept of it."""
+"""The bundled model's network as it is trained: where it starts from, how it predicts masks, what is kept of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamseg.sam.models import MODELS
 from streamseg.sam.networks import MEAN_RGB, STD_RGB, predict_masks
 from streamseg.sam.tiny import MULTIPLE, STRIDE, Tiny
 from streamseg.training.fast_depthwise import speed_up
-from streamseg.training.tasks import Question
+from streamseg.training.tasks import Prompt
 
 
 def build(start_from: str, seed: int) -> Tiny:
@@ -40,8 +40,8 @@ def build(start_from: str, seed: int) -> Tiny:
     return network.eval()
 
 
-class Learner:
-    """The network on its device, answering questions with gradients.
+class TrainingModel:
+    """The network on its device, predicting masks with gradients.
 
     Args:
         network: of `build`; it is moved and changed.
@@ -75,7 +75,7 @@ class Learner:
         """Square pictures (S, S, 3) uint8 of one size -> (B, C, S/8, S/8)."""
         return self._encode(torch.from_numpy(np.stack(pictures_rgb)))
 
-    def encode_whole(self, picture_rgb: np.ndarray, square_px: int) -> torch.Tensor:
+    def encode_image(self, picture_rgb: np.ndarray, square_px: int) -> torch.Tensor:
         """One picture (h, w, 3) uint8 in the upper left corner of a square -> (1, C, square_px/8, square_px/8)."""
         features = self._encode(torch.from_numpy(picture_rgb[None]))
         grid = square_px // STRIDE
@@ -89,62 +89,64 @@ class Learner:
             features: torch.Tensor = self.network.enc(pixels.contiguous(memory_format=torch.channels_last))
         return features
 
-    def answer(self, features: torch.Tensor, questions: Sequence[Question]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Answers to questions with the same number of points.
+    def decode(self, features: torch.Tensor, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks for prompts with the same number of points.
 
         Args:
-            features: (N, C, g, g), one a question, or (1, C, g, g) for all.
-            questions: N.
+            features: (N, C, g, g), one a prompt, or (1, C, g, g) for all.
+            prompts: N.
 
         Returns:
             logits (N, 4, 4g, 4g) and scores (N, 4), float32: first the single mask, then the three.
         """
         grid = features.shape[-1]
-        prompts = self.network.pe
-        prompts.input_image_size, prompts.image_embedding_size = (grid * STRIDE,) * 2, (grid, grid)
-        features = self._with_matches(features, questions)
+        prompt_encoder = self.network.pe
+        prompt_encoder.input_image_size, prompt_encoder.image_embedding_size = (grid * STRIDE,) * 2, (grid, grid)
+        features = self._add_matches(features, prompts)
         # Places are exact: bfloat16 has 8 bits for them, which is a pixel of the picture.
-        sparse = self._sparse(questions)
+        sparse = self._sparse(prompts)
         with self.autocast():
-            dense = self._dense(questions, grid)
-            logits, scores = predict_masks(self.network.dec, features, prompts.get_dense_pe(), sparse, dense)
+            dense = self._dense(prompts, grid)
+            logits, scores = predict_masks(self.network.dec, features, prompt_encoder.get_dense_pe(), sparse, dense)
         return logits.float(), scores.float()
 
-    def _with_matches(self, features: torch.Tensor, questions: Sequence[Question]) -> torch.Tensor:
+    def _add_matches(self, features: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Features (N, C, g, g) with what earlier views say of them; as they are where there are none."""
-        if not any(question.templates for question in questions):
+        if not any(prompt.templates for prompt in prompts):
             return features
         match, found = self.network.match, []
-        for each, question in zip(features.float(), questions, strict=True):
-            if question.templates:
-                memory = np.concatenate([t.features.reshape(len(each), -1) for t in question.templates], axis=1)
-                covered = np.concatenate([t.covered.ravel() for t in question.templates])
+        for each, prompt in zip(features.float(), prompts, strict=True):
+            if prompt.templates:
+                memory = np.concatenate([t.features.reshape(len(each), -1) for t in prompt.templates], axis=1)
+                covered = np.concatenate([t.covered.ravel() for t in prompt.templates])
                 known = torch.from_numpy(memory).to(self.device).float()
                 each = each + match(each, known, torch.from_numpy(covered).to(self.device))
             found.append(each)
         return torch.stack(found)
 
-    def _sparse(self, questions: Sequence[Question]) -> torch.Tensor:
+    def _sparse(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """(N, K, C): as ``PromptEncoder`` embeds points and boxes, but with both kinds in one batch."""
-        prompts = self.network.pe
-        points = torch.from_numpy(np.stack([question.points_xy for question in questions])).to(self.device)
-        labels = torch.from_numpy(np.stack([question.labels for question in questions])).to(self.device)
-        kinds = torch.cat([prompts.not_a_point_embed.weight, *(each.weight for each in prompts.point_embeddings)])
-        places = prompts.pe_layer.forward_with_coords(points + 0.5, prompts.input_image_size)
+        prompt_encoder = self.network.pe
+        points = torch.from_numpy(np.stack([prompt.points_xy for prompt in prompts])).to(self.device)
+        labels = torch.from_numpy(np.stack([prompt.labels for prompt in prompts])).to(self.device)
+        kinds = torch.cat(
+            [prompt_encoder.not_a_point_embed.weight, *(each.weight for each in prompt_encoder.point_embeddings)]
+        )
+        places = prompt_encoder.pe_layer.forward_with_coords(points + 0.5, prompt_encoder.input_image_size)
         sparse: torch.Tensor = places * (labels >= 0)[..., None] + kinds[labels + 1]
         return sparse
 
-    def _dense(self, questions: Sequence[Question], grid: int) -> torch.Tensor:
+    def _dense(self, prompts: Sequence[Prompt], grid: int) -> torch.Tensor:
         """(N, C, g, g): earlier masks, or the embedding that says there is none."""
-        prompts = self.network.pe
-        nothing: torch.Tensor = prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        nothing = nothing.expand(len(questions), -1, grid, grid)
-        having = [i for i, question in enumerate(questions) if question.mask_logits is not None]
+        prompt_encoder = self.network.pe
+        nothing: torch.Tensor = prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        nothing = nothing.expand(len(prompts), -1, grid, grid)
+        having = [i for i, prompt in enumerate(prompts) if prompt.mask_logits is not None]
         if not having:
             return nothing
-        given = [question.mask_logits for question in questions if question.mask_logits is not None]
+        given = [prompt.mask_logits for prompt in prompts if prompt.mask_logits is not None]
         masks = torch.from_numpy(np.stack(given)[:, None]).to(self.device)
-        embedded: torch.Tensor = prompts.mask_downscaling(masks)
+        embedded: torch.Tensor = prompt_encoder.mask_downscaling(masks)
         return nothing.to(embedded.dtype).index_copy(0, torch.tensor(having, device=self.device), embedded)
 
 
@@ -157,7 +159,7 @@ def has_bf16(device: torch.device) -> bool:
     return bool(known and known())
 
 
-def as_kept(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def to_float16(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights as a weights file has them: float16 on the CPU."""
     return {
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()

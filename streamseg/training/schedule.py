@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
-from streamseg.training.randomness import For, generator
 from streamseg.training.recipe import Training
+from streamseg.training.seeding import Purpose, generator
 
 _LAST_SHARE = 0.01
 """Of the learning rates, at the end of the cosine."""
@@ -16,9 +16,9 @@ class Plan(NamedTuple):
     """What a step does."""
 
     kind: Literal["view", "whole"]
-    again: bool
-    """Whether good answers are asked about a second time."""
-    encoder: bool
+    refines: bool
+    """Whether good masks are predicted a second time, with the first ones as prompts."""
+    trains_encoder: bool
     """Whether the image encoder is trained too."""
 
 
@@ -37,7 +37,7 @@ def average_decay(step: int, training: Training) -> float:
 
 def plan(step: int, seed: int, training: Training) -> Plan:
     """What a step does."""
-    rng = generator(seed, For.STEP, step)
-    is_whole, again, encoder = (float(chance) for chance in rng.random(3))
-    kind: Literal["view", "whole"] = "whole" if is_whole < training.whole_share else "view"
-    return Plan(kind, again < training.again_share, encoder < training.encoder_share)
+    rng = generator(seed, Purpose.STEP, step)
+    whole, refines, trains_encoder = (float(chance) for chance in rng.random(3))
+    kind: Literal["view", "whole"] = "whole" if whole < training.whole_share else "view"
+    return Plan(kind, refines < training.again_share, trains_encoder < training.encoder_share)

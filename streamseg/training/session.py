@@ -23,10 +23,10 @@ import yaml
 from streamseg.errors import CheckpointError, OutputError
 from streamseg.sam import devices
 from streamseg.training import checkpoint, datasets, executors, network, validation
-from streamseg.training.curves import Journal, Row, Tally
+from streamseg.training.curves import MetricMeans, MetricsLog, Row
 from streamseg.training.datasets import Datasets
 from streamseg.training.recipe import Recipe, difference
-from streamseg.training.scene_sampler import World
+from streamseg.training.scene_sampler import SceneSampler
 from streamseg.training.schedule import rate
 from streamseg.training.trainer import Trainer
 
@@ -74,24 +74,24 @@ class Session:
             raise OutputError(f"{output} holds an earlier run; add --resume to go on with it, or choose another folder")
         state = _state_to_resume(recipe, output) if resume else None
         _set_up(self._device, recipe.running.threads)
-        self._executor = executors.make(recipe.running.workers)
+        self._executor = executors.make_executor(recipe.running.workers)
         try:
             data = datasets.read(recipe.data, self._executor)
             tell(_summary(data))
-            self._held_out = validation.choose(data.photos, recipe.running.validate_objects)
-            learner = network.Learner(
+            self._held_out = validation.choose_objects(data.image_sets, recipe.running.validate_objects)
+            model = network.TrainingModel(
                 network.build(recipe.start_from, recipe.seed), self._device, recipe.training.precision
             )
-            self._trainer = Trainer(recipe, World(data, recipe), learner, self._executor)
+            self._trainer = Trainer(recipe, SceneSampler(data, recipe), model, self._executor)
             if state is not None:
                 self._trainer.restore(state)
                 tell(f"going on from step {state.step}")
             _prepare_folder(recipe, output)
-            self._journal = Journal(output, self._trainer.step)
+            self._metrics = MetricsLog(output, self._trainer.step)
         except BaseException:
             self.close()
             raise
-        self._tally = Tally()
+        self._means = MetricMeans()
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -123,7 +123,7 @@ class Session:
                 ended = "time limit"
                 break
             with devices.memory_guard(self._device, "use a smaller training.batch, or --device cpu"):
-                self._tally.add(trainer.advance())
+                self._means.add(trainer.advance())
             done = trainer.step
             if done % running.log_every == 0 or done == last or self._validates(done):
                 now_s = time.monotonic()
@@ -132,7 +132,7 @@ class Session:
             if done % running.save_every == 0:
                 self._save()
         self._save()
-        metrics = self._journal.rows[-1] if self._journal.rows else {}
+        metrics = self._metrics.rows[-1] if self._metrics.rows else {}
         seconds = round(time.monotonic() - begun_s, 1)
         return Outcome(ended, trainer.step, of_steps, seconds, str(self._output / WEIGHTS), metrics)
 
@@ -146,21 +146,21 @@ class Session:
             "step": step,
             "learning_rate": round(training.learning_rate * rate(step - 1, training), 8),
             "seconds_per_step": round(seconds_per_step, 3),
-            **self._tally.take(),
+            **self._means.take(),
         }
         if self._validates(step):
-            with self._trainer.measured() as learner:
-                row["validation_iou"] = round(validation.mean_iou(learner, self._held_out), 4)
-        self._journal.add(row)
+            with self._trainer.measured() as model:
+                row["validation_iou"] = round(validation.mean_iou(model, self._held_out), 4)
+        self._metrics.add(row)
         shown = {name: value for name, value in row.items() if name not in ("step", "learning_rate")}
         self._tell(f"step {step}/{training.steps}  " + "  ".join(f"{k} {v:g}" for k, v in shown.items()))
 
     def _save(self) -> None:
         state = self._trainer.state()
         checkpoint.write(self._output / CHECKPOINT, state)
-        kept = network.as_kept(self._trainer.kept())
+        kept = network.to_float16(self._trainer.kept())
         checkpoint.write_tensors(self._output / WEIGHTS, kept, {"streamseg.step": str(state.step)})
-        self._journal.draw()
+        self._metrics.draw()
 
 
 def _state_to_resume(recipe: Recipe, output: Path) -> checkpoint.RunState:
@@ -198,10 +198,10 @@ def _set_up(device: str, threads: int) -> None:
 
 
 def _summary(data: Datasets) -> str:
-    photos = sum(len(each.training) for each in data.photos)
-    things = sum(len(photo.things) for each in data.photos for photo in each.training)
-    held_out = sum(len(each.held_out) for each in data.photos)
-    parts = [f"{photos} photos with {things} objects ({held_out} photos held out)"] if data.photos else []
-    if data.films:
-        parts.append(f"{len(data.films)} films")
+    photos = sum(len(each.training) for each in data.image_sets)
+    objects = sum(len(photo.objects) for each in data.image_sets for photo in each.training)
+    held_out = sum(len(each.held_out) for each in data.image_sets)
+    parts = [f"{photos} photos with {objects} objects ({held_out} photos held out)"] if data.image_sets else []
+    if data.videos:
+        parts.append(f"{len(data.videos)} films")
     return "training on " + ", ".join(parts)

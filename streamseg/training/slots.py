@@ -1,4 +1,4 @@
-"""Episodes side by side: one look of each makes up a batch, and a finished one is replaced by the next."""
+"""Episodes side by side: one view of each makes up a batch, and a finished one is replaced by the next."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from concurrent.futures import Executor, Future
 import numpy as np
 
 from streamseg.training.episodes import Episode, EpisodeState
-from streamseg.training.scene_sampler import World
-from streamseg.training.tasks import Task
+from streamseg.training.scene_sampler import SceneSampler
+from streamseg.training.tasks import ViewTask
 
 
 class Slots:
@@ -19,7 +19,7 @@ class Slots:
     which thread gets there first.
 
     Args:
-        world: draws the scenes.
+        sampler: draws the scenes.
         seed: of the run.
         numbers: of the first episode in each slot.
         stride: from a slot's episode to its next one.
@@ -29,42 +29,44 @@ class Slots:
 
     def __init__(
         self,
-        world: World,
+        sampler: SceneSampler,
         seed: int,
         numbers: Sequence[int],
         stride: int,
         gone_share: float,
         executor: Executor,
     ) -> None:
-        self._world, self._seed, self._stride, self._gone_share = world, seed, stride, gone_share
+        self._sampler, self._seed, self._stride, self._gone_share = sampler, seed, stride, gone_share
         self._executor = executor
         self._episodes: list[Episode | None] = [None] * len(numbers)
         self._states = [EpisodeState(number) for number in numbers]
-        self._looks: list[Future[Task]] | None = None
+        self._pending: list[Future[ViewTask]] | None = None
 
     def prepare(self) -> None:
         """Begin to make the pictures of the next batch."""
-        if self._looks is None:
-            self._looks = [self._executor.submit(self._look, slot) for slot in range(len(self._states))]
+        if self._pending is None:
+            self._pending = [self._executor.submit(self._next_task, slot) for slot in range(len(self._states))]
 
-    def tasks(self) -> list[Task]:
-        """The next batch, the same until `learn`."""
+    def tasks(self) -> list[ViewTask]:
+        """The next batch, the same until `update`."""
         self.prepare()
-        return [look.result() for look in self._looks or []]
+        return [task.result() for task in self._pending or []]
 
-    def learn(self, tasks: Sequence[Task], answers: Sequence[tuple[np.ndarray, float]], pooled: np.ndarray) -> None:
-        """Take the model's answers.
+    def update(
+        self, tasks: Sequence[ViewTask], predictions: Sequence[tuple[np.ndarray, float]], pooled: np.ndarray
+    ) -> None:
+        """Take the model's masks.
 
         Args:
-            tasks: what was asked.
-            answers: (MASK_PX, MASK_PX) float32 logits and their IoU each.
+            tasks: of `tasks`.
+            predictions: (MASK_PX, MASK_PX) float32 logits and their IoU each.
             pooled: (N, C, T, T) float16, the features of the views at half their resolution.
         """
-        self._looks = None
-        for slot, (task, (logits, iou), features) in enumerate(zip(tasks, answers, pooled, strict=True)):
+        self._pending = None
+        for slot, (task, (logits, iou), features) in enumerate(zip(tasks, predictions, pooled, strict=True)):
             episode = self._episodes[slot]
             if episode is not None:
-                episode.learn(task, logits, iou, features)
+                episode.update(task, logits, iou, features)
                 self._states[slot] = episode.state
                 if episode.done:
                     self._states[slot] = EpisodeState(episode.state.number + self._stride)
@@ -77,7 +79,7 @@ class Slots:
 
     def restore(self, states: Sequence[EpisodeState]) -> None:
         """Go on from what `states` gave."""
-        self._looks = None
+        self._pending = None
         self._states = list(states)
         self._episodes = [None] * len(self._states)
 
@@ -85,11 +87,11 @@ class Slots:
         """How far each slot's episode is."""
         return [state.moment for state in self._states]
 
-    def _look(self, slot: int) -> Task:
+    def _next_task(self, slot: int) -> ViewTask:
         episode = self._episodes[slot]
         while episode is None:
             state = self._states[slot]
-            begun = Episode(self._world, self._seed, state.number, self._gone_share)
+            begun = Episode(self._sampler, self._seed, state.number, self._gone_share)
             if begun.usable:
                 if state.moment:
                     begun.state = state
@@ -97,4 +99,4 @@ class Slots:
                 self._states[slot] = begun.state
             else:
                 self._states[slot] = EpisodeState(state.number + self._stride)
-        return episode.look()
+        return episode.next_task()

@@ -1,4 +1,4 @@
-"""One step: a batch answered and judged."""
+"""One step: masks predicted for a batch, and their loss."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch.nn import functional as F
 from streamseg.masks.boxes import box_of_mask, expand
 from streamseg.tracking.candidate import without_specks
 from streamseg.tracking.state import LOGIT_LIMIT
-from streamseg.training.corrections import correction
-from streamseg.training.losses import judge
-from streamseg.training.network import Learner
-from streamseg.training.tasks import MASK_PX, VIEW_PX, Question, Task, Template, asking
-from streamseg.training.whole_image_tasks import WholeTask
+from streamseg.training.corrections import correction_prompt
+from streamseg.training.losses import prompt_losses
+from streamseg.training.network import TrainingModel
+from streamseg.training.tasks import MASK_PX, VIEW_PX, Prompt, Template, ViewTask, make_prompt
+from streamseg.training.whole_image_tasks import WholeImageTask
 
-_ASK_AGAIN_IOU = 0.3
-"""A worse answer is not asked about again."""
+_REFINE_IOU = 0.3
+"""A worse mask is not refined."""
 _CORRECT_IOU = 0.1
-"""A worse answer is not corrected."""
+"""A worse mask is not corrected."""
 _SPECK = 0.1
 
 
 @dataclass(frozen=True)
-class Reply:
-    """The mask that counts of one answer, without gradients."""
+class Prediction:
+    """The mask that counts of those predicted for one prompt, without gradients."""
 
     logits: np.ndarray
     """(M, M) float32."""
@@ -38,142 +38,146 @@ class Reply:
 
 
 @dataclass
-class Result:
+class StepResult:
     """What a step has come to."""
 
     loss: torch.Tensor
-    """Scalar: the mean over all questions."""
-    replies: list[Reply]
-    """One a question, for views the one the episode goes on with."""
+    """Scalar: the mean over all prompts."""
+    predictions: list[Prediction]
+    """One a prompt, for views the one the episode goes on with."""
     pooled: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float16))
-    """(N, C, T, T) float16: the features of the views at half their resolution; of whole photos there are none."""
+    """(N, C, T, T) float16: the features of the views at half their resolution; of whole images there are none."""
     figures: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """For the curves, by name."""
 
 
-def look_at_views(
-    learner: Learner, tasks: Sequence[Task], again: np.random.Generator | None, correction_share: float
-) -> Result:
-    """A batch of views, one question each.
+def view_step(
+    model: TrainingModel, tasks: Sequence[ViewTask], refinement: np.random.Generator | None, correction_share: float
+) -> StepResult:
+    """A batch of views, one prompt each.
 
     Args:
-        learner: the network.
+        model: the network.
         tasks: at least one.
-        again: if there is one, answers are asked about a second time, with the answer as prompt.
-        correction_share: how many of those second questions have clicks on what the answer had wrong.
+        refinement: if there is a generator, every good mask is predicted a second time, with the first one as prompt.
+        correction_share: how many of those second prompts have clicks on what the first mask had wrong.
     """
-    features = learner.encode_views([task.picture_rgb for task in tasks])
-    questions = [task.question for task in tasks]
-    losses, replies = _ask(learner, features, tasks, questions, list(range(len(tasks))))
+    features = model.encode_views([task.picture_rgb for task in tasks])
+    prompts = [task.prompt for task in tasks]
+    losses, predictions = _predict(model, features, tasks, prompts, list(range(len(tasks))))
     figures: dict[str, list[float]] = defaultdict(list)
-    for task, reply in zip(tasks, replies, strict=True):
-        _note(figures, task.question.is_click, task.object_px == 0, reply)
-    if again is not None:
-        asked: list[tuple[int, Question]] = []
+    for task, prediction in zip(tasks, predictions, strict=True):
+        _record(figures, task.prompt.is_click, task.object_px == 0, prediction)
+    if refinement is not None:
+        second: list[tuple[int, Prompt]] = []
         corrected: set[int] = set()
-        for i, reply in enumerate(replies):
-            corrects = again.random() < correction_share and reply.iou > _CORRECT_IOU
-            question = correction(tasks[i], questions[i], reply.logits, again) if corrects else None
-            if question is not None:
+        for i, prediction in enumerate(predictions):
+            corrects = refinement.random() < correction_share and prediction.iou > _CORRECT_IOU
+            prompt = correction_prompt(tasks[i], prompts[i], prediction.logits, refinement) if corrects else None
+            if prompt is not None:
                 corrected.add(i)
-            elif reply.iou > _ASK_AGAIN_IOU:
-                question = _second(reply, questions[i].templates, again)
-            if question is not None:
-                asked.append((i, question))
-        if asked:
-            members = [i for i, _ in asked]
-            more, answers = _ask(learner, features, tasks, [question for _, question in asked], members)
+            elif prediction.iou > _REFINE_IOU:
+                prompt = _refinement_prompt(prediction, prompts[i].templates, refinement)
+            if prompt is not None:
+                second.append((i, prompt))
+        if second:
+            members = [i for i, _ in second]
+            more, refined = _predict(model, features, tasks, [prompt for _, prompt in second], members)
             losses = [*losses, *more]
-            for i, answer in zip(members, answers, strict=True):
+            for i, prediction in zip(members, refined, strict=True):
                 if i in corrected:
-                    figures["gain_corrected"].append(answer.iou - replies[i].iou)
+                    figures["gain_corrected"].append(prediction.iou - predictions[i].iou)
                 else:
-                    figures["iou_second"].append(answer.iou)
-                if again.random() < 0.5:
-                    replies[i] = answer
+                    figures["iou_second"].append(prediction.iou)
+                if refinement.random() < 0.5:
+                    predictions[i] = prediction
     loss = torch.stack(losses).mean()
     figures["loss_view"].append(float(loss.detach()))
     pooled = F.avg_pool2d(features.detach().float(), 2).half().cpu().numpy()
-    return Result(loss, replies, pooled, figures)
+    return StepResult(loss, predictions, pooled, figures)
 
 
-def look_at_wholes(learner: Learner, tasks: Sequence[WholeTask]) -> Result:
-    """Whole photos, several questions each."""
+def whole_image_step(model: TrainingModel, tasks: Sequence[WholeImageTask]) -> StepResult:
+    """Whole images, several prompts each."""
     losses: list[torch.Tensor] = []
-    replies: list[Reply] = []
+    predictions: list[Prediction] = []
     figures: dict[str, list[float]] = defaultdict(list)
     for task in tasks:
-        features = learner.encode_whole(task.picture_rgb, task.square_px)
-        logits, scores = learner.answer(features, task.questions)
-        truth = torch.from_numpy(task.truth).to(learner.device)
-        is_click = torch.tensor([question.is_click for question in task.questions], device=learner.device)
-        judged = judge(logits, scores, truth, truth.sum((-1, -2)).float(), is_click)
-        losses.append(judged.loss)
-        found = _replies(logits, scores, judged.chosen, judged.iou)
-        for question, reply in zip(task.questions, found, strict=True):
-            figures["iou_whole_click" if question.is_click else "iou_whole_box"].append(reply.iou)
-        replies += found
+        features = model.encode_image(task.picture_rgb, task.square_px)
+        logits, scores = model.decode(features, task.prompts)
+        truth = torch.from_numpy(task.truth).to(model.device)
+        is_click = torch.tensor([prompt.is_click for prompt in task.prompts], device=model.device)
+        found_losses = prompt_losses(logits, scores, truth, truth.sum((-1, -2)).float(), is_click)
+        losses.append(found_losses.loss)
+        found = _predictions(logits, scores, found_losses.chosen, found_losses.iou)
+        for prompt, prediction in zip(task.prompts, found, strict=True):
+            figures["iou_whole_click" if prompt.is_click else "iou_whole_box"].append(prediction.iou)
+        predictions += found
     loss = torch.cat(losses).mean()
     figures["loss_whole"].append(float(loss.detach()))
-    return Result(loss, replies, figures=figures)
+    return StepResult(loss, predictions, figures=figures)
 
 
-def _ask(
-    learner: Learner,
+def _predict(
+    model: TrainingModel,
     features: torch.Tensor,
-    tasks: Sequence[Task],
-    questions: Sequence[Question],
+    tasks: Sequence[ViewTask],
+    prompts: Sequence[Prompt],
     members: Sequence[int],
-) -> tuple[list[torch.Tensor], list[Reply]]:
-    """Losses and replies of questions about the tasks at `members`; those with as many points go together."""
+) -> tuple[list[torch.Tensor], list[Prediction]]:
+    """Losses and predictions of prompts about the tasks at `members`; those with as many points go together."""
     groups: dict[int, list[int]] = defaultdict(list)
-    for position, question in enumerate(questions):
-        groups[len(question.labels)].append(position)
-    losses: list[torch.Tensor] = [features.new_zeros(())] * len(questions)
-    replies: list[Reply | None] = [None] * len(questions)
+    for position, prompt in enumerate(prompts):
+        groups[len(prompt.labels)].append(position)
+    losses: list[torch.Tensor] = [features.new_zeros(())] * len(prompts)
+    predictions: list[Prediction | None] = [None] * len(prompts)
     for positions in groups.values():
-        asked = [questions[position] for position in positions]
+        asked = [prompts[position] for position in positions]
         about = [tasks[members[position]] for position in positions]
-        rows = torch.tensor([members[position] for position in positions], device=learner.device)
-        logits, scores = learner.answer(features.index_select(0, rows), asked)
-        judged = judge(
+        rows = torch.tensor([members[position] for position in positions], device=model.device)
+        logits, scores = model.decode(features.index_select(0, rows), asked)
+        found_losses = prompt_losses(
             logits,
             scores,
-            torch.from_numpy(np.stack([task.truth for task in about])).to(learner.device),
-            torch.tensor([task.object_px for task in about], dtype=torch.float32, device=learner.device),
-            torch.tensor([question.is_click for question in asked], device=learner.device),
+            torch.from_numpy(np.stack([task.truth for task in about])).to(model.device),
+            torch.tensor([task.object_px for task in about], dtype=torch.float32, device=model.device),
+            torch.tensor([prompt.is_click for prompt in asked], device=model.device),
         )
-        found = _replies(logits, scores, judged.chosen, judged.iou)
+        found = _predictions(logits, scores, found_losses.chosen, found_losses.iou)
         for place, position in enumerate(positions):
-            losses[position], replies[position] = judged.loss[place], found[place]
-    return losses, [reply for reply in replies if reply is not None]
+            losses[position], predictions[position] = found_losses.loss[place], found[place]
+    return losses, [prediction for prediction in predictions if prediction is not None]
 
 
-def _replies(logits: torch.Tensor, scores: torch.Tensor, chosen: torch.Tensor, iou: torch.Tensor) -> list[Reply]:
+def _predictions(
+    logits: torch.Tensor, scores: torch.Tensor, chosen: torch.Tensor, iou: torch.Tensor
+) -> list[Prediction]:
     rows = torch.arange(len(chosen), device=chosen.device)
     masks = logits.detach()[rows, chosen].cpu().numpy()
     said = scores.detach()[rows, chosen].tolist()
-    return [Reply(mask, quality, score) for mask, quality, score in zip(masks, iou.tolist(), said, strict=True)]
+    return [Prediction(mask, quality, score) for mask, quality, score in zip(masks, iou.tolist(), said, strict=True)]
 
 
-def _second(reply: Reply, templates: tuple[Template, ...], rng: np.random.Generator) -> Question | None:
-    """The answer and its box as the next question; None if it is empty."""
+def _refinement_prompt(
+    prediction: Prediction, templates: tuple[Template, ...], rng: np.random.Generator
+) -> Prompt | None:
+    """The mask and its box as the next prompt; None if it is empty."""
     margin = rng.uniform(0, 0.08)
-    box = box_of_mask(without_specks(reply.logits, None, _SPECK) > 0)
+    box = box_of_mask(without_specks(prediction.logits, None, _SPECK) > 0)
     if box is None:
         return None
     scale = VIEW_PX / MASK_PX
     x0, y0, x1, y1 = expand(box, margin)
-    return asking(
+    return make_prompt(
         (x0 * scale, y0 * scale, x1 * scale, y1 * scale),
-        mask_logits=np.clip(reply.logits, -LOGIT_LIMIT, LOGIT_LIMIT),
+        mask_logits=np.clip(prediction.logits, -LOGIT_LIMIT, LOGIT_LIMIT),
         templates=templates,
     )
 
 
-def _note(figures: dict[str, list[float]], is_click: bool, is_gone: bool, reply: Reply) -> None:
+def _record(figures: dict[str, list[float]], is_click: bool, is_gone: bool, prediction: Prediction) -> None:
     if is_gone:
-        figures["score_gone"].append(reply.score)
+        figures["score_gone"].append(prediction.score)
         return
-    figures["iou_click" if is_click else "iou_box"].append(reply.iou)
-    figures["score_error"].append(abs(reply.score - reply.iou))
+    figures["iou_click" if is_click else "iou_box"].append(prediction.iou)
+    figures["score_error"].append(abs(prediction.score - prediction.iou))

@@ -1,4 +1,4 @@
-"""One thing to do for the model: a picture, a prompt, and the true mask."""
+"""What the model is trained on: a picture, a prompt, and the true mask."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Template:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Prompt:
     """A prompt, in pixels of the picture, as `streamseg.sam.prompts` has them."""
 
     points_xy: np.ndarray
@@ -43,7 +43,7 @@ class Question:
     labels: np.ndarray
     """(K,) int64, what each point is."""
     mask_logits: np.ndarray | None
-    """(M, M) float32, an earlier answer."""
+    """(M, M) float32, of an earlier mask."""
     is_click: bool
     """One click: the best of three masks counts, for it does not say how large the object is."""
     templates: tuple[Template, ...] = ()
@@ -51,32 +51,32 @@ class Question:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """A view of a moment and what is asked about it."""
+class ViewTask:
+    """A view of a moment, with a prompt."""
 
     picture_rgb: np.ndarray
     """(VIEW_PX, VIEW_PX, 3) uint8."""
     region: Box
-    """What the picture shows, world pixels."""
-    question: Question
+    """What the picture shows, scene pixels."""
+    prompt: Prompt
     truth: np.ndarray
     """(MASK_PX, MASK_PX) bool."""
     object_px: float
     """Area of the whole object in pixels of `truth`, with what lies beyond the view; 0 if it is not there."""
 
 
-def click(point_xy: tuple[float, float]) -> Question:
+def click_prompt(point_xy: tuple[float, float]) -> Prompt:
     """One click on the object, in the picture's pixels. The second point is what SAM fills up clicks with."""
-    return Question(np.array([point_xy, (0, 0)], np.float32), np.array([POSITIVE, NO_POINT]), None, is_click=True)
+    return Prompt(np.array([point_xy, (0, 0)], np.float32), np.array([POSITIVE, NO_POINT]), None, is_click=True)
 
 
-def asking(
+def make_prompt(
     box: Box | None = None,
     point_xy: tuple[float, float] | None = None,
     mask_logits: np.ndarray | None = None,
     templates: tuple[Template, ...] = (),
     others_xy: Sequence[tuple[float, float]] = (),
-) -> Question:
+) -> Prompt:
     """A box, a point with it, points on other objects, an earlier mask, earlier views: whichever there are, in the
     picture's pixels."""
     points = [*([] if point_xy is None else [point_xy]), *others_xy]
@@ -86,7 +86,7 @@ def asking(
     elif points:
         # As SAM fills up what has no box.
         points, labels = [*points, (0.0, 0.0)], [*labels, NO_POINT]
-    return Question(
+    return Prompt(
         np.array(points, np.float32).reshape(-1, 2),
         np.array(labels, np.int64),
         mask_logits,
@@ -96,12 +96,12 @@ def asking(
 
 
 def box_to_view(box: Box, region: Box) -> Box:
-    """A box from world pixels to those of a view's picture."""
+    """A box from scene pixels to those of a view's picture."""
     x0, y0, x1, y1 = to_view(np.array(box), region, VIEW_PX)
     return (float(x0), float(y0), float(x1), float(y1))
 
 
 def point_to_view(point_xy: tuple[float, float], region: Box) -> tuple[float, float]:
-    """A point from world pixels to those of a view's picture."""
+    """A point from scene pixels to those of a view's picture."""
     x, y = to_view(np.array(point_xy), region, VIEW_PX)
     return (float(x), float(y))

@@ -11,19 +11,19 @@ import torch
 
 from streamseg.errors import CheckpointError
 from streamseg.training import schedule, whole_image_tasks
-from streamseg.training.average import Average
 from streamseg.training.checkpoint import RunState
-from streamseg.training.network import Learner
-from streamseg.training.randomness import For, generator
+from streamseg.training.ema import ExponentialMovingAverage
+from streamseg.training.network import TrainingModel
 from streamseg.training.recipe import Recipe
-from streamseg.training.scene_sampler import World
+from streamseg.training.scene_sampler import SceneSampler
+from streamseg.training.seeding import Purpose, generator
 from streamseg.training.slots import Slots
-from streamseg.training.steps import Result, look_at_views, look_at_wholes
+from streamseg.training.steps import StepResult, view_step, whole_image_step
 
 _log = logging.getLogger("streamseg.training")
 
 _TRUNK = ("enc.a.", "enc.b.", "enc.c.")
-_MODEL, _AVERAGE, _START, _OPTIMISER = "model.", "average.", "start.", "optimizer."
+_MODEL, _AVERAGE, _START, _OPTIMIZER = "model.", "average.", "start.", "optimizer."
 
 
 class Trainer:
@@ -31,24 +31,24 @@ class Trainer:
 
     Args:
         recipe: what is done in a step.
-        world: what is drawn from.
-        learner: the network.
+        sampler: what is drawn from.
+        model: the network.
         executor: makes the pictures.
     """
 
-    def __init__(self, recipe: Recipe, world: World, learner: Learner, executor: Executor) -> None:
-        self.recipe, self.learner = recipe, learner
+    def __init__(self, recipe: Recipe, sampler: SceneSampler, model: TrainingModel, executor: Executor) -> None:
+        self.recipe, self.model = recipe, model
         self.step = 0
         """Steps that are done."""
-        self.average = Average(learner.network)
-        self._start = dict(Average(learner.network).weights) if recipe.training.start_share else {}
-        self._world, self._executor = world, executor
-        self._parameters = dict(learner.network.named_parameters())
+        self.average = ExponentialMovingAverage(model.network)
+        self._start = dict(ExponentialMovingAverage(model.network).weights) if recipe.training.start_share else {}
+        self._sampler, self._executor = sampler, executor
+        self._parameters = dict(model.network.named_parameters())
         self._optimizer = _optimizer(recipe, self._parameters)
         batch, groups = recipe.training.batch, recipe.training.ahead + 1
         self._slots = [
             Slots(
-                world,
+                sampler,
                 recipe.seed,
                 range(group * batch, (group + 1) * batch),
                 batch * groups,
@@ -57,7 +57,7 @@ class Trainer:
             )
             for group in range(groups)
         ]
-        self._prepared: dict[int, list[Future[whole_image_tasks.WholeTask | None]]] = {}
+        self._prepared: dict[int, list[Future[whole_image_tasks.WholeImageTask | None]]] = {}
         self._set_mode()
 
     def advance(self) -> dict[str, list[float]]:
@@ -67,8 +67,8 @@ class Trainer:
         """
         training = self.recipe.training
         plan = schedule.plan(self.step, self.recipe.seed, training)
-        self.learner.train_encoder(plan.encoder)
-        result = self._whole() if plan.kind == "whole" else self._view(plan.again)
+        self.model.train_encoder(plan.trains_encoder)
+        result = self._whole_image_step() if plan.kind == "whole" else self._view_step(plan.refines)
         figures: dict[str, list[float]] = {} if result is None else result.figures
         if result is not None:
             for group in self._optimizer.param_groups:
@@ -78,7 +78,7 @@ class Trainer:
             norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), training.clip_norm)
             if torch.isfinite(norm):
                 self._optimizer.step()
-                self.average.update(self.learner.network, schedule.average_decay(self.step, training))
+                self.average.update(self.model.network, schedule.average_decay(self.step, training))
                 figures["gradient_norm"] = [float(norm)]
             else:
                 _log.warning("step %d: the gradient is not finite; left out", self.step)
@@ -87,12 +87,12 @@ class Trainer:
 
     def state(self) -> RunState:
         """All there is to go on from here."""
-        tensors = {_MODEL + name: value for name, value in self.learner.network.state_dict().items()}
+        tensors = {_MODEL + name: value for name, value in self.model.network.state_dict().items()}
         tensors |= {_AVERAGE + name: value for name, value in self.average.weights.items()}
         tensors |= {_START + name: value for name, value in self._start.items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimizer.state.get(parameter, {}).items():
-                tensors[f"{_OPTIMISER}{key}.{name}"] = value
+                tensors[f"{_OPTIMIZER}{key}.{name}"] = value
         # Copies: training may go on before they are written.
         kept = {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
         return RunState(self.recipe, self.step, kept, [slots.states for slots in self._slots])
@@ -104,7 +104,7 @@ class Trainer:
             CheckpointError: the state is of another network.
         """
         try:
-            self.learner.network.load_state_dict(_under(_MODEL, state.tensors))
+            self.model.network.load_state_dict(_under(_MODEL, state.tensors))
             self.average.restore(_under(_AVERAGE, state.tensors))
             for name, value in self._start.items():
                 value.copy_(state.tensors[_START + name])
@@ -112,7 +112,7 @@ class Trainer:
             raise CheckpointError(f"the checkpoint is of another network: {str(error).splitlines()[0]}") from error
         self._optimizer.state.clear()
         for key in ("step", "exp_avg", "exp_avg_sq"):
-            for name, value in _under(f"{_OPTIMISER}{key}.", state.tensors).items():
+            for name, value in _under(f"{_OPTIMIZER}{key}.", state.tensors).items():
                 parameter = self._parameters[name]
                 own = value.clone() if key == "step" else torch.empty_like(parameter).detach().copy_(value)
                 self._optimizer.state[parameter][key] = own
@@ -130,40 +130,40 @@ class Trainer:
         }
 
     @contextlib.contextmanager
-    def measured(self) -> Iterator[Learner]:
+    def measured(self) -> Iterator[TrainingModel]:
         """The network with the weights that are kept, inside the block."""
-        network = self.learner.network
+        network = self.model.network
         own = {name: value.detach().clone() for name, value in network.state_dict().items()}
         network.load_state_dict(self.kept())
         network.eval()
         try:
-            yield self.learner
+            yield self.model
         finally:
             network.load_state_dict(own)
             self._set_mode()
 
     def _set_mode(self) -> None:
-        self.learner.network.eval()
+        self.model.network.eval()
         if self.recipe.training.batch_norm == "learned":
-            self.learner.network.enc.train()
+            self.model.network.enc.train()
 
-    def _view(self, again: bool) -> Result:
+    def _view_step(self, refines: bool) -> StepResult:
         slots = self._slots[self.step % len(self._slots)]
         tasks = slots.tasks()
         if len(self._slots) > 1:
             self._prepare_next()
-        rng = generator(self.recipe.seed, For.AGAIN, self.step) if again else None
-        result = look_at_views(self.learner, tasks, rng, self.recipe.training.correction_share)
-        slots.learn(tasks, [(reply.logits, reply.iou) for reply in result.replies], result.pooled)
+        rng = generator(self.recipe.seed, Purpose.REFINEMENT, self.step) if refines else None
+        result = view_step(self.model, tasks, rng, self.recipe.training.correction_share)
+        slots.update(tasks, [(each.logits, each.iou) for each in result.predictions], result.pooled)
         self._prepare_next()
         return result
 
-    def _whole(self) -> Result | None:
-        self._begin_wholes(self.step)
+    def _whole_image_step(self) -> StepResult | None:
+        self._prepare_whole_images(self.step)
         found = [future.result() for future in self._prepared.pop(self.step)]
         self._prepare_next()
         tasks = [task for task in found if task is not None]
-        return look_at_wholes(self.learner, tasks) if tasks else None
+        return whole_image_step(self.model, tasks) if tasks else None
 
     def _prepare_next(self) -> None:
         """Have the pictures of the next step made while this one is computed, as far as they are known."""
@@ -171,15 +171,17 @@ class Trainer:
             return
         following = self.step + 1
         if schedule.plan(following, self.recipe.seed, self.recipe.training).kind == "whole":
-            self._begin_wholes(following)
+            self._prepare_whole_images(following)
         else:
             self._slots[following % len(self._slots)].prepare()
 
-    def _begin_wholes(self, step: int) -> None:
+    def _prepare_whole_images(self, step: int) -> None:
         if step not in self._prepared:
             seed = self.recipe.seed
             self._prepared[step] = [
-                self._executor.submit(whole_image_tasks.draw, self._world, generator(seed, For.WHOLE, step, number))
+                self._executor.submit(
+                    whole_image_tasks.sample_task, self._sampler, generator(seed, Purpose.WHOLE_IMAGE, step, number)
+                )
                 for number in range(self.recipe.training.whole_photos)
             ]
 

@@ -1,4 +1,4 @@
-"""How well held-out objects are found from their boxes, as streamseg looks at them."""
+"""How well held-out objects are found from their boxes, in focus views as in use."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from streamseg.evaluation.pictures import read_rgb
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.measures import mask_iou
 from streamseg.masks.roi import focus_region, paste_logits, sample
-from streamseg.training.annotated_images import Photo, reduced
-from streamseg.training.datasets import PhotoSet
-from streamseg.training.network import Learner
-from streamseg.training.tasks import VIEW_PX, asking, box_to_view
+from streamseg.training.annotated_images import AnnotatedImage, downscale
+from streamseg.training.datasets import ImageSet
+from streamseg.training.network import TrainingModel
+from streamseg.training.tasks import VIEW_PX, box_to_view, make_prompt
 
 _BATCH = 16
 
 
-def choose(sets: Sequence[PhotoSet], count: int) -> list[tuple[Photo, int]]:
-    """Held-out photos and one of the things on them, evenly from all there are; `count` at most."""
-    everything = [(photo, number) for each in sets for photo in each.held_out for number in range(len(photo.things))]
+def choose_objects(sets: Sequence[ImageSet], count: int) -> list[tuple[AnnotatedImage, int]]:
+    """Held-out photos and one of the objects on them, evenly from all there are; `count` at most."""
+    everything = [(photo, number) for each in sets for photo in each.held_out for number in range(len(photo.objects))]
     if len(everything) <= count:
         return everything
     return [everything[i * len(everything) // count] for i in range(count)]
 
 
 @torch.no_grad()
-def mean_iou(learner: Learner, chosen: Sequence[tuple[Photo, int]]) -> float:
-    """Mean IoU of the answers to exact boxes, at the photos' resolution.
+def mean_iou(model: TrainingModel, chosen: Sequence[tuple[AnnotatedImage, int]]) -> float:
+    """Mean IoU of the masks for exact boxes, at the photos' resolution.
 
     Args:
-        learner: the network.
-        chosen: at least one photo and thing.
+        model: the network.
+        chosen: at least one photo, and the number of an object on it.
     """
     found: list[float] = []
     for start in range(0, len(chosen), _BATCH):
@@ -42,11 +42,11 @@ def mean_iou(learner: Learner, chosen: Sequence[tuple[Photo, int]]) -> float:
         boxes = [box_of_mask(truth) or (0.0, 0.0, 1.0, 1.0) for truth in truths]
         regions = [focus_region(box) for box in boxes]
         views = [
-            sample(reduced(read_rgb(photo.path), photo.size), region, VIEW_PX)
+            sample(downscale(read_rgb(photo.path), photo.size), region, VIEW_PX)
             for (photo, _), region in zip(members, regions, strict=True)
         ]
-        questions = [asking(box_to_view(box, region)) for box, region in zip(boxes, regions, strict=True)]
-        logits, _ = learner.answer(learner.encode_views(views), questions)
+        prompts = [make_prompt(box_to_view(box, region)) for box, region in zip(boxes, regions, strict=True)]
+        logits, _ = model.decode(model.encode_views(views), prompts)
         for mask, region, truth in zip(logits[:, 0].cpu().numpy(), regions, truths, strict=True):
             pasted, (x0, y0, x1, y1) = paste_logits(mask, region, (truth.shape[0], truth.shape[1]))
             inside = np.zeros(truth.shape, bool)

@@ -1,4 +1,4 @@
-"""Whole photos with several prompts each: the other way of looking."""
+"""Whole images with several prompts each: how the model is used without focus."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ import numpy as np
 
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import fit
-from streamseg.training.camera_augmentation import Look
-from streamseg.training.prompt_noise import worse_box
-from streamseg.training.scene_sampler import World
-from streamseg.training.tasks import Question, asking, click
+from streamseg.training.camera_augmentation import CameraAugmentation
+from streamseg.training.prompt_noise import jitter_box
+from streamseg.training.scene_sampler import SceneSampler
+from streamseg.training.tasks import Prompt, click_prompt, make_prompt
 from streamseg.types import Box
 
 SIDES_PX, _SIDE_SHARES = (384, 448, 512), (0.4, 0.3, 0.3)
-"""Longer sides of the photos; the packaged model looks at 512."""
+"""Longer sides of the images; the packaged model is given 512."""
 
 PROMPTS = 5
-"""For each photo; of fewer things some are asked for again, otherwise."""
+"""For each image; of fewer objects some are pointed at again, in another way."""
 
 _CLICK_SHARE = 0.6
 _LEAST_PX = 20
 
 
 @dataclass(frozen=True, eq=False)
-class WholeTask:
-    """A photo and what is asked about it."""
+class WholeImageTask:
+    """An image and its prompts."""
 
     picture_rgb: np.ndarray
     """(h, w, 3) uint8; its longer side is that of the square."""
     square_px: int
-    """Side of the square the prompts are placed in; the photo lies in its upper left corner."""
-    questions: list[Question]
+    """Side of the square the prompts are placed in; the image lies in its upper left corner."""
+    prompts: list[Prompt]
     truth: np.ndarray
     """(N, square_px / 2, square_px / 2) bool."""
 
 
-def draw(world: World, rng: np.random.Generator) -> WholeTask | None:
-    """A photo at one of the sizes, perhaps mirrored; None if all its things have become too small."""
+def sample_task(sampler: SceneSampler, rng: np.random.Generator) -> WholeImageTask | None:
+    """An image at one of the sizes, perhaps mirrored; None if all its objects have become too small."""
     square_px = int(rng.choice(SIDES_PX, p=_SIDE_SHARES))
-    rgb, masks = world.whole(rng, PROMPTS)
+    rgb, masks = sampler.sample_image(rng, PROMPTS)
     height, width = (max(1, side) for side in fit(rgb.shape[1], rgb.shape[0], square_px))
-    picture = Look(rng).see(cv2.resize(rgb, (width, height)), rng)
+    picture = CameraAugmentation(rng).apply(cv2.resize(rgb, (width, height)), rng)
     mirrored = rng.random() < 0.5
     if mirrored:
         picture = np.ascontiguousarray(picture[:, ::-1])
-    questions, truths = [], []
+    prompts, truths = [], []
     for mask in (masks * PROMPTS)[:PROMPTS]:
         covered = cv2.resize(mask * np.uint8(255), (width, height))
         covered = covered[:, ::-1] if mirrored else covered
         box = box_of_mask(covered > 127)
         if box is None or np.count_nonzero(covered > 127) < _LEAST_PX:
             continue
-        questions.append(_question(covered > 127, box, rng))
+        prompts.append(_sample_prompt(covered > 127, box, rng))
         square = np.zeros((square_px, square_px), np.uint8)
         square[:height, :width] = covered
         truths.append(cv2.resize(square, (square_px // 2, square_px // 2), interpolation=cv2.INTER_AREA) > 127)
-    return WholeTask(picture, square_px, questions, np.stack(truths)) if questions else None
+    return WholeImageTask(picture, square_px, prompts, np.stack(truths)) if prompts else None
 
 
-def _question(mask: np.ndarray, box: Box, rng: np.random.Generator) -> Question:
+def _sample_prompt(mask: np.ndarray, box: Box, rng: np.random.Generator) -> Prompt:
     if rng.random() < _CLICK_SHARE:
         y, x = np.unravel_index(int(rng.choice(np.flatnonzero(mask))), mask.shape)
-        return click((float(x) + 0.5, float(y) + 0.5))
-    return asking(worse_box(box, rng.uniform(0, 0.12), rng))
+        return click_prompt((float(x) + 0.5, float(y) + 0.5))
+    return make_prompt(jitter_box(box, rng.uniform(0, 0.12), rng))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import select
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +17,19 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
+from streamseg.masks.image_files import PIXELS_MAX
+from streamseg.regular_files import check_regular
+from streamseg.video import playlists
 from streamseg.video.source import SourceKind, classify, local_path, redact, redact_text
 
 # FFmpeg takes these for video: `tty` turns any .txt file into pictures of a terminal, the others are subtitles.
 _NOT_VIDEO = frozenset({"tty", "srt", "ass", "webvtt", "subviewer", "microdvd", "jacosub", "sami"})
+_HOPELESS = (
+    av.error.ProtocolNotFoundError,
+    av.error.HTTPUnauthorizedError,
+    av.error.HTTPForbiddenError,
+    av.error.PermissionError,
+)
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.EIO})
 
 
@@ -34,11 +46,42 @@ class Opening:
     """Decoder threads; 0 lets FFmpeg choose."""
     options: dict[str, str]
     """Options for FFmpeg's demuxer and protocol."""
+    max_pixels: int = PIXELS_MAX
+    """A picture that has more is not decoded."""
 
     @property
     def shown(self) -> str:
         """The source, fit for logs and errors."""
         return redact(self.source)
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """What a container says about one of its video streams."""
+
+    codec: str
+    fps: float | None
+    """Mean frames per second; None if it does not say."""
+    frames: int | None
+    """How many frames to expect; None if it does not say."""
+
+
+def stream_facts(stream: VideoStream) -> StreamFacts:
+    """Read the facts off a stream whose container is open."""
+    rate = stream.average_rate or stream.guessed_rate
+    duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    if duration_s is None and isinstance(duration_us := getattr(stream.container, "duration", None), int):
+        duration_s = duration_us / av.time_base
+    estimate = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
+    return StreamFacts(stream.codec_context.name, float(rate) if rate else None, estimate or None)
+
+
+def may_come(error: MediaError) -> bool:
+    """Whether what `open_video` could not open may be there later, and just as it was named."""
+    # The error of FFmpeg is hidden from users for the password in it, but still known.
+    return isinstance(error.__context__, (av.error.FFmpegError, OSError)) and not isinstance(
+        error.__context__, _HOPELESS
+    )
 
 
 def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
@@ -52,6 +95,8 @@ def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
         _check_file(opening)
     try:
         container = _open(opening, kind)
+    except MediaError:
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # No cause: PyAV's own text repeats the URL with its password.
         raise MediaError(_why(opening, kind, error)) from None
@@ -65,6 +110,15 @@ def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
         raise MediaError(
             f"expected a video stream in {opening.shown}, found only {found} streams; give a file that has pictures"
         )
+    if stream.width * stream.height > opening.max_pixels:
+        size = f"{stream.width} x {stream.height}"
+        container.close()
+        raise MediaError(
+            f"expected pictures of at most {opening.max_pixels} pixels, but those of {opening.shown} are {size}; "
+            f"allow more (max_pixels of decode), or reduce them"
+        )
+    # What the header says need not be what the pictures are.
+    stream.codec_context.options = _no_larger(opening)
     return container, stream
 
 
@@ -74,14 +128,49 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
         name, device_format = camera_device(opening.source)
         return av.open(name, "r", format=device_format, options=opening.options, timeout=timeout)
     if kind is SourceKind.FILE:
-        # A local file never blocks; without a timeout FFmpeg does not have to ask for the time at each read.
-        return av.open(str(local_path(opening.source)), "r", options=opening.options)
-    options = dict(opening.options)
+        return _open_file(opening)
+    options = _no_larger(opening) | opening.options
     if is_endless(opening.source) or opening.live:
-        options = {"fflags": "nobuffer", "analyzeduration": "2000000"} | options
+        # Not with `nobuffer`, which throws away what was read to find out about the stream: its first key frame.
+        options = {"analyzeduration": "2000000"} | options
     if opening.source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)
+
+
+def _open_file(opening: Opening) -> InputContainer:
+    path = local_path(opening.source)
+    playlists.check_list(path)
+    options = {**_no_larger(opening), "format_whitelist": playlists.allowed_formats(path)} | opening.options
+    with _written_to(path, opening.open_timeout_s) if path.is_fifo() else contextlib.nullcontext():
+        # With the protocol, since a name such as concat:a would be taken for one. A local file never blocks; without
+        # a timeout FFmpeg does not have to ask for the time at each read.
+        return av.open(f"file:{path}", "r", options=options)
+
+
+@contextlib.contextmanager
+def _written_to(path: Path, seconds: float) -> Iterator[None]:
+    """Wait until somebody writes into a FIFO, since opening it would wait for ever; it stays open in the block."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        news = select.poll()
+        news.register(fd, select.POLLIN)
+        if not news.poll(1000 * seconds):
+            raise MediaError(
+                f"expected a video to be written into the FIFO {path}, nothing came within {seconds:g} s; "
+                f"start who writes, or allow a longer open timeout"
+            )
+        yield
+    finally:
+        os.close(fd)
+
+
+def _no_larger(opening: Opening) -> dict[str, str]:
+    """For FFmpeg's decoders, also those that look for what there is in a file when it is opened.
+
+    They count what rows are rounded up to as well, so this is no sharp limit; the one by the header is.
+    """
+    return {"max_pixels": str(2 * opening.max_pixels)}
 
 
 def is_endless(source: str) -> bool:
@@ -113,7 +202,8 @@ def _check_file(opening: Opening) -> None:
     path = local_path(opening.source)
     try:
         if path.is_fifo():
-            return
+            return  # somebody writes a video into it
+        check_regular(path)
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
@@ -124,12 +214,19 @@ def _check_file(opening: Opening) -> None:
         ) from None
     except OSError as error:
         raise MediaError(f"expected a readable video file, but {path} gave: {error.strerror}; check the disk") from None
+    except ValueError:
+        raise MediaError(f"expected a video file, but no file can be called {str(path)!a}; check the path") from None
     if empty:
         raise MediaError(f"expected a video file, but {path} is empty; copy or record it again")
 
 
 def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
     shown = opening.shown
+    if kind is SourceKind.FILE and (listed := playlists.hidden_list(local_path(opening.source))) is not None:
+        return (
+            f"expected a video, but {shown} is a list of other files or addresses ({listed}), which is not followed "
+            f"in a file of that name; give what it names"
+        )
     reason = redact_text(str(getattr(error, "strerror", None) or error))
     if kind is SourceKind.CAMERA:
         there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none under /dev"

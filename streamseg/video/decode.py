@@ -35,6 +35,8 @@ class Timing:
     pts: int | None
     time_base: Fraction
     received_ns: int
+    demuxed_ns: int | None = None
+    """When it came out of the demuxer, if that may be later than when it came."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Decoded:
 
     frame: av.VideoFrame
     timing: Timing
+    damaged: bool = False
+    """Whether parts of it were lost and made up."""
+    skipped: int = 0
+    """How many pictures between the one before and this were not decoded."""
 
 
 class Decoding:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 
 import av
@@ -14,11 +15,12 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
-from streamseg.video.container import Opening, set_threads, strerror
-from streamseg.video.decode import Converter, Decoded, Decoding, Timing
+from streamseg.video.container import Opening, StreamFacts, set_threads, stream_facts, strerror
+from streamseg.video.decode import Converter, Decoded, Decoding
 from streamseg.video.orientation import orientation_of
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import SourceKind, classify
+from streamseg.video.timeline import FileTimeline
 
 _log = logging.getLogger("streamseg.video")
 
@@ -56,11 +58,12 @@ class FileReader(Reader):
         self._decoded = iter(decoding)
         first = self._first()
         self._decoded = itertools.chain([first], self._decoded)
+        self._timeline = FileTimeline()
         self._orientation = orientation_of(first.frame)
         self._converter = Converter(
             *self._orientation.size(first.frame.width, first.frame.height), threads=max(1, opening.threads)
         )
-        self.info = describe(stream, opening, self._converter, first, live=live)
+        self._info = describe(stream_facts(stream), opening, self._converter, first.timing.time_base, live=live)
 
     def _first(self) -> Decoded:
         try:
@@ -86,6 +89,11 @@ class FileReader(Reader):
             _log.warning("%s is damaged; going on with what can be decoded", self._shown)
         self.damaged += count
 
+    def _note_jumps(self) -> None:
+        if self._timeline.jumps and not self.jumps:
+            _log.warning("the times in %s go back; they are taken to go on where they did", self._shown)
+        self.jumps = self._timeline.jumps
+
     def _read(self) -> Iterator[Picture]:
         pace = _Pace() if self.info.live else None
         for index in itertools.count():
@@ -95,16 +103,18 @@ class FileReader(Reader):
                 raise self._lost(error) from None
             if decoded is None:
                 break
+            pts = self._timeline.place(decoded.timing.pts)
+            self._note_jumps()
             if index < self._start_index:
                 continue
             captured_ns = decoded.timing.received_ns
             if pace is not None:
-                if self._stopping.wait(pace.delay_s(decoded.timing)):
+                if self._stopping.wait(pace.delay_s(pts, decoded.timing.time_base)):
                     return
                 captured_ns = time.time_ns()
             yield Picture(
                 index=index,
-                pts=decoded.timing.pts,
+                pts=pts,
                 time_base=self.info.time_base,
                 captured_ns=captured_ns,
                 width=self.info.width,
@@ -121,31 +131,27 @@ class _Pace:
     def __init__(self) -> None:
         self._origin_s: float | None = None
 
-    def delay_s(self, timing: Timing) -> float:
-        if timing.pts is None:
+    def delay_s(self, pts: int | None, time_base: Fraction) -> float:
+        if pts is None:
             return 0.0
-        shown_s = float(timing.pts * timing.time_base)
+        shown_s = float(pts * time_base)
         now_s = time.monotonic()
         if self._origin_s is None:
             self._origin_s = now_s - shown_s
         return max(0.0, self._origin_s + shown_s - now_s)
 
 
-def describe(stream: VideoStream, opening: Opening, converter: Converter, first: Decoded, *, live: bool) -> SourceInfo:
+def describe(
+    facts: StreamFacts, opening: Opening, converter: Converter, time_base: Fraction, *, live: bool
+) -> SourceInfo:
     """The facts about a video whose first frame has been decoded."""
-    rate = stream.average_rate or stream.guessed_rate
-    duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-    if duration_s is None and isinstance(duration_us := getattr(stream.container, "duration", None), int):
-        duration_s = duration_us / av.time_base
-    estimate = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
-    time_base = first.timing.time_base
     return SourceInfo(
         kind=classify(opening.source),
         width=converter.width,
         height=converter.height,
-        fps=float(rate) if rate else None,
-        frames=estimate or None,
+        fps=facts.fps,
+        frames=facts.frames,
         time_base=(time_base.numerator, time_base.denominator),
-        codec=stream.codec_context.name,
+        codec=facts.codec,
         live=live,
     )

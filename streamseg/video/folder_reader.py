@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from streamseg.errors import MediaError
+from streamseg.masks.image_files import PIXELS_MAX, read_image
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
 
@@ -27,18 +28,29 @@ class FolderReader(Reader):
     applied. An image that cannot be decoded is left out, and its number with it.
     """
 
-    def __init__(self, path: Path, *, fps: float, live: bool, start_index: int, max_frames: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fps: float,
+        live: bool,
+        start_index: int,
+        max_frames: int | None,
+        max_pixels: int = PIXELS_MAX,
+    ) -> None:
         super().__init__(start_index, max_frames)
+        self._max_pixels = max_pixels
+        self._reason = ""
         self._paths = list_images(path)
         rate = Fraction(fps).limit_denominator(1001)
         first = next((image for image in map(self._load, self._paths) if image is not None), None)
         if first is None:
             raise MediaError(
-                f"expected images in {path}, but none of its {len(self._paths)} can be decoded; check them"
+                f"expected images in {path}, but none of its {len(self._paths)} can be decoded: {self._reason}"
             )
         self.damaged = 0
         self._interval_s = float(1 / rate)
-        self.info = SourceInfo(
+        self._info = SourceInfo(
             kind=SourceKind.FOLDER,
             width=first.shape[1],
             height=first.shape[0],
@@ -53,16 +65,16 @@ class FolderReader(Reader):
         """Nothing is held open."""
 
     def _load(self, path: Path) -> np.ndarray | None:
-        """(H, W, 3) uint8 BGR; None, counted, if the file is no image."""
+        """(H, W, 3) uint8 BGR; None, counted, if the file is no image, or one that is too large."""
         try:
-            data = np.fromfile(path, np.uint8)
+            return read_image(path, cv2.IMREAD_COLOR, self._max_pixels)
         except OSError as error:
             raise MediaError(f"expected a readable image, but {path} gave: {error.strerror}; check its mode") from None
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if image is None:
+        except ValueError as error:
             self.damaged += 1
-            _log.warning("%s is not an image that can be decoded; left out", path)
-        return image
+            self._reason = str(error)
+            _log.warning("%s: %s; left out", path, error)
+            return None
 
     def _read(self) -> Iterator[Picture]:
         start_s = time.monotonic()

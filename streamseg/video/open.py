@@ -10,17 +10,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from streamseg.errors import UsageError
+from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.video.container import Opening, is_endless, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
 from streamseg.video.live_reader import LiveReader
-from streamseg.video.reader import Picture, Reader, SourceInfo
+from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.source import SourceKind, classify, local_path, redact
 
-__all__ = ["Picture", "Reader", "SourceInfo", "SourceKind", "classify", "open_source", "redact"]
+__all__ = ["Picture", "Reader", "SourceEvent", "SourceInfo", "SourceKind", "classify", "open_source", "redact"]
 
 
 def open_source(
@@ -36,7 +40,12 @@ def open_source(
     max_frames: int | None = None,
     image_fps: float = 25.0,
     threads: int = 0,
+    max_pixels: int = PIXELS_MAX,
     options: Mapping[str, str] | None = None,
+    wait: bool = False,
+    max_age_s: float = 1.0,
+    keep_damaged: bool = False,
+    on_event: Callable[[SourceEvent], None] | None = None,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
 
@@ -49,7 +58,7 @@ def open_source(
         live: whether frames come at the source's pace. None: yes for cameras and streams, no for files and
             for URLs that have a known duration. True with a file or folder plays it in real time.
         open_timeout_s: for cameras and URLs.
-        read_timeout_s: for cameras and URLs: silence for so long counts as a lost connection.
+        read_timeout_s: for cameras and URLs: so long without a picture counts as a lost connection.
         reconnect: connect again when a live source is lost (`streamseg.video.live_reader.LiveReader`).
         reconnect_attempts: failures in a row after which it is given up; None for never.
         start_index: number of the first picture to give. The pictures are those of a full read; in a damaged file
@@ -59,7 +68,14 @@ def open_source(
         image_fps: frames per second of a folder of images.
         threads: for the decoder and the conversion; 0 lets FFmpeg choose for the decoder and takes 1 for the
             conversion.
+        max_pixels: a picture that has more, or says so, is not decoded.
         options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
+        wait: whether to wait for a live source that is not there yet, in the background, rather than raise. A URL of
+            HTTP is live only if `live` says so.
+        max_age_s: how old a picture of a live source may be when it is given.
+        keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too,
+            marked, rather than left out and counted. Those of a file are always given.
+        on_event: told of losses and returns of a live source, in a thread of the reader.
 
     Raises:
         MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
@@ -69,32 +85,52 @@ def open_source(
     kind = classify(source)
     if kind is SourceKind.FOLDER:
         return FolderReader(
-            local_path(source), fps=image_fps, live=bool(live), start_index=start_index, max_frames=max_frames
+            local_path(source),
+            fps=image_fps,
+            live=bool(live),
+            start_index=start_index,
+            max_frames=max_frames,
+            max_pixels=max_pixels,
         )
-    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}))
-    opened = open_video(opening)
-    container = opened[0]
+    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels)
+    opened: tuple[InputContainer, VideoStream] | None = None
+    if kind is SourceKind.URL and live is None and not is_endless(source):
+        opened = open_video(opening)
+        live = opened[0].duration is None
     try:
-        if kind is SourceKind.URL and live is None:
-            live = is_endless(source) or container.duration is None
-        if kind is SourceKind.FILE or (kind is SourceKind.URL and not live):
+        if not _is_live(opening, kind, live):
+            opened = opened or open_video(opening)
             return FileReader(opening, opened, live=bool(live), start_index=start_index, max_frames=max_frames)
         if start_index and not first_index:
             raise UsageError(
                 f"expected start_index 0 for the live source {redact(source)}, got {start_index}; "
                 "only files and folders can start later"
             )
+        mine, opened = opened, None
         return LiveReader(
             opening,
-            opened,
-            reconnect=reconnect,
+            mine,
+            reconnect=reconnect and kind is not SourceKind.FILE,
             reconnect_attempts=reconnect_attempts,
+            wait=wait and reconnect,
             max_frames=max_frames,
             first_index=first_index,
+            max_age_s=max_age_s,
+            keep_damaged=keep_damaged,
+            on_event=on_event,
         )
     except BaseException:
-        container.close()
+        if opened is not None:
+            opened[0].close()
         raise
+
+
+def _is_live(opening: Opening, kind: SourceKind, live: bool | None) -> bool:
+    """Whether a source's pictures come when they are made, not when they are asked for."""
+    if kind is SourceKind.FILE:
+        # A pipe that is said to be live has a camera or a program behind it; a file only plays as if.
+        return bool(live) and local_path(opening.source).is_fifo()
+    return kind is SourceKind.CAMERA or live is not False
 
 
 def _check(start_index: int, max_frames: int | None, image_fps: float) -> None:

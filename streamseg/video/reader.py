@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
-from streamseg.errors import UsageError
+from streamseg.errors import MediaError, UsageError
 from streamseg.video.source import SourceKind
 
 
@@ -35,13 +36,26 @@ class SourceInfo:
     """Whether frames come at the source's own pace, so that a slow consumer must drop some."""
 
 
+@dataclass(frozen=True)
+class SourceEvent:
+    """A live source was lost, is tried again, or is back."""
+
+    state: Literal["lost", "reconnecting", "back"]
+    reason: str
+    """Why it was lost, or why the last attempt failed; empty when it is back."""
+    since_ns: int
+    """When it was lost, nanoseconds since the epoch."""
+    attempts: int = 0
+    """How many attempts have been begun since."""
+
+
 class Picture:
     """One decoded picture. Its pixels are converted by `write_rgb`, so a dropped picture costs no conversion.
 
     Valid until the reader is closed; not to be shared between threads.
     """
 
-    __slots__ = ("_fill", "captured_ns", "height", "index", "pts", "time_base", "width")
+    __slots__ = ("_fill", "captured_ns", "damaged", "height", "index", "pts", "time_base", "width")
 
     def __init__(
         self,
@@ -53,6 +67,7 @@ class Picture:
         width: int,
         height: int,
         fill: Callable[[np.ndarray], None],
+        damaged: bool = False,
     ) -> None:
         self.index = index
         """Position among all frames of the source, from 0; goes on over a reconnect."""
@@ -61,9 +76,11 @@ class Picture:
         self.time_base = time_base
         """Seconds per pts unit as (numerator, denominator)."""
         self.captured_ns = captured_ns
-        """When the packet that completed the picture arrived, nanoseconds since the epoch."""
+        """When the packet with the picture arrived, nanoseconds since the epoch; not when it was decoded."""
         self.width = width
         self.height = height
+        self.damaged = damaged
+        """Whether parts of it were lost and made up by the decoder; live sources only, and only if asked for."""
         self._fill = fill
 
     @property
@@ -95,17 +112,41 @@ class Picture:
 class Reader(ABC, Iterator[Picture]):
     """Pictures of one source, in order, once. A context manager; made by `streamseg.video.open.open_source`."""
 
-    info: SourceInfo
-
     def __init__(self, start_index: int, max_frames: int | None) -> None:
+        self._info: SourceInfo | None = None
         self.damaged = 0
         """Packets, pictures or image files found damaged so far; what could not be decoded was left out."""
         self.reconnects = 0
         """How often a lost connection has been made again."""
+        self.jumps = 0
+        """How often the presentation times of the source went back or jumped, which was mended."""
+        self.dropped: Counter[str] = Counter()
+        """Pictures that a live source has sent and that were not given, by the reason."""
         self._start_index = start_index
         self._left = max_frames
         self._stopping = threading.Event()
         self._pictures: Iterator[Picture] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are facts about the source already; a live one may still be waited for."""
+        return self._info is not None
+
+    @property
+    def info(self) -> SourceInfo:
+        """Facts about the source.
+
+        Raises:
+            MediaError: it is a live source whose first picture has not come yet.
+        """
+        if self._info is None:
+            raise MediaError("expected facts about the source, but its first picture has not come yet; wait for it")
+        return self._info
+
+    @property
+    def live(self) -> bool:
+        """Whether frames come at the source's own pace."""
+        return self.info.live
 
     @abstractmethod
     def _read(self) -> Iterator[Picture]:
@@ -118,7 +159,8 @@ class Reader(ABC, Iterator[Picture]):
     def stop(self) -> None:
         """End the iteration early. The only method that another thread may call.
 
-        A reader that waits for its source notices when the next packet comes, or after the read timeout.
+        A live one ends at once; another that waits for its source notices when the next packet comes, or after the
+        read timeout.
         """
         self._stopping.set()
 

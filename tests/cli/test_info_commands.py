@@ -46,6 +46,8 @@ def test_nodes_have_options_with_types_and_defaults(capsys: pytest.CaptureFixtur
     lines = [line.split() for line in shown.splitlines()]
     assert ["source", "str", "(must", "be", "given)"] in lines
     assert ["max_frames", "int", ">=", "1", "|", "None", "=", "None"] in lines
+    assert "        stop after N frames (--max-frames)" in shown.splitlines()
+    assert ["tracking", "TrackingOptions", "=", "its", "own", "defaults"] in lines
     assert "Embedded -> Segmented, sends back Regions" in shown
     assert "cannot be used" not in shown
 
@@ -53,6 +55,9 @@ def test_nodes_have_options_with_types_and_defaults(capsys: pytest.CaptureFixtur
 def test_one_node_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nodes", "record"]) == 0
     assert "decode" not in capsys.readouterr().out
+    assert main(["nodes", "propagate"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["tracking.margins", "tuple[float,", "...]", "=", "(0.05,)"] in lines
     assert main(["nodes", "recrod"]) == 2
     assert "did you mean 'record'?" in capsys.readouterr().err
 

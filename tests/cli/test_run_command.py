@@ -108,7 +108,9 @@ def test_a_run_of_failures_only_is_a_failure(video: Path, tmp_path: Path, extra:
 
 def test_secrets_of_a_url_are_shown_nowhere(tmp_path: Path) -> None:
     url = "http://ann:hunter2@127.0.0.1:9/live?token=opensesame"
-    done = streamseg("run", url, "--box", "1,1,9,9", "-o", tmp_path / "results", "--json", "-vv")
+    done = streamseg(
+        "run", url, "--box", "1,1,9,9", "-o", tmp_path / "results", "--json", "-vv"
+    )  # not said to be live, so not waited for
     assert done.returncode == 3
     assert "127.0.0.1" in done.stderr
     for secret in ("hunter2", "opensesame"):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import zlib
 
+import cv2
 import msgspec
+import numpy as np
 from fuzz.base import PIXELS_MAX, SEPARATOR, Target, file_of, folder_of_inputs
 
 from streamseg import commits
 from streamseg.errors import CheckpointError, MediaError, OutputError, UsageError
 from streamseg.jobs import Position
 from streamseg.masks import rle
+from streamseg.masks.image_files import decode_image
+from streamseg.masks.image_sizes import claimed_size
 from streamseg.tracking.records import Track, read_tracks, write_lines
 from streamseg.training import coco
 
@@ -44,7 +48,7 @@ def coco_file(data: bytes) -> None:
             for each in photo.segmentations:
                 size = (min(photo.size[0], 32), min(photo.size[1], 32))
                 if photo.size[0] * photo.size[1] <= PIXELS_MAX:
-                    assert coco.paint(each, photo.size, size).shape == size
+                    assert coco.rasterize(each, photo.size, size).shape == size
     except MediaError:
         return
 
@@ -98,12 +102,13 @@ def _commits_seeds() -> list[bytes]:
 
 
 def weights_file(data: bytes) -> None:
-    """Weights of a model, as safetensors and as torch writes them."""
-    from streamseg.sam import loading, models
+    """Weights of a model, as safetensors and as torch writes them, read by numpy and then by torch."""
+    from streamseg.sam.checkpoint_arrays import read_arrays
+    from streamseg.sam.models import find
 
     for suffix in (".safetensors", ".pth"):
         try:
-            loading.read_arrays(models.find("tiny"), file_of(suffix, data))
+            read_arrays(find("tiny"), file_of(suffix, data), "matcher")
         except CheckpointError:
             continue
 
@@ -119,7 +124,23 @@ def _weights_seeds() -> list[bytes]:
     return [save(tensors), written.getvalue(), len(head).to_bytes(8, "little") + head + bytes(16), b"\xff" * 8 + b"{}"]
 
 
+def picture(data: bytes) -> None:
+    """A still image: no more is decoded than it says, and what it says is what comes."""
+    size = claimed_size(io.BytesIO(data))
+    try:
+        decoded = decode_image(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, PIXELS_MAX)
+    except ValueError:
+        return
+    assert size == decoded.shape[1::-1]
+
+
+def _picture_seeds() -> list[bytes]:
+    image = np.arange(9 * 13 * 3, dtype=np.uint8).reshape(9, 13, 3)
+    return [cv2.imencode(kind, image)[1].tobytes() for kind in (".png", ".jpg", ".bmp", ".tif", ".webp", ".ppm")]
+
+
 FILE_TARGETS = {
+    "picture": Target(picture, _picture_seeds, 2048),
     "rle in full": Target(run_lengths_in_full, _full_rle_seeds, 1024),
     "coco": Target(coco_file, _coco_seeds, 2048),
     "tracks": Target(tracks_file, _tracks_seeds, 1024),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streamseg.errors import GraphError, MediaError, UsageError
 from streamseg.tracking.records import read_tracks
 from streamseg.training import coco
-from streamseg.yaml_files import parse_yaml, read_yaml
+from streamseg.yaml_files import parse_json, parse_yaml, read_yaml
 
 _HEADER = msgspec.msgpack.encode({"v": 1, "kind": "gap", "stream": "abc", "frame": 1, "reason": "x"})
 _NOT_TEXT = _HEADER.replace(b"abc", b"a\x9bc")
@@ -82,11 +82,36 @@ def test_a_few_letters_cannot_stand_for_more_than_memory_holds() -> None:
     assert len(parse_yaml("{" + ",".join(f"k{k}" for k in range(2_000)) + "}")) == 2_000
 
 
+def test_merges_are_refused_before_they_are_copied() -> None:
+    text = "a0: &a0 {k: 1}\n"
+    for k in range(1, 40):
+        text += f"a{k}: &a{k}\n  <<: [{', '.join([f'*a{k - 1}'] * 9)}]\n"
+    with pytest.raises(ValueError, match="line 3: mappings are not merged"):
+        parse_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "x:\n  a: 1\n  a: 1\n", "- {a: 1, b: 1,\n   'a': 2}\n"])
+def test_a_key_that_is_there_twice_is_named_with_its_line(text: str) -> None:
+    with pytest.raises(ValueError, match=f"line {text.rstrip().count(chr(10)) + 1}: the key 'a' is there twice"):
+        parse_yaml(text)
+
+
+def test_a_key_that_is_there_twice_in_json_is_named() -> None:
+    with pytest.raises(ValueError, match="'box' is there twice"):
+        parse_json('[{"id": 1, "box": [1], "box": [2]}]')
+    assert parse_json('{"a": {"b": 1}, "b": [1]}') == {"a": {"b": 1}, "b": [1]}
+
+
+def test_keys_that_only_look_the_same_are_two() -> None:
+    assert parse_yaml("1: a\n'1': b\n") == {1: "a", "1": "b"}
+    assert parse_yaml("") is None
+
+
 def test_a_yaml_file_of_any_size_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "graph.yaml"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(GraphError, match="at most 16 MiB"):
+    with pytest.raises(GraphError, match="at most 1 are read"):
         read_yaml(path, GraphError)
 
 

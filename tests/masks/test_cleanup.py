@@ -161,6 +161,20 @@ def test_smoothing_rounds_a_ragged_outline_and_spares_the_neighbor():
     assert (smooth[20:, 21:30] == 2).sum() >= (labels == 2).sum() - 4
 
 
+def test_growing_gives_background_to_the_nearest_object_and_reaches_no_further():
+    labels = picture(
+        "1......2.",
+        ".........",
+        ".........",
+    )
+    rules = CleanupRules(min_area_fraction=None, grow_radius_px=2)
+    assert show(clean(labels, 2, rules)) == ["111..2222", "11....222", "1......2."]
+    near = picture("1..2.")
+    assert show(clean(near, 2, CleanupRules(min_area_fraction=None, grow_radius_px=9))) == ["11222"]
+    only_dirt = picture("1...", "...1")
+    assert not clean(only_dirt, 1, CleanupRules(min_area_px=2, grow_radius_px=9)).any()
+
+
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_rule_means_no_change(seed):
     labels = np.random.default_rng(seed).integers(0, 3, (9, 9)).astype(np.uint16)

@@ -89,8 +89,9 @@ def test_numbers_of_many_groups_do_not_wrap_round():
 def test_a_mask_larger_than_any_picture_is_not_made():
     with pytest.raises(UsageError, match="at most 268435456 pixels"):
         rle.decode([1 << 40], 1 << 20, 1 << 20)
-    with pytest.raises(UsageError, match="at most"):
-        rle.decode([6], -2, -3)
+    for height, width in ((-2, -3), (0, 1 << 70)):
+        with pytest.raises(UsageError, match="at most"):
+            rle.decode([6] if height else [], height, width)
 
 
 def test_more_letters_than_the_mask_can_have_are_not_read():

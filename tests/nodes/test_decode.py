@@ -110,6 +110,8 @@ def test_it_says_what_it_reads(clip: Path) -> None:
         "live": False,
         "damaged": 0,
         "reconnects": 0,
+        "jumps": 0,
+        "dropped": {},
     }
     node.close()
 

@@ -74,7 +74,7 @@ def test_what_holds_no_key_is_refused(tmp_path: Path, text: bytes) -> None:
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.key", 0o600)
-    for path, why in ((tmp_path / "pipe.key", "is none"), (tmp_path, "is none"), (tmp_path / "no.key", "No such file")):
+    for path, why in ((tmp_path / "pipe.key", "a FIFO"), (tmp_path, "a folder"), (tmp_path / "no.key", "No such file")):
         with pytest.raises(UsageError, match=why):
             keys.load_pair(path)
 

@@ -82,6 +82,10 @@ def test_another_job_is_not_gone_on_with(clip: Path, tmp_path: Path) -> None:
     graph = interrupted(tmp_path, own, signal.SIGKILL)
     without = streamseg("run", graph)
     assert (without.returncode, "--resume" in without.stderr) == (5, True)
+    shorter = streamseg("run", "--resume", tmp_path / "out", "--max-frames", 9)
+    assert (shorter.returncode, "decode.options.max_frames was nothing, now it is 9" in shorter.stderr) == (2, True)
+    pointed = streamseg("run", "--resume", tmp_path / "out", "--box", "1,2,3,4")
+    assert "--box cannot be combined with the graph of an earlier run" in pointed.stderr
     slower(graph, sleep_s=0.0)
     changed = streamseg("run", graph, "--resume")
     assert changed.returncode == 2

@@ -4,7 +4,7 @@ import pytest
 from support.frames import frames
 from support.toy_nodes import Follow, Look, Sum, Summed
 
-from streamseg.messages import End, Gap, Regions
+from streamseg.messages import End, Gap, Regions, SourceStatus
 from streamseg.node import NodeContext
 from streamseg.runtime.stage import Stage
 
@@ -147,3 +147,46 @@ def test_finalize_flushes_streams_that_were_cut_off(ordered):
     drain(stage)
     stage.finalize()
     assert flushed == ["s"]
+
+
+class Told(Sum):
+    """Notes what it is told of its source, and how often it is given a moment."""
+
+    def setup(self):
+        self.heard, self.moments = [], 0
+
+    def status(self, status):
+        self.heard.append(status)
+
+    def tick(self):
+        self.moments += 1
+        if self.moments == 3:
+            raise ValueError("no luck with the clock")
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_the_state_of_a_source_goes_on_without_a_place_among_the_frames(ordered):
+    node = Told()
+    node.setup()
+    stage = stage_of(node, ordered=ordered)
+    lost = SourceStatus("s", "lost", "no data", 5)
+    first, *rest = frames(3)
+    for message in (first, lost, *rest, End("s", 3, "finished")):
+        stage.accept(message)
+    passed = drain(stage)
+    assert node.heard == [lost]
+    assert [type(each.message) for each in passed] == [Summed, SourceStatus, Summed, Summed, End]
+    assert [each.stamp is None for each in passed] == [False, True, False, False, True]
+    stats = stage.stats()
+    assert (stats.frames, stats.failed, stats.dropped) == (3, 0, 0)
+
+
+def test_a_node_that_fails_by_the_clock_costs_no_frame():
+    node = Told()
+    node.setup()
+    stage = stage_of(node)
+    for message in frames(3):
+        stage.accept(message)
+        stage.tick()
+    assert [each.outcome for each in drain(stage)] == ["done"] * 3
+    assert [trouble.kind for trouble in stage.troubles] == ["ValueError"]

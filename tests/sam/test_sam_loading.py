@@ -177,3 +177,27 @@ def test_the_cache_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("STREAMSEG_CACHE")
     assert "streamseg" in str(checkpoints.cache_dir())
     assert dataclasses.asdict(MODELS["vit_h"])["size_bytes"] == 2_564_550_879
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 3e38])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_numbers_that_no_training_gives_are_named(tmp_path, nano, suffix, bad):
+    weights = {name: value.clone() for name, value in nano.reference.state_dict().items()}
+    name = next(name for name in weights if name.startswith("image_encoder.") and weights[name].ndim > 1)
+    weights[name].view(-1)[-1] = bad
+    path = tmp_path / f"bad{suffix}"
+    torch.save(weights, path) if suffix == ".pth" else save_file(weights, path)
+    with pytest.raises(CheckpointError, match=f"finite weights up to 1e[+]06, but '{name}' has"):
+        load_encoder(nano.name, checkpoint=path, device="cpu")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), 1e30])
+def test_also_where_torch_is_not_asked(tmp_path, bad):
+    from safetensors.torch import load_file
+
+    weights = load_file(checkpoints.expected_path(MODELS["tiny"]))
+    name = next(name for name in weights if name.startswith("enc.") and weights[name].is_floating_point())
+    weights[name].view(-1)[0] = bad if weights[name].dtype == torch.float32 else float("nan")
+    save_file(weights, tmp_path / "bad.safetensors")
+    with pytest.raises(CheckpointError, match=f"'{name}' has"):
+        load_encoder("tiny", checkpoint=tmp_path / "bad.safetensors", device="cpu")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.training.corrections import correction
+from streamseg.training.corrections import correction_prompt
 from streamseg.training.tasks import (
     BOTTOM_RIGHT,
     MASK_PX,
@@ -12,9 +12,9 @@ from streamseg.training.tasks import (
     POSITIVE,
     TOP_LEFT,
     VIEW_PX,
-    Task,
-    asking,
-    click,
+    ViewTask,
+    click_prompt,
+    make_prompt,
 )
 
 SCALE = VIEW_PX / MASK_PX
@@ -26,9 +26,9 @@ def blob(x0, y0, x1, y1):
     return mask
 
 
-def task(truth, question):
+def task(truth, prompt):
     picture = np.zeros((VIEW_PX, VIEW_PX, 3), np.uint8)
-    return Task(picture, (0, 0, VIEW_PX, VIEW_PX), question, truth, float(truth.sum()))
+    return ViewTask(picture, (0, 0, VIEW_PX, VIEW_PX), prompt, truth, float(truth.sum()))
 
 
 def logits(mask):
@@ -37,10 +37,10 @@ def logits(mask):
 
 def test_clicks_are_where_the_answer_is_wrong_and_say_so():
     truth, answer = blob(30, 30, 80, 80), blob(50, 30, 100, 80)
-    question = asking((60, 60, 160, 160))
+    prompt = make_prompt((60, 60, 160, 160))
     kinds = set()
     for seed in range(60):
-        found = correction(task(truth, question), question, logits(answer), np.random.default_rng(seed))
+        found = correction_prompt(task(truth, prompt), prompt, logits(answer), np.random.default_rng(seed))
         assert found is not None and not found.is_click
         for (x, y), label in zip(found.points_xy, found.labels, strict=True):
             if label in (POSITIVE, NEGATIVE):
@@ -53,10 +53,10 @@ def test_clicks_are_where_the_answer_is_wrong_and_say_so():
 
 def test_mask_and_box_come_in_all_combinations_and_a_box_holds_the_clicks():
     truth, answer = blob(30, 30, 80, 80), blob(50, 40, 70, 70)
-    question = asking((60, 60, 160, 160))
+    prompt = make_prompt((60, 60, 160, 160))
     ways = set()
     for seed in range(60):
-        found = correction(task(truth, question), question, logits(answer), np.random.default_rng(seed))
+        found = correction_prompt(task(truth, prompt), prompt, logits(answer), np.random.default_rng(seed))
         labels = found.labels.tolist()
         ways.add((TOP_LEFT in labels, found.mask_logits is not None))
         if TOP_LEFT in labels:
@@ -70,10 +70,10 @@ def test_mask_and_box_come_in_all_combinations_and_a_box_holds_the_clicks():
 
 def test_several_clicks_may_be_all_there_is():
     truth, answer = blob(30, 30, 80, 80), blob(30, 30, 50, 80)
-    question = click((70.0, 90.0))
+    prompt = click_prompt((70.0, 90.0))
     alone = first = 0
     for seed in range(60):
-        found = correction(task(truth, question), question, logits(answer), np.random.default_rng(seed))
+        found = correction_prompt(task(truth, prompt), prompt, logits(answer), np.random.default_rng(seed))
         if found.mask_logits is None and TOP_LEFT not in found.labels:
             alone += 1
             assert POSITIVE in found.labels
@@ -86,5 +86,5 @@ def test_several_clicks_may_be_all_there_is():
 def test_what_is_right_is_not_corrected(extra_px):
     truth = blob(30, 30, 80, 80)
     answer = blob(30, 30, 80, 80) | blob(80, 30, 80 + extra_px, 32)
-    question = asking((60, 60, 160, 160))
-    assert correction(task(truth, question), question, logits(answer), np.random.default_rng(1)) is None
+    prompt = make_prompt((60, 60, 160, 160))
+    assert correction_prompt(task(truth, prompt), prompt, logits(answer), np.random.default_rng(1)) is None

@@ -12,14 +12,14 @@ from support.training_data import HEIGHT, WIDTH, painted, shape, write_coco, wri
 from streamseg.errors import MediaError, UsageError
 from streamseg.masks import rle
 from streamseg.training import coco, datasets, executors
-from streamseg.training.annotated_images import pack, unpack
-from streamseg.training.randomness import For, generator
+from streamseg.training.annotated_images import decode_mask, encode_object
 from streamseg.training.recipe import parse
-from streamseg.training.scene_sampler import World
+from streamseg.training.scene_sampler import SceneSampler
+from streamseg.training.seeding import Purpose, generator
 
 
 def read(data):
-    return datasets.read(parse({"data": data}).data, executors.make(0))
+    return datasets.read(parse({"data": data}).data, executors.make_executor(0))
 
 
 def iou(a, b):
@@ -27,22 +27,22 @@ def iou(a, b):
 
 
 def test_every_tenth_photo_is_held_out(photos):
-    (found,) = read({"photos": [{"path": str(photos)}]}).photos
+    (found,) = read({"photos": [{"path": str(photos)}]}).image_sets
     assert [photo.path.stem for photo in found.held_out] == ["000", "010"]
     assert [photo.path.stem for photo in found.training] == [f"{i:03d}" for i in range(12) if i % 10]
-    (all_of_it,) = read({"photos": [{"path": str(photos)}], "hold_out_every": 0}).photos
+    (all_of_it,) = read({"photos": [{"path": str(photos)}], "hold_out_every": 0}).image_sets
     assert (len(all_of_it.training), len(all_of_it.held_out)) == (12, 0)
 
 
 def test_masks_are_those_in_the_files(photos):
-    (found,) = read({"photos": [{"path": str(photos)}]}).photos
+    (found,) = read({"photos": [{"path": str(photos)}]}).image_sets
     for photo in found.training:
         assert photo.size == (HEIGHT, WIDTH)
         np.testing.assert_array_equal(photo.mask(0), shape(int(photo.path.stem)))
 
 
 def test_photos_are_reduced_with_their_masks(photos):
-    (found,) = read({"photos": [{"path": str(photos)}], "longer_side_px": 64}).photos
+    (found,) = read({"photos": [{"path": str(photos)}], "longer_side_px": 64}).image_sets
     photo = found.training[0]
     assert photo.size == (48, 64)
     assert iou(cv2.resize(photo.mask(0), (WIDTH, HEIGHT)) > 0, shape(1)) > 0.9
@@ -55,7 +55,7 @@ def test_an_index_gives_its_sets_apart(photos, tmp_path):
         for i in range(12)
     ]
     (tmp_path / "data" / "index.json").write_text(json.dumps(entries))
-    (odd,) = read({"photos": [{"path": str(tmp_path / "data"), "set": "odd"}]}).photos
+    (odd,) = read({"photos": [{"path": str(tmp_path / "data"), "set": "odd"}]}).image_sets
     assert [photo.path.stem for photo in odd.held_out] == ["001"]
     assert [photo.path.stem for photo in odd.training] == ["003", "005", "007", "009", "011"]
     with pytest.raises(UsageError, match="has no set 'evn'; did you mean 'even'"):
@@ -80,7 +80,9 @@ def test_coco_files_in_all_their_forms(tmp_path):
     for name in names:
         Image.fromarray(painted(mask, 0)).save(tmp_path / "photos" / name)
     path = write_coco(tmp_path / "coco.json", forms, names)
-    (found,) = read({"photos": [{"path": str(path), "images": str(tmp_path / "photos")}], "hold_out_every": 0}).photos
+    (found,) = read(
+        {"photos": [{"path": str(path), "images": str(tmp_path / "photos")}], "hold_out_every": 0}
+    ).image_sets
     masks = [photo.mask(0) > 0 for photo in found.training]
     np.testing.assert_array_equal(masks[0], mask)
     np.testing.assert_array_equal(masks[1], mask)
@@ -131,7 +133,7 @@ def test_missing_and_empty_data_are_named(photos, tmp_path):
         read({"photos": [{"path": str(write_photos(tmp_path / "one", 1))}]})
     with pytest.raises(UsageError, match="the recipe gives no scenes"):
         data = {"photos": [{"path": str(photos), "focus": 0}]}
-        World(read(data), parse({"data": data}))
+        SceneSampler(read(data), parse({"data": data}))
 
 
 def test_masks_of_another_size_are_refused(tmp_path):
@@ -141,11 +143,11 @@ def test_masks_of_another_size_are_refused(tmp_path):
         read({"photos": [{"path": str(tmp_path / "set")}]})
 
 
-def test_films_but_for_those_held_out(tmp_path):
+def test_videos_but_for_those_held_out(tmp_path):
     for name in ("car", "cow", "dog"):
         write_film(tmp_path / name, 5)
-    found = read({"films": [{"path": str(tmp_path), "held_out": ["cow"]}]}).films
-    assert [film.name for film in found] == ["car", "dog"]
+    found = read({"films": [{"path": str(tmp_path), "held_out": ["cow"]}]}).videos
+    assert [video.name for video in found] == ["car", "dog"]
     np.testing.assert_array_equal(found[0].mask(0, 2), np.roll(shape(0), 4, axis=1))
     assert found[0].rgb(0).shape == (HEIGHT, WIDTH, 3)
     with pytest.raises(UsageError, match="no sequence 'cw' to hold out; did you mean 'cow'"):
@@ -159,40 +161,40 @@ def test_what_is_held_out_is_never_drawn(tmp_path):
     """Held-out photos are deleted once the data are read: whoever wants one after that fails."""
     folder = write_photos(tmp_path / "set", 12)
     recipe = parse({"data": {"photos": [{"path": str(folder)}], "cache_mb": 0}})
-    data = datasets.read(recipe.data, executors.make(0))
-    for photo in data.photos[0].held_out:
+    data = datasets.read(recipe.data, executors.make_executor(0))
+    for photo in data.image_sets[0].held_out:
         photo.path.unlink()
-    world = World(data, recipe)
+    sampler = SceneSampler(data, recipe)
 
     def draw_all():
         for number in range(150):
-            world.scene(generator(1, For.EPISODE, number), 3)
-            world.whole(generator(1, For.WHOLE, number), 3)
+            sampler.sample_scene(generator(1, Purpose.EPISODE, number), 3)
+            sampler.sample_image(generator(1, Purpose.WHOLE_IMAGE, number), 3)
 
     draw_all()
-    data.photos[0].training[4].path.unlink()
+    data.image_sets[0].training[4].path.unlink()
     with pytest.raises(MediaError):
         draw_all()
 
 
-def test_things_keep_their_masks():
+def test_objects_keep_their_masks():
     mask = shape(3)
-    thing = pack(mask)
-    assert thing.area_px == np.count_nonzero(mask)
-    np.testing.assert_array_equal(unpack(thing.counts, mask.shape), mask)
+    encoded = encode_object(mask)
+    assert encoded.area_px == np.count_nonzero(mask)
+    np.testing.assert_array_equal(decode_mask(encoded.counts, mask.shape), mask)
 
 
 @pytest.mark.parametrize("counts", [[1 << 62] * 4, [1 << 70, 24], "o" * 500, "0" + ("o" * 11 + "?") * 4])
 def test_run_lengths_of_a_stranger_are_one_sentence(counts):
     lengths = coco.RunLengths((4, 6), counts)
     with pytest.raises(MediaError, match="expected"):
-        coco.paint(lengths, (4, 6), (4, 6))
+        coco.rasterize(lengths, (4, 6), (4, 6))
 
 
 @pytest.mark.parametrize("far", [float("nan"), float("inf"), -1e18, 1e300])
 def test_a_polygon_that_leaves_every_picture_is_refused(far):
     with pytest.raises(MediaError, match="within 65536 pixels"):
-        coco.paint([[1.0, 1.0, 4.0, far, 4.0, 3.0]], (4, 6), (4, 6))
+        coco.rasterize([[1.0, 1.0, 4.0, far, 4.0, 3.0]], (4, 6), (4, 6))
 
 
 @pytest.mark.parametrize("height", [0, -4, 1 << 40])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamseg.training.losses import judge, mask_loss, true_iou
+from streamseg.training.losses import mask_loss, prompt_losses, true_iou
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_box_asks_for_the_single_mask_and_a_click_for_the_best_of_three(truth)
     logits.requires_grad_()
     scores = torch.zeros(2, 4)
     area = torch.full((2,), 64.0)
-    judged = judge(logits, scores, both, area, torch.tensor([False, True]))
+    judged = prompt_losses(logits, scores, both, area, torch.tensor([False, True]))
     assert judged.chosen.tolist() == [0, 2]
     assert judged.iou.tolist() == [0, 1]
     assert judged.loss[0] > judged.loss[1]
@@ -51,6 +51,7 @@ def test_scores_learn_the_iou(truth):
     logits = as_logits(truth).expand(1, 4, 16, 16)
     area = torch.tensor([64.0])
     losses = [
-        judge(logits, torch.full((1, 4), score), truth, area, torch.tensor([False])).loss.item() for score in (1.0, 0.2)
+        prompt_losses(logits, torch.full((1, 4), score), truth, area, torch.tensor([False])).loss.item()
+        for score in (1.0, 0.2)
     ]
     assert losses[1] - losses[0] == pytest.approx(0.8**2, abs=1e-4)

@@ -10,13 +10,13 @@ import torch
 from streamseg.errors import CheckpointError, DeviceError
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.prompts import DecoderPrompt
-from streamseg.training.network import Learner, build
-from streamseg.training.tasks import asking, click
+from streamseg.training.network import TrainingModel, build
+from streamseg.training.tasks import click_prompt, make_prompt
 
 
 @pytest.fixture(scope="module")
-def learner():
-    return Learner(build("packaged", 1), "cpu", "float32")
+def model():
+    return TrainingModel(build("packaged", 1), "cpu", "float32")
 
 
 def picture(height, width):
@@ -27,45 +27,45 @@ def picture(height, width):
 
 
 @torch.no_grad()
-def test_features_are_those_of_the_encoder(learner):
+def test_features_are_those_of_the_encoder(model):
     encoder = load_encoder(device="cpu")
     views = [picture(256, 256), picture(256, 256)[::-1].copy()]
-    for found, expected in zip(learner.encode_views(views).numpy(), encoder.encode(views), strict=True):
+    for found, expected in zip(model.encode_views(views).numpy(), encoder.encode(views), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-3)
     wide = picture(288, 512)
-    np.testing.assert_allclose(learner.encode_whole(wide, 512)[0].numpy(), encoder.encode([wide])[0], atol=1e-3)
+    np.testing.assert_allclose(model.encode_image(wide, 512)[0].numpy(), encoder.encode([wide])[0], atol=1e-3)
 
 
 @torch.no_grad()
-def test_answers_are_those_of_the_decoder(learner):
+def test_answers_are_those_of_the_decoder(model):
     decoder = load_decoder(device="cpu")
-    features = learner.encode_views([picture(256, 256)])
+    features = model.encode_views([picture(256, 256)])
     box, point = (60.0, 70.0, 190.0, 200.0), (128.0, 120.0)
     mask = np.random.default_rng(1).normal(0, 4, (128, 128)).astype(np.float32)
     one = np.array([point])
     cases = [
-        (asking(box), DecoderPrompt(box_xyxy=box), False),
-        (click(point), DecoderPrompt(points_xy=one, point_labels=np.array([1])), True),
-        (asking(box, mask_logits=mask), DecoderPrompt(box_xyxy=box, mask_logits=mask), False),
-        (asking(mask_logits=mask), DecoderPrompt(mask_logits=mask), False),
-        (asking(box, point, mask), DecoderPrompt(box, one, np.array([1]), mask), False),
+        (make_prompt(box), DecoderPrompt(box_xyxy=box), False),
+        (click_prompt(point), DecoderPrompt(points_xy=one, point_labels=np.array([1])), True),
+        (make_prompt(box, mask_logits=mask), DecoderPrompt(box_xyxy=box, mask_logits=mask), False),
+        (make_prompt(mask_logits=mask), DecoderPrompt(mask_logits=mask), False),
+        (make_prompt(box, point, mask), DecoderPrompt(box, one, np.array([1]), mask), False),
     ]
-    for question, prompt, multimask in cases:
-        expected = decoder.decode(features[0].numpy(), (256, 256), [prompt], multimask=multimask)
-        logits, scores = learner.answer(features, [question])
+    for prompt, decoder_prompt, multimask in cases:
+        expected = decoder.decode(features[0].numpy(), (256, 256), [decoder_prompt], multimask=multimask)
+        logits, scores = model.decode(features, [prompt])
         wanted = slice(1, None) if multimask else slice(0, 1)
         np.testing.assert_allclose(logits[:, wanted].numpy(), expected.logits, atol=1e-3)
         np.testing.assert_allclose(scores[:, wanted].numpy(), expected.scores, atol=1e-4)
 
 
 @torch.no_grad()
-def test_questions_with_and_without_a_mask_share_a_call(learner):
-    features = learner.encode_views([picture(256, 256)])
+def test_prompts_with_and_without_a_mask_share_a_call(model):
+    features = model.encode_views([picture(256, 256)])
     mask = np.random.default_rng(1).normal(0, 4, (128, 128)).astype(np.float32)
-    questions = [asking((60.0, 70.0, 190.0, 200.0)), asking((50.0, 70.0, 190.0, 180.0), mask_logits=mask)]
-    together, _ = learner.answer(features, questions)
-    for i, question in enumerate(questions):
-        torch.testing.assert_close(together[i : i + 1], learner.answer(features, [question])[0], atol=1e-3, rtol=0)
+    prompts = [make_prompt((60.0, 70.0, 190.0, 200.0)), make_prompt((50.0, 70.0, 190.0, 180.0), mask_logits=mask)]
+    together, _ = model.decode(features, prompts)
+    for i, prompt in enumerate(prompts):
+        torch.testing.assert_close(together[i : i + 1], model.decode(features, [prompt])[0], atol=1e-3, rtol=0)
 
 
 def test_where_it_starts_from(tmp_path):
@@ -75,15 +75,15 @@ def test_where_it_starts_from(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         build(str(tmp_path / "none.safetensors"), 1)
     with pytest.raises(DeviceError, match="not on mps"):
-        Learner(first, "mps", "float32")
+        TrainingModel(first, "mps", "float32")
 
 
 def test_only_what_is_to_be_trained_gets_gradients():
-    learner = Learner(build("packaged", 1), "cpu", "auto")
+    model = TrainingModel(build("packaged", 1), "cpu", "auto")
     for wanted in (True, False):
-        learner.train_encoder(wanted)
-        learner.network.zero_grad()
-        logits, _ = learner.answer(learner.encode_views([picture(256, 256)]), [asking((60.0, 70.0, 190.0, 200.0))])
+        model.train_encoder(wanted)
+        model.network.zero_grad()
+        logits, _ = model.decode(model.encode_views([picture(256, 256)]), [make_prompt((60.0, 70.0, 190.0, 200.0))])
         logits[:, 0].mean().backward()
-        assert all((p.grad is not None) == wanted for p in learner.network.enc.parameters())
-        assert learner.network.dec.mask_tokens.weight.grad is not None
+        assert all((p.grad is not None) == wanted for p in model.network.enc.parameters())
+        assert model.network.dec.mask_tokens.weight.grad is not None

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support.training_data import painted, plain_recipe, shape, write_film
 
@@ -16,11 +17,12 @@ from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.prompts import DecoderPrompt
 from streamseg.training import datasets, executors, schedule
 from streamseg.training.episodes import Episode
-from streamseg.training.network import Learner, as_kept, build
+from streamseg.training.network import TrainingModel, build, to_float16
 from streamseg.training.recipe import parse
-from streamseg.training.scene_sampler import World
+from streamseg.training.scene_sampler import SceneSampler
+from streamseg.training.seeding import Purpose
 from streamseg.training.session import CHECKPOINT, WEIGHTS, Session
-from streamseg.training.steps import look_at_views
+from streamseg.training.steps import view_step
 
 
 def train(recipe, output, *, resume=False, until=None, stop=lambda: False):
@@ -94,6 +96,25 @@ def test_episodes_in_progress_are_kept(finished, tmp_path):
     assert any(name.startswith("episode.") for name in load_file(tmp_path / "run" / CHECKPOINT))
 
 
+def test_what_is_stored_keeps_its_names(finished, tmp_path):
+    """A run that an earlier version began is resumed by these, whatever classes are called by now."""
+    recipe, _, _, _ = finished
+    train(recipe, tmp_path / "run", until=1)
+    with safe_open(tmp_path / "run" / CHECKPOINT, framework="pt") as file:
+        head = json.loads(file.metadata()["streamseg"])
+        kinds = {name.partition(".")[0] for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    assert head.keys() == {"format", "recipe", "step", "episodes"}
+    episodes = [episode for group in head["episodes"] for episode in group]
+    assert all(episode.keys() == {"number", "moment", "gone_from", "belief"} for episode in episodes)
+    beliefs = [episode["belief"] for episode in episodes if episode["belief"] is not None]
+    assert beliefs
+    assert all(belief.keys() == {"box", "point_xy", "region", "templates"} for belief in beliefs)
+    assert kinds == {"model", "average", "start", "optimizer", "episode"}
+    assert [(purpose.name, int(purpose)) for purpose in Purpose] == [
+        *(("STEP", 0), ("EPISODE", 1), ("MOMENT", 2), ("WHOLE_IMAGE", 3), ("REFINEMENT", 4))
+    ]
+
+
 def test_batches_that_wait_for_each_other_resume_exactly_too(photos, tmp_path):
     recipe = plain_recipe(photos, training={"ahead": 1}, running={"workers": 2})
     train(recipe, tmp_path / "straight")
@@ -127,7 +148,7 @@ def test_the_weights_are_a_model_to_use(finished):
 
 
 def test_what_is_kept_can_be_mixed_with_the_start(photos, tmp_path):
-    start, found = as_kept(build("packaged", 1).state_dict()), {}
+    start, found = to_float16(build("packaged", 1).state_dict()), {}
     for share in (0.0, 0.25, 1.0):
         train(plain_recipe(photos, training={"start_share": share}), tmp_path / str(share), until=1)
         found[share] = load_file(tmp_path / str(share) / WEIGHTS)
@@ -139,12 +160,12 @@ def test_what_is_kept_can_be_mixed_with_the_start(photos, tmp_path):
 
 
 def test_the_loss_falls(photos, tmp_path):
-    """A decoder that has forgotten how to draw masks learns it again, for questions that the run does not ask."""
+    """A decoder that has forgotten how to draw masks learns it again, for prompts that the run does not ask."""
     weights = build("packaged", 1).state_dict()
     for name, value in weights.items():
         if "hypernetworks" in name and ".layers.2." in name:
             value.zero_()
-    save_file(as_kept(weights), tmp_path / "emptied.safetensors")
+    save_file(to_float16(weights), tmp_path / "emptied.safetensors")
     recipe = plain_recipe(
         photos,
         start_from=str(tmp_path / "emptied.safetensors"),
@@ -159,15 +180,15 @@ def test_the_loss_falls(photos, tmp_path):
         running={"log_every": 20},
     )
     read = parse(recipe)
-    world = World(datasets.read(read.data, executors.make(0)), read)
-    found = [Episode(world, 99, number, 0.0) for number in range(12)]
-    tasks = [episode.look() for episode in found if episode.usable]
+    sampler = SceneSampler(datasets.read(read.data, executors.make_executor(0)), read)
+    found = [Episode(sampler, 99, number, 0.0) for number in range(12)]
+    tasks = [episode.next_task() for episode in found if episode.usable]
     train(recipe, tmp_path / "run")
     losses = []
     for start_from in (read.start_from, str(tmp_path / "run" / WEIGHTS)):
-        learner = Learner(build(start_from, read.seed), "cpu", "float32")
+        model = TrainingModel(build(start_from, read.seed), "cpu", "float32")
         with torch.no_grad():
-            losses.append(float(look_at_views(learner, tasks, None, 0.0).loss))
+            losses.append(float(view_step(model, tasks, None, 0.0).loss))
     assert losses[1] < 0.65 * losses[0], losses
 
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,7 @@ import pytest
 from support.media import FileServer, StreamServer, decode_plainly, moving_images, write_video
 
 from streamseg.errors import MediaError
-from streamseg.video.decode import Timing
-from streamseg.video.live_reader import Timeline, waits_s
+from streamseg.video.live_reader import waits_s
 from streamseg.video.open import Picture, Reader, open_source
 
 QUICK = {"analyzeduration": "300000"}
@@ -168,24 +166,3 @@ def test_waits_double_up_to_ten_seconds() -> None:
     for wait_s, base_s in zip(waits, [0.5, 1, 2, 4, 8, 10, 10, 10], strict=True):
         assert base_s <= wait_s <= 1.25 * base_s
     assert len(list(itertools.islice(waits_s(None), 100))) == 100
-
-
-def test_the_timeline_goes_on_where_a_clock_starts_again() -> None:
-    timeline = Timeline(Fraction(1, 1000))
-    second_ns = 10**9
-
-    def place(pts: int | None, at_s: float, base: Fraction = Fraction(1, 1000)) -> int:
-        return timeline.place(Timing(pts, base, int(at_s * second_ns)))
-
-    assert [place(5000, 0.0), place(5040, 0.04)] == [5000, 5040]
-    timeline.interrupt()
-    # Three seconds later another clock, which counts in other units and starts at nought.
-    assert place(0, 3.04, Fraction(1, 90000)) == 8040
-    assert place(3600, 3.08, Fraction(1, 90000)) == 8080
-    # A clock that jumps back without a word.
-    assert place(900, 3.12, Fraction(1, 90000)) == 8120
-    # Twice the same time at the same moment still gives two times.
-    assert place(900, 3.12, Fraction(1, 90000)) == 8121
-    timeline.interrupt()
-    # A clock that is far ahead.
-    assert place(10**9, 4.12) == 9121

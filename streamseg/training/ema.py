@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-class Average:
-    """Exponentially weighted mean of a network's weights and statistics; counters are copied.
+class ExponentialMovingAverage:
+    """Of a network's weights and statistics; counters are copied.
 
     Args:
         network: its weights are the first mean.

@@ -11,21 +11,21 @@ from enum import IntEnum
 import numpy as np
 
 
-class For(IntEnum):
-    """What is drawn."""
+class Purpose(IntEnum):
+    """What is drawn. The numbers are part of every seed: another number is another run."""
 
     STEP = 0
     """What kind of step it is; (step)."""
     EPISODE = 1
     """A scene and how its episode begins; (episode)."""
     MOMENT = 2
-    """One look of an episode; (episode, moment)."""
-    WHOLE = 3
-    """A whole photo and its prompts; (step, photo)."""
-    AGAIN = 4
-    """Second questions; (step)."""
+    """One view of an episode; (episode, moment)."""
+    WHOLE_IMAGE = 3
+    """A whole image and its prompts; (step, image)."""
+    REFINEMENT = 4
+    """Second prompts; (step)."""
 
 
-def generator(seed: int, purpose: For, *numbers: int) -> np.random.Generator:
+def generator(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:
     """A generator of its own for a purpose and its numbers."""
     return np.random.default_rng([seed, int(purpose), *numbers])

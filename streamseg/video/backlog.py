@@ -1,0 +1,85 @@
+"""Packets of a live source that wait to be decoded, and what of them is skipped when they wait too long."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A packet, and when it came."""
+
+    packet: Packet[VideoStream]
+    received_ns: int
+    """When its data came, nanoseconds since the epoch, as well as that can be known."""
+    queued_s: float
+    """When it came out of the demuxer, in seconds of the monotonic clock."""
+    skipped: int = 0
+    """Packets that were skipped between the one before and this; the decoder has to begin anew here."""
+
+
+class Backlog:
+    """A queue whose oldest packet never waits longer than a bound.
+
+    Where it would, the packets up to the newest key frame are skipped; if that is too old as well, all of them, and
+    what comes until a key frame does. Not to be shared between threads without a lock.
+
+    Args:
+        max_age_s: the bound.
+    """
+
+    def __init__(self, max_age_s: float) -> None:
+        self._max_age_s = max_age_s
+        self._waiting: deque[Arrived] = deque()
+        self._skipped = 0
+        self._needs_key_frame = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def needs_key_frame(self) -> bool:
+        """Whether what comes is skipped until a key frame does."""
+        return self._needs_key_frame
+
+    def put(self, arrived: Arrived) -> None:
+        """Take in a packet."""
+        if self._needs_key_frame and not arrived.packet.is_keyframe:
+            self._skipped += 1
+            return
+        self._needs_key_frame = False
+        self._waiting.append(arrived)
+        self._skip(arrived.queued_s)
+
+    def take(self, now_s: float) -> Arrived | None:
+        """The next packet to decode; None if there is none."""
+        self._skip(now_s)
+        if not self._waiting:
+            return None
+        arrived = self._waiting.popleft()
+        skipped, self._skipped = self._skipped, 0
+        return arrived if not skipped else Arrived(arrived.packet, arrived.received_ns, arrived.queued_s, skipped)
+
+    def peek(self) -> tuple[Arrived, Arrived] | None:
+        """The oldest and the newest packet that wait."""
+        return (self._waiting[0], self._waiting[-1]) if self._waiting else None
+
+    def _skip(self, now_s: float) -> None:
+        oldest_s = now_s - self._max_age_s
+        if not self._waiting or self._waiting[0].queued_s >= oldest_s:
+            return
+        # The newest key frame, not the first that is young enough: whoever is behind needs the distance.
+        keep = next(
+            (n for n in range(len(self._waiting) - 1, -1, -1) if self._waiting[n].packet.is_keyframe),
+            len(self._waiting),
+        )
+        if keep < len(self._waiting) and self._waiting[keep].queued_s < oldest_s:
+            keep = len(self._waiting)
+        for _ in range(keep):
+            self._waiting.popleft()
+        self._skipped += keep
+        self._needs_key_frame = not self._waiting
