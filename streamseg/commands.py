@@ -62,6 +62,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_lik
     """Which node it is for; the only one that takes commands if None."""
     body: msgspec.Raw
     """msgpack, as that node understands it."""
+    withdraw: bool = False
+    """Instead of a command: take the one of this number back, if it has not come into force."""
 
 
 class Response(msgspec.Struct, frozen=True, array_like=True):

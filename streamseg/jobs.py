@@ -28,6 +28,20 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """or failed at."""
 
 
+class PastCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that had come into force, and been answered, after what the next run begins with."""
+
+    node: str
+    """That took it."""
+    body: bytes
+    """msgpack, as that node understands it."""
+    id: int
+    """Of the object that it was about."""
+    stream: str
+    frame: int
+    """Number in the source of the first frame that it held for."""
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The work that a run of a graph is a part of: one that dies is started again and goes on."""
 
@@ -41,6 +55,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """How many runs of it there were before."""
     commit_s: float = 2.0
     """A sink makes its results durable about so often."""
+    commands: list[PastCommand] = []
+    """What the nodes that take commands have to let come into force once more, in its order."""
 
 
 class Left(msgspec.Struct, frozen=True):

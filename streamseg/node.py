@@ -143,7 +143,8 @@ class Node(_Configured, Generic[In, Out]):
     gives_feedback: ClassVar[type[Message] | None] = None
     """Type of the messages this node sends along a back-edge (``self.context.feedback``)."""
     takes_commands: ClassVar[type[msgspec.Struct] | None] = None
-    """Type of the commands that people may give this node while it runs; None if it takes none."""
+    """Type of the commands that people may give this node while it runs; None if it takes none. What had come into
+    force but is not in what a new process begins with is in ``context.job.commands``."""
     replicable: ClassVar[bool] = False
     """Whether copies of this node may share the work; only for nodes that keep nothing from frame to frame."""
 
@@ -182,6 +183,9 @@ class Node(_Configured, Generic[In, Out]):
             command: of the type `takes_commands`.
             reply: may be kept and called later, when the command has come into force.
         """
+
+    def on_withdrawn(self, reply: Reply) -> None:
+        """Whoever gave the command with this reply wants it no more; one that has no answer yet may be refused now."""
 
     def gap(self, gap: Gap) -> None:
         """A frame that an earlier node dropped or failed at; it is passed on by itself."""

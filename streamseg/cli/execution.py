@@ -84,6 +84,10 @@ def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How
             return outcome
         job = go_on_live(plan, job, supervisor.positions()) if supervisor.live else go_on(plan, job)
         job = replace(job, restarts=job.restarts + supervisor.replaced)
+        if how.command_queue is not None:
+            kept = {stream: place.next_index - 1 for stream, place in job.positions.items()}
+            how.command_queue.forget_past(supervisor.seen_frames() if supervisor.live else kept)
+            job = replace(job, commands=how.command_queue.past)
         say(f"{outcome.error}\nstarting again at frame {frames(job)} (restart {job.restarts})")
         time.sleep(restarts.job_backoff_s(job))
 

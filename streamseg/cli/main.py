@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(json.dumps({"error": error_facts(error)}))
         say(f"error: {error_facts(error)['message']}")
         return error.exit_code
-    except KeyboardInterrupt:
-        say("interrupted")
+    except KeyboardInterrupt as interrupt:
+        say(f"interrupted: {interrupt}" if str(interrupt) else "interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output (``| head``) has gone; nothing may be flushed there at exit.

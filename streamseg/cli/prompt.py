@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 
 import msgspec
 
 from streamseg.cli.parser import Parser, natural, numbers
+from streamseg.cli.text import say
 from streamseg.errors import PromptError
 from streamseg.prompts.rules import NO_WORDS
 from streamseg.runtime.prompting import send_prompt
 
 _DESCRIPTION = """Add an object to a run that was started with --control PATH, correct it, or remove it. A new id adds
 an object; for a known one clicks alone refine its mask, and a box or a mask points it out anew. Says from which frame
-on it holds, or why it cannot be; waits for that as long as it takes."""
+on it holds, or why it cannot be; waits for that as long as it takes, and Ctrl-C takes the prompt back."""
 
 
 def add_to(parser: Parser) -> None:
@@ -62,6 +64,13 @@ def run(args: argparse.Namespace) -> int:
         "stream": args.stream,
     }
     prompt = {name: value for name, value in values.items() if value is not None}
-    applied = send_prompt(args.control, prompt, node=args.node, timeout_s=args.timeout)
+    # Whoever ends this command in another way than by Ctrl-C does not want the object either.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    applied = send_prompt(args.control, prompt, node=args.node, timeout_s=args.timeout, waiting=_say_that_it_waits)
     print(json.dumps(msgspec.to_builtins(applied)) if args.json else applied)
     return 0
+
+
+def _say_that_it_waits() -> None:
+    say("the prompt waits for its frame; none has come yet, maybe the camera is away. Ctrl-C takes it back")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +20,15 @@ import zmq
 from streamseg.commands import Answer, Applied, Refused, Reply
 from streamseg.errors import GraphError, RunError, StreamsegError, UsageError, nearest
 from streamseg.graph.plan import Plan
+from streamseg.jobs import PastCommand
 from streamseg.transport.command_socket import CommandServer
 
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 1000
+_MOST_PAST = 100
+_MOST_PAST_BYTES = 32 << 20
+_TAKEN_BACK = Refused("PromptError", "it was taken back before it came into force")
 
 
 class _Command(NamedTuple):
@@ -54,6 +58,10 @@ class CommandQueue:
         self._lock = threading.Lock()
         self._waiting: deque[_Command] = deque()
         self._unanswered: dict[int, _Command] = {}
+        self._withdrawn: dict[int, bool] = {}
+        """Numbers of those among them that are wanted no more -> whether their node has been told."""
+        self.past: list[PastCommand] = []
+        """Those that have come into force, as far as they may have to do so once more (`forget_past`)."""
         self._next = 0
         self._over: StreamsegError | None = None
 
@@ -85,7 +93,10 @@ class CommandQueue:
         """Take what other processes have sent; it waits here until it is handed on."""
         if self._server is not None:
             for request, reply in self._server.requests():
-                self.submit(request.node, bytes(request.body), reply)
+                if request.withdraw:
+                    self.withdraw(reply)
+                else:
+                    self.submit(request.node, bytes(request.body), reply)
 
     def take(self) -> Iterator[tuple[str, int, msgspec.Raw]]:
         """Commands to be handed on now: the node, a number for the answer, and the command."""
@@ -100,15 +111,67 @@ class CommandQueue:
         """A new process of a node has come: what was handed to the one before and has no answer is handed on again."""
         with self._lock:
             numbers = [number for number, command in self._unanswered.items() if command.node == node]
-            self._waiting.extendleft([self._unanswered.pop(number) for number in reversed(numbers)])
+            commands = {number: self._unanswered.pop(number) for number in numbers}
+            gone = [command for number, command in commands.items() if number in self._withdrawn]
+            again = [command for number, command in commands.items() if number not in self._withdrawn]
+            self._waiting.extendleft(reversed(again))
+        for command in gone:
+            command.reply(_TAKEN_BACK)
+        for number in numbers:
+            self._withdrawn.pop(number, None)
 
     def answer(self, number: int, answer: Answer) -> None:
         """Pass an answer on to whoever asked."""
         command = self._unanswered.pop(number, None)
         if command is None:
             return
+        self._withdrawn.pop(number, None)
+        if isinstance(answer, Applied):
+            self.past.append(
+                PastCommand(
+                    node=command.node,
+                    body=bytes(command.body),
+                    id=answer.id,
+                    stream=answer.stream,
+                    frame=answer.frame,
+                )
+            )
         log.log(logging.INFO if isinstance(answer, Applied) else logging.WARNING, "command: %s", _text(answer))
         command.reply(answer)
+
+    def withdraw(self, reply: Reply) -> None:
+        """Take a command back that has not come into force; its answer says so.
+
+        Args:
+            reply: that it was submitted with.
+        """
+        with self._lock:
+            waiting = next((command for command in self._waiting if command.reply == reply), None)
+            if waiting is not None:
+                self._waiting.remove(waiting)
+            handed_on = [number for number, command in self._unanswered.items() if command.reply == reply]
+            self._withdrawn |= dict.fromkeys(handed_on, False)
+        if waiting is not None:
+            reply(_TAKEN_BACK)
+
+    def withdrawn(self) -> Iterator[tuple[str, int]]:
+        """Commands whose node has to be told that they are wanted no more: the node, and the number."""
+        for number in [number for number, told in self._withdrawn.items() if not told]:
+            self._withdrawn[number] = True
+            yield self._unanswered[number].node, number
+
+    @property
+    def past_is_long(self) -> bool:
+        """Whether it is time for `forget_past`."""
+        return len(self.past) > _MOST_PAST or sum(len(each.body) for each in self.past) > _MOST_PAST_BYTES
+
+    def forget_past(self, frames: Mapping[str, int]) -> None:
+        """What has come into force needs no second time where its frame is in a state that is kept.
+
+        Args:
+            frames: stream -> number of the last such frame.
+        """
+        self.past = [each for each in self.past if each.frame > frames.get(each.stream, -1)]
 
     def close(self, error: StreamsegError | None = None) -> None:
         """The run is over: what has no answer is refused, and so is all that comes later.

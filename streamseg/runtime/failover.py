@@ -16,7 +16,7 @@ import msgspec
 from streamseg.graph.plan import Plan
 from streamseg.jobs import NO_TRACKER, Job, Position
 from streamseg.runtime.recovery import Restarts, can_replace
-from streamseg.transport.control import InFlight
+from streamseg.transport.control import InFlight, TrackerAt
 
 
 class Failover:
@@ -34,7 +34,7 @@ class Failover:
         self._replicas = {spec.identity for spec in plan.workers() if plan.graph.nodes[spec.name].replicas > 1}
         self._in_flight: dict[str, InFlight] = {}
         self._start_after_s: float | None = None
-        self.trackers: dict[str, bytes] = {}
+        self.trackers: dict[str, TrackerAt] = {}
         """Stream -> state of the tracker that a sink saw last."""
         self.replacing: set[str] = set()
         """Processes that are being replaced."""
@@ -68,7 +68,7 @@ class Failover:
             return None
         self._start_after_s = None
         positions = {
-            stream: Position(seq=place.first_seq, next_index=place.index, tracker=self.trackers.get(stream, NO_TRACKER))
+            stream: Position(seq=place.first_seq, next_index=place.index, tracker=self._tracker(stream, None))
             for stream, place in self._in_flight.items()
         }
         return msgspec.structs.replace(self._job, positions=positions, begun=True)
@@ -80,6 +80,16 @@ class Failover:
         self.replacing.clear()
         return True
 
+    def seen_frames(self) -> dict[str, int]:
+        """Stream -> number of the last frame that is in the state which a new process begins with."""
+        before = {} if self._job is None else {s: place.next_index - 1 for s, place in self._job.positions.items()}
+        return before | {stream: tracker.index for stream, tracker in self.trackers.items()}
+
+    def _tracker(self, stream: str, before: Position | None) -> bytes:
+        if stream in self.trackers:
+            return self.trackers[stream].state
+        return NO_TRACKER if before is None else before.tracker
+
     def positions(self, entered: Mapping[str, int], dropped: Mapping[str, int]) -> dict[str, Position]:
         """How far each stream had come, by the last figures of its source."""
         found = {}
@@ -87,6 +97,6 @@ class Failover:
             before = self._job.positions.get(stream) if self._job is not None else None
             seq = count + (0 if before is None else before.seq)
             index = count + dropped.get(stream, 0) + (0 if before is None else before.next_index)
-            tracker = self.trackers.get(stream, NO_TRACKER if before is None else before.tracker)
+            tracker = self._tracker(stream, before)
             found[stream] = Position(seq=seq, next_index=index, tracker=tracker)
         return found

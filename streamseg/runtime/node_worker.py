@@ -9,14 +9,14 @@ from typing import Any
 
 import zmq
 
-from streamseg.commands import Answer
+from streamseg.commands import Answer, Reply
 from streamseg.errors import WireError
 from streamseg.graph import registry
 from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.node import Node, ports
 from streamseg.runtime.stage import Passed, Stage
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
-from streamseg.transport.control import Answered, Beat, Command, Done, Exit, Finalize, Stats
+from streamseg.transport.control import Answered, Beat, Command, Done, Exit, Finalize, Stats, Withdraw
 from streamseg.transport.wire import MessageDecoder
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ class NodeWorker:
             if socket is not None:
                 self._poller.register(socket, zmq.POLLIN)
         self._said_done = False
+        self._replies: dict[int, Reply] = {}
+        """To commands without an answer yet."""
 
     def run(self) -> None:
         """Work until told to exit."""
@@ -51,7 +53,10 @@ class NodeWorker:
                 if isinstance(instruction, Exit):
                     return
                 if isinstance(instruction, Command):
-                    self._stage.command(instruction.body, partial(self._answer, instruction.number))
+                    reply = self._replies[instruction.number] = partial(self._answer, instruction.number)
+                    self._stage.command(instruction.body, reply)
+                if isinstance(instruction, Withdraw) and instruction.number in self._replies:
+                    self._stage.withdraw(self._replies[instruction.number])
                 if isinstance(instruction, Finalize):
                     self._stage.finalize(stopped=instruction.stopped)
                     self._say_done()
@@ -69,6 +74,7 @@ class NodeWorker:
         return self._stage.stats()
 
     def _answer(self, number: int, answer: Answer) -> None:
+        self._replies.pop(number, None)
         self._io.report(Answered(number, answer))
 
     def _take_messages(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ def send_prompt(
     *,
     node: str | None = None,
     timeout_s: float | None = None,
+    waiting: Callable[[], None] | None = None,
 ) -> Applied:
     """Add, correct or remove an object of a run that was started with ``--control PATH``, and wait until it is done.
 
@@ -33,7 +34,9 @@ def send_prompt(
         prompt: as the entries of a prompts file, say ``{"id": 3, "negative": [[5, 6]]}`` or
             ``{"id": 3, "remove": True}``. Without a frame and a time it holds as soon as possible.
         node: which node it is for, if several of the graph take prompts.
-        timeout_s: how long to wait for the answer; None waits until the run answers or ends.
+        timeout_s: how long to wait for the answer; None waits until the run answers or ends. Ctrl-C takes the prompt
+            back.
+        waiting: called once if the answer takes more than two seconds and there is no `timeout_s`.
 
     Returns:
         Which object, and from which frame on.
@@ -42,7 +45,7 @@ def send_prompt(
         PromptError: the run refused it; says what is possible. Nothing was changed.
         RunError: nobody listens there, or the run ended first.
     """
-    return _result(command_socket.ask(Path(control), node, command_of(prompt), timeout_s))
+    return _result(command_socket.ask(Path(control), node, command_of(prompt), timeout_s, waiting))
 
 
 def submit(command_queue: CommandQueue, prompt: Mapping[str, Any], node: str | None = None) -> Future[Applied]:

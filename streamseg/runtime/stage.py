@@ -22,7 +22,7 @@ from streamseg.node import Node, ports
 from streamseg.redaction import redact_text
 from streamseg.runtime.plain_text import plain_text, text_of
 from streamseg.runtime.quantiles import Durations
-from streamseg.transport.control import Stats, Trouble
+from streamseg.transport.control import Stats, TrackerAt, Trouble
 from streamseg.transport.reorder import ReorderBuffer
 from streamseg.transport.tickets import Outcome
 
@@ -150,6 +150,10 @@ class Stage:
             self.report(error)
             reply(Refused.of(error))
 
+    def withdraw(self, reply: Reply) -> None:
+        """Ask the node to take back the command that it got with this way to answer."""
+        self._guarded(lambda: self._node.on_withdrawn(reply))
+
     def tick(self) -> None:
         """Let the node do what is due by the clock."""
         self._guarded(self._node.tick)
@@ -183,10 +187,16 @@ class Stage:
             process_ms=self._durations.summary(),
         )
 
-    def trackers(self) -> dict[str, bytes]:
+    def trackers(self) -> dict[str, TrackerAt]:
         """Stream -> state of the tracker that came with its last frame."""
-        found = {stream: getattr(message, "tracker", None) for stream, message in self._last.items()}
-        return {stream: bytes(state) for stream, state in found.items() if isinstance(state, msgspec.Raw)}
+        found = {
+            stream: (message.stamp.index, getattr(message, "tracker", None)) for stream, message in self._last.items()
+        }
+        return {
+            stream: TrackerAt(index, bytes(state))
+            for stream, (index, state) in found.items()
+            if isinstance(state, msgspec.Raw)
+        }
 
     def report(self, error: Exception) -> bool:
         """Note an exception of the node's code. Returns whether it ends the run."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal
 
+import msgspec
 import zmq
 
 from streamseg.errors import RunError, StreamsegError, rebuild
@@ -28,6 +29,7 @@ from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.failover import Failover
 from streamseg.runtime.processes import Child, end_all
 from streamseg.runtime.progress_watch import ProgressWatch
+from streamseg.runtime.recovery import can_resume, reached
 from streamseg.runtime.worker_pool import WorkerPool
 from streamseg.transport.control import (
     Answered,
@@ -46,6 +48,7 @@ from streamseg.transport.control import (
     Stop,
     Trouble,
     WhatIsInFlight,
+    Withdraw,
 )
 
 log = logging.getLogger(__name__)
@@ -80,6 +83,7 @@ class Supervisor:
         self.pool = WorkerPool(plan, log_level, job)
         """Its processes."""
         self._command_queue = command_queue
+        self._job = job
         self._failover = Failover(plan, job)
         self._progress = ProgressWatch(plan, plan.graph.recovery.stall_s)
         workers = plan.workers()
@@ -138,6 +142,10 @@ class Supervisor:
             {name: stats.entered for name, stats in figures.items()},
             {name: stats.dropped for name, stats in figures.items()},
         )
+
+    def seen_frames(self) -> dict[str, int]:
+        """Stream -> number of the last frame that is in the state which `positions` has."""
+        return self._failover.seen_frames()
 
     @property
     def complete(self) -> bool:
@@ -208,6 +216,8 @@ class Supervisor:
             return
         for node, number, body in self._command_queue.take():
             self.pool.send(node, Command(number, body))
+        for node, number in self._command_queue.withdrawn():
+            self.pool.send(node, Withdraw(number))
 
     def _handle(self, who: str, message: FromWorker) -> None:
         if isinstance(message, Ready):
@@ -233,6 +243,8 @@ class Supervisor:
         elif isinstance(message, Answered):
             if self._command_queue is not None:
                 self._command_queue.answer(message.number, message.answer)
+                if self._command_queue.past_is_long:
+                    self._command_queue.forget_past(self._kept_frames())
         elif isinstance(message, Done):
             self._sink_done(who)
         elif isinstance(message, Bye):
@@ -283,6 +295,9 @@ class Supervisor:
         self.pool.check_health({who for who, stats in self.stats.items() if stats.frames})
         job = self._failover.job_to_start()
         if job is not None:
+            if self._command_queue is not None:
+                self._command_queue.forget_past(self._failover.seen_frames())
+                job = msgspec.structs.replace(job, commands=self._command_queue.past)
             self.pool.restart(self._failover.replacing, job)
         gone = set() if self._error is not None else self._failover.replacing - self._ready
         dead = [child for who, child in self.pool.children.items() if not child.alive and who not in gone]
@@ -330,6 +345,12 @@ class Supervisor:
             self.stats.pop(who, None)
         for source in self.plan.sources:
             self.pool.send(source, WhatIsInFlight())
+
+    def _kept_frames(self) -> dict[str, int]:
+        """Stream -> number of the last frame whose state is kept, whatever happens to the processes."""
+        if self._job is not None and can_resume(self.plan) and not self.live:
+            return {s: place.next_index - 1 for s, place in reached(self.plan, self._job).positions.items()}
+        return self._failover.seen_frames()
 
     def _finish(self) -> None:
         """Everything is flushed: tell every process to exit and hear its last words."""

@@ -12,14 +12,14 @@ import os
 import socket as plain
 import stat
 import time
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import zmq
 
-from streamseg.commands import LARGEST_BYTES, Answer, Refused, Reply, Request, Response
+from streamseg.commands import LARGEST_BYTES, Answer, Applied, Refused, Reply, Request, Response
 from streamseg.errors import OutputError, RunError, UsageError, WireError
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ _LONGEST_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 _MOST_AT_ONCE = 64
 _OVERHEAD_BYTES = 4096
 _LAST_WORDS_MS = 200
+_MOMENT_MS = 2000
+_WITHDRAWN_WITHIN_S = 3.0
 
 
 class CommandServer:
@@ -79,9 +81,9 @@ class CommandServer:
                     raise WireError(f"expected a command in one frame, got {len(frames)}")
                 request = self._decoder.decode(frames[0])
             except (WireError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                self._respond(client, 0, Refused("WireError", f"not a valid command: {error}"))
+                self.respond(client, 0, Refused("WireError", f"not a valid command: {error}"))
                 continue
-            yield request, partial(self._respond, client, request.number)
+            yield request, _Responder(self, client, request.number)
 
     def close(self) -> None:
         """Give the last answers a moment to leave, then go."""
@@ -90,23 +92,44 @@ class CommandServer:
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def _respond(self, client: bytes, number: int, answer: Answer) -> None:
+    def respond(self, client: bytes, number: int, answer: Answer) -> None:
+        """Answer a request, if who sent it is still there."""
         try:
             self._socket.send_multipart([client, self._encoder.encode(Response(number, answer))])
         except zmq.ZMQError as error:
             log.debug("a client went before it heard its answer: %s", error)
 
 
-def ask(path: Path, node: str | None, body: bytes, timeout_s: float | None) -> Answer:
-    """Send one command to a run and wait for the answer.
+@dataclass(frozen=True)
+class _Responder:
+    """The way to answer a request; equal for a command and for taking it back."""
+
+    server: CommandServer
+    client: bytes
+    number: int
+
+    def __call__(self, answer: Answer) -> None:
+        self.server.respond(self.client, self.number, answer)
+
+
+def ask(
+    path: Path,
+    node: str | None,
+    body: bytes,
+    timeout_s: float | None,
+    waiting: Callable[[], None] | None = None,
+) -> Answer:
+    """Send one command to a run and wait for the answer. Ctrl-C takes the command back.
 
     Args:
         path: of its socket.
         node: as in `Request`.
         body: as in `Request`.
         timeout_s: how long to wait; None waits until the run answers or ends.
+        waiting: called once if the answer takes more than a moment.
 
     Raises:
+        KeyboardInterrupt: as it came; says what has become of the command.
         UsageError: the command is too large.
         RunError: no run listens there, it went before it answered, or the time is over.
     """
@@ -120,10 +143,23 @@ def ask(path: Path, node: str | None, body: bytes, timeout_s: float | None) -> A
         try:
             socket.connect(f"ipc://{path}")
             socket.send(msgspec.msgpack.encode(Request(1, node, msgspec.Raw(body))))
+            if waiting is not None and timeout_s is None and not socket.poll(_MOMENT_MS):
+                waiting()
             return _wait(socket, monitor, path, timeout_s)
+        except KeyboardInterrupt as interrupt:
+            socket.send(msgspec.msgpack.encode(Request(1, node, msgspec.Raw(b"\xc0"), withdraw=True)))
+            raise KeyboardInterrupt(_became(socket, monitor, path)) from interrupt
         finally:
             socket.disable_monitor()
             monitor.close()
+
+
+def _became(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], path: Path) -> str:
+    try:
+        answer = _wait(socket, monitor, path, _WITHDRAWN_WITHIN_S)
+    except RunError:
+        return f"the run at {path} does not say whether the command has come into force"
+    return f"too late, {answer}" if isinstance(answer, Applied) else answer.message
 
 
 def _wait(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], path: Path, timeout_s: float | None) -> Answer:

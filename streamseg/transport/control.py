@@ -40,6 +40,14 @@ class Stats(msgspec.Struct, kw_only=True):
     """Sources only: whether no more will enter."""
 
 
+class TrackerAt(msgspec.Struct, frozen=True):
+    """A state of the tracker, and the frame after which it was that."""
+
+    index: int
+    """Number of the frame in the source."""
+    state: bytes
+
+
 class ToSupervisor(msgspec.Struct, frozen=True, tag=True):
     """Base of what workers say; the socket's identity says who."""
 
@@ -56,7 +64,7 @@ class Beat(ToSupervisor, frozen=True):
     """Alive, and how far."""
 
     stats: Stats
-    trackers: dict[str, bytes] = {}
+    trackers: dict[str, TrackerAt] = {}
     """Sinks only: stream -> state of the tracker after the last frame that came."""
 
 
@@ -135,8 +143,14 @@ class Command(ToWorker, frozen=True):
     body: msgspec.Raw
 
 
+class Withdraw(ToWorker, frozen=True):
+    """The command of that number is not wanted any more; if it can still be taken back its answer says so."""
+
+    number: int
+
+
 FromWorker = Ready | Beat | InFlight | Trouble | Done | Bye | Answered
-FromSupervisor = Start | Stop | Finalize | WhatIsInFlight | GiveUp | Exit | Command
+FromSupervisor = Start | Stop | Finalize | WhatIsInFlight | GiveUp | Exit | Command | Withdraw
 
 _from_worker = msgspec.msgpack.Decoder(FromWorker)
 _from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)

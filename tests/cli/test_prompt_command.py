@@ -156,6 +156,25 @@ def test_a_client_hears_that_the_run_died(control: Path) -> None:
     assert "went before it answered" in str(answer)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_prompt_that_waits_says_so_and_is_taken_back(tmp_path: Path, control: Path, number: signal.Signals) -> None:
+    """As while a camera is away: its frame does not come."""
+    words = ("-o", tmp_path / "results", "--no-overlay", "--control", control, "--box=0,0,20,20", "--live")
+    with StreamServer("mpegts") as server, running("run", server.url, *words) as run:
+        assert eventually(control.exists, 100)
+        with running("prompt", control, "--frame", "1000000", "--box=40,20,70,50") as prompt:
+            assert prompt.process.stderr is not None
+            assert "waits for its frame" in prompt.process.stderr.readline()
+            prompt.send(number)
+            code, _, errors = prompt.wait()
+        assert code == 130
+        assert "taken back before it came into force" in errors
+        # Its id is free again: nothing waits for it any more.
+        assert library.send_prompt(control, {"id": 2, "box": BOX}).what == "added"
+        run.send(signal.SIGINT)
+        assert run.wait()[0] == 130
+
+
 class _Client:
     """Sends a prompt from a thread of its own and waits there for the answer."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -140,3 +141,46 @@ def test_a_command_that_comes_while_processes_start_does_not_keep_a_core_busy(tm
     client.join()
     assert [type(answer) for answer in answers] == [Applied]
     assert rounds < 100, "each round waited for news; there were thousands"
+
+
+def test_a_command_can_be_taken_back_while_it_waits_and_while_a_node_has_it() -> None:
+    plan = plan_of("told", frames=1, pause_s=0)
+    command_queue = CommandQueue(plan)
+    answers: dict[str, list[Answer]] = {"waits": [], "handed on": [], "kept": [], "in force": []}
+    replies = {name: partial(_note, found) for name, found in answers.items()}
+    body = msgspec.msgpack.encode({"do": "answer"})
+    for name in ("in force", "handed on"):
+        command_queue.submit(None, body, replies[name])
+    numbers = [number for _, number, _ in command_queue.take()]
+    for name in ("waits", "kept"):
+        command_queue.submit(None, body, replies[name])
+    command_queue.answer(numbers[0], Applied(what="added", id=1, stream="count", frame=3))
+    for name in ("waits", "handed on", "in force"):
+        command_queue.withdraw(replies[name])
+    assert list(command_queue.withdrawn()) == [("told", numbers[1])]
+    assert list(command_queue.withdrawn()) == [], "said once"
+    assert "taken back" in str(answers["waits"])
+    command_queue.requeue("told")
+    assert "taken back" in str(answers["handed on"]), "the process that had it is dead"
+    assert [len(found) for found in answers.values()] == [1, 1, 0, 1]
+    assert len(list(command_queue.take())) == 1
+    command_queue.close()
+
+
+def _note(answers: list[Answer], answer: Answer) -> None:
+    answers.append(answer)
+
+
+def test_what_has_come_into_force_is_kept_until_its_frame_is() -> None:
+    plan = plan_of("told", frames=1, pause_s=0)
+    command_queue = CommandQueue(plan)
+    for _ in range(101):
+        command_queue.submit(None, msgspec.msgpack.encode({"do": "answer"}), lambda answer: None)
+    for frame, (_, number, _) in enumerate(list(command_queue.take())):
+        command_queue.answer(number, Applied(what="added", id=frame, stream="count", frame=frame))
+    assert command_queue.past_is_long
+    command_queue.forget_past({"count": 98, "another": 1000})
+    assert [(each.node, each.id, each.frame) for each in command_queue.past] == [("told", 99, 99), ("told", 100, 100)]
+    command_queue.forget_past({})
+    assert len(command_queue.past) == 2
+    command_queue.close()

@@ -18,6 +18,7 @@ from streamseg import tracking
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import PromptError
 from streamseg.graph import config
+from streamseg.jobs import Job, PastCommand, Position
 from streamseg.messages import Frame, Message, Regions, Segmented, Stamp
 from streamseg.node import NodeContext
 from streamseg.prompts.model import ObjectPrompt
@@ -27,12 +28,17 @@ class Running:
     """Embed and propagate with the back-edge of focus, or without, frame by frame."""
 
     def __init__(
-        self, prompts: list[dict[str, Any]], *, focus: bool = True, streams: tuple[str, ...] = ("disks",)
+        self,
+        prompts: list[dict[str, Any]],
+        *,
+        focus: bool = True,
+        streams: tuple[str, ...] = ("disks",),
+        job: Job | None = None,
     ) -> None:
         self.embed = Embed(Embed.Config(device="cpu"), NodeContext("embed", streams=streams, has_feedback=focus))
         self.embed.setup()
         options = config.options_of(Propagate.Config, {"prompts": prompts, "device": "cpu"}, "propagate")
-        context = NodeContext("propagate", streams=streams, feedback=self.back, has_feedback=focus)
+        context = NodeContext("propagate", streams=streams, feedback=self.back, has_feedback=focus, job=job)
         self.node = Propagate(options, context)
         self.node.setup()
         self.index = 0
@@ -175,3 +181,55 @@ def test_with_several_streams_a_command_says_which() -> None:
     assert "say which: disks, other" in run.refusal(box=[1, 1, 9, 9])
     run.say(stream="disks", box=box_of(1, 0))
     assert run.steps(2) == [[], [1]]
+
+
+@pytest.mark.parametrize("focus", [True, False])
+@pytest.mark.parametrize("begins", [0, 2])
+def test_what_had_come_into_force_does_so_again_at_the_same_frame(focus: bool, begins: int) -> None:
+    """A process that is started again, at its first frame or where something is kept, without what was said since."""
+    start = [{"id": 1, "box": box_of(0, 0)}]
+    x0, y0, x1, y1 = box_of(6, 1)
+    said: list[dict[str, Any]] = [
+        {"box": box_of(3, 1), "label": "yellow"},
+        {"id": 2, "points": [[(x0 + x1) / 2, (y0 + y1) / 2]]},
+    ]
+    first = Running(start, focus=focus)
+    wanted = []
+    for index in range(9):
+        if index in (2, 5):
+            first.say(**said[index // 4])
+        wanted.append(first.step())
+    answers = [each for each in first.answers if isinstance(each, Applied)]
+    assert [each.what for each in answers] == ["added", "corrected"]
+    assert answers[0].frame >= begins
+    commands = [
+        PastCommand(
+            node="propagate",
+            body=msgspec.msgpack.encode({"prompt": prompt}),
+            id=answer.id,
+            stream="disks",
+            frame=answer.frame,
+        )
+        for prompt, answer in zip(said, answers, strict=True)
+    ]
+    kept = {"disks": Position(seq=begins, next_index=begins, tracker=bytes(wanted[begins - 1].tracker))}
+    job = Job(facts={}, positions=kept if begins else {}, begun=True, commands=commands)
+    again = Running(start, focus=focus, job=job)
+    again.index = begins
+    for index in range(begins, 9):
+        found = again.step()
+        assert [each.id for each in found.objects] == [each.id for each in wanted[index].objects], index
+        assert (found.labels == wanted[index].labels).all(), index
+
+
+def test_a_prompt_that_waits_can_be_taken_back() -> None:
+    run = Running([{"id": 1, "box": box_of(0, 0)}])
+    run.steps(1)
+    run.say(id=7, frame=4, box=box_of(4, 1))
+    run.node.on_withdrawn(print)
+    assert run.answers == [], "that was another's"
+    run.node.on_withdrawn(run.answers.append)
+    (refused,) = run.answers
+    assert isinstance(refused, Refused)
+    assert "taken back" in refused.message
+    assert run.steps(5) == [[1]] * 5

@@ -109,6 +109,9 @@ class Propagate(Node[Embedded, Segmented]):
         if self.config.everything is not None:
             self._automatic_masks = AutomaticMasks(self.config.everything, self._decoder, self.context.log)
         positions = {} if self.context.job is None else self.context.job.positions
+        for past in [] if self.context.job is None else self.context.job.commands:
+            if past.node == self.context.name and past.stream in self.context.streams:
+                self._stream(past.stream).given.repeat(past)
         for stream in self.context.streams:
             if (position := positions.get(stream)) is not None:
                 self._resume(stream, position)
@@ -217,6 +220,11 @@ class Propagate(Node[Embedded, Segmented]):
             PromptError: that is not possible.
         """
         self._stream_of(command.prompt).take(command, reply, has_feedback=self.context.has_feedback)
+
+    def on_withdrawn(self, reply: Reply) -> None:
+        """A prompt that has not come into force is taken back."""
+        for stream in self._streams.values():
+            stream.given.withdraw(reply)
 
     def gap(self, gap: Gap) -> None:
         """A frame that does not come must not keep embed waiting."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import msgspec
 
 from streamseg import tracking
-from streamseg.commands import Applied, Refused, Reply
+from streamseg.commands import Answer, Applied, Refused, Reply
 from streamseg.errors import PromptError
+from streamseg.jobs import PastCommand
 from streamseg.messages import Stamp
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
 from streamseg.prompts.prepare import fit, point
@@ -51,6 +52,10 @@ class Moment:
     """(width, height); None before the first frame."""
 
 
+def _no_reply(answer: Answer) -> None:
+    """Whoever gave it has had the answer."""
+
+
 class GivenPrompts:
     """Of one stream."""
 
@@ -89,6 +94,19 @@ class GivenPrompts:
         if now.frame_size is not None:
             fit(pointer, *now.frame_size)
         self._waiting.append(Given(pointer, reply))
+
+    def repeat(self, past: PastCommand) -> None:
+        """One that had come into force at a frame which comes once more, or whose state was lost: it does so again."""
+        command = msgspec.msgpack.decode(past.body, type=PromptCommand)
+        mask = command.prompt.mask or (None if command.mask_png is None else "of the command")
+        prompt = msgspec.structs.replace(command.prompt, id=past.id, frame=past.frame, time_s=None, mask=mask)
+        self._waiting.append(Given(point(prompt, (self._stream,), command.mask_png), _no_reply))
+
+    def withdraw(self, reply: Reply) -> None:
+        """Its sender wants the prompt with this reply no more."""
+        for given in [given for given in self._waiting if given.reply == reply]:
+            self._waiting.remove(given)
+            given.reply(Refused.of(PromptError(f"{given.pointer.prompt.name}: taken back before it came into force")))
 
     def to_look_for(self, seq: int, next_index: int) -> list[Pointer]:
         """Those that embed has to be told of after frame `seq`, since they may come into force at the next one."""
