@@ -12,7 +12,7 @@ if len(sys.argv) == 4:  # ADDRESS OWN.key_secret PUBLISHER.key, from another mac
     listener.curve_publickey, listener.curve_secretkey = zmq.auth.load_certificate(sys.argv[2])
     listener.curve_serverkey, _ = zmq.auth.load_certificate(sys.argv[3])
 listener.connect(sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:5560")
-listener.subscribe("camera/")  # the name of the source in the graph
+listener.subscribe("")  # or "NAME/" with the name of a source, where the graph has several
 head = {"kind": "nothing yet"}
 while head["kind"] != "end":
     while not listener.poll(3000):
@@ -25,5 +25,8 @@ while head["kind"] != "end":
         print("the camera is away")
     for thing in head.get("objects", []):
         age_ms = (time.time_ns() - head["captured_ns"]) // 1_000_000
-        mask = np.frombuffer(parts[thing["mask"]["part"]], np.uint8).reshape(head["height"], head["width"])
-        print(head["frame"], thing["id"], thing["state"], thing["box_xyxy"], int(mask.sum()), "px,", age_ms, "ms old")
+        area_px, how = thing["area_px"], thing["mask"] or {}
+        if how.get("encoding") == "uint8":  # publish with masks: raw; README.md says how the others are read
+            mask = np.frombuffer(parts[how["part"]], np.uint8).reshape(head["height"], head["width"])
+            area_px = int(mask.sum())
+        print(head["frame"], thing["id"], thing["state"], thing["box_xyxy"], area_px, "px,", age_ms, "ms old", flush=True)
