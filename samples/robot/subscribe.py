@@ -29,4 +29,4 @@ while head["kind"] != "end":
         if how.get("encoding") == "uint8":  # publish with masks: raw; README.md says how the others are read
             mask = np.frombuffer(parts[how["part"]], np.uint8).reshape(head["height"], head["width"])
             area_px = int(mask.sum())
-        print(head["frame"], thing["id"], thing["state"], thing["box_xyxy"], area_px, "px,", age_ms, "ms old", flush=True)
+        print(head["frame"], thing["id"], thing["state"], thing["box_xyxy"], area_px, "px,", age_ms, "ms old")
