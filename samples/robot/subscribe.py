@@ -12,7 +12,7 @@ if len(sys.argv) == 4:  # ADDRESS OWN.key_secret PUBLISHER.key, from another mac
     listener.curve_publickey, listener.curve_secretkey = zmq.auth.load_certificate(sys.argv[2])
     listener.curve_serverkey, _ = zmq.auth.load_certificate(sys.argv[3])
 listener.connect(sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:5560")
-listener.subscribe("")  # or "NAME/" with the name of a source, where the graph has several
+listener.subscribe("")  # or "NAME/" and "NAME.", with the name of a source, if there are several
 head = {"kind": "nothing yet"}
 while head["kind"] != "end":
     while not listener.poll(3000):

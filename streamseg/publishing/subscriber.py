@@ -8,7 +8,7 @@ from typing import Any
 import zmq
 
 from streamseg.publishing import curve, keys
-from streamseg.publishing.format import PART_MAX_BYTES, FrameHeader, Published, decode, topic
+from streamseg.publishing.format import PART_MAX_BYTES, FrameHeader, Published, decode, topic, word
 
 _WAITING_MAX = 4
 _BUFFER_BYTES = 1 << 17
@@ -47,7 +47,8 @@ def listen(
     if guest is not None:
         curve.introduce(socket, guest)
     socket.connect(endpoint)
-    socket.subscribe(b"" if stream is None else topic(stream, ""))
+    for wanted in (b"",) if stream is None else (topic(stream, ""), word(stream)):
+        socket.subscribe(wanted)
     return socket
 
 
