@@ -38,6 +38,10 @@ class Stamp(msgspec.Struct, frozen=True):
     """The frame's slot in every node's output buffer."""
     generation: int
     """How often that slot has been handed out; a reader that finds another one discards what it read."""
+    pixel_aspect: tuple[int, int] = (1, 1)
+    """Width of a pixel of the source by its height, as (numerator, denominator). Pictures are not stretched by it."""
+    scaled_from: tuple[int, int] | None = None
+    """(width, height) of the picture in the source, where it was scaled to the size of the first one; else None."""
 
     @property
     def pts_s(self) -> float | None:

@@ -188,10 +188,18 @@ class Node(_Configured, Generic[In, Out]):
 class Captured(Generic[Out]):
     """A frame that a source has but that has not entered the graph yet."""
 
-    __slots__ = ("captured_ns", "index", "make", "pts", "time_base")
+    __slots__ = ("captured_ns", "index", "make", "pixel_aspect", "pts", "scaled_from", "time_base")
 
     def __init__(
-        self, index: int, pts: int | None, time_base: tuple[int, int], captured_ns: int, make: Callable[[Stamp], Out]
+        self,
+        index: int,
+        pts: int | None,
+        time_base: tuple[int, int],
+        captured_ns: int,
+        make: Callable[[Stamp], Out],
+        *,
+        pixel_aspect: tuple[int, int] = (1, 1),
+        scaled_from: tuple[int, int] | None = None,
     ) -> None:
         self.index = index
         self.pts = pts
@@ -199,6 +207,8 @@ class Captured(Generic[Out]):
         self.captured_ns = captured_ns
         self.make = make
         """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
+        self.pixel_aspect = pixel_aspect
+        self.scaled_from = scaled_from
 
 
 class Source(_Configured, Generic[Out]):

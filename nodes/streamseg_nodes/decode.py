@@ -24,8 +24,8 @@ class Decode(Source[Frame]):
     """Reads pictures and hands them on as upright RGB; each is written once, into the frame's own slot.
 
     Damaged frames are left out and counted. Every frame has the size of the first: should a stream change its size,
-    the reader scales. `index` of the stamp is the frame's number in the source, so that prompts, masks and a full
-    read of the same file agree.
+    the reader scales, and says so. `index` of the stamp is the frame's number in the source, so that prompts, masks
+    and a full read of the same file agree.
     """
 
     class Config(NodeConfig, frozen=True):
@@ -40,6 +40,8 @@ class Decode(Source[Frame]):
         """Number of the first frame to give; files and folders only."""
         fps: Seconds = 25.0
         """Frames per second of a folder of images."""
+        stream: Count | None = None
+        """Which of several video streams to read, from 0. None: the best."""
         open_timeout_s: Seconds = 10.0
         read_timeout_s: Seconds = 10.0
         """Silence for so long counts as a lost connection."""
@@ -57,6 +59,7 @@ class Decode(Source[Frame]):
     _handover: Handover | None = None
     _reading = False
     _left: int | None = None
+    _scaled_from: tuple[int, int] | None = None
     _start = 0
 
     @classmethod
@@ -96,12 +99,13 @@ class Decode(Source[Frame]):
             image_fps=config.fps,
             threads=self.context.threads,
             options=config.input_options,
+            stream=config.stream,
         )
         if self._reader.info.live:
             self._handover = Handover(self._reader)
 
     def describe(self) -> dict[str, Any]:
-        """The source without its secrets, its size, rate and codec, and what was wrong with it so far."""
+        """The source without its secrets, its size, rate and codec, and what was wrong with it or not used so far."""
         reader = self._open_reader()
         info = reader.info
         return {
@@ -113,6 +117,8 @@ class Decode(Source[Frame]):
             "frames": self._frames_to_come(),
             "codec": info.codec,
             "live": info.live,
+            "pixel_aspect": [reader.pixel_aspect.numerator, reader.pixel_aspect.denominator],
+            "notes": list(reader.notes),
             "damaged": reader.damaged,
             "reconnects": reader.reconnects,
         }
@@ -156,7 +162,23 @@ class Decode(Source[Frame]):
 
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
-        return Captured(picture.index, picture.pts, picture.time_base, picture.captured_ns, make)
+        reader = self._open_reader()
+        size, scaled = (picture.width, picture.height), None
+        if picture.size_in_source != size:
+            scaled = picture.size_in_source
+        if scaled != self._scaled_from:
+            was, to = scaled or size, "" if scaled is None else f"; they are scaled to {size[0]}x{size[1]}"
+            reader.note(f"from frame {picture.index} on pictures are {was[0]}x{was[1]}{to}")
+        self._scaled_from = scaled
+        return Captured(
+            picture.index,
+            picture.pts,
+            picture.time_base,
+            picture.captured_ns,
+            make,
+            pixel_aspect=(reader.pixel_aspect.numerator, reader.pixel_aspect.denominator),
+            scaled_from=scaled,
+        )
 
     def _make(self, picture: Picture, stamp: Stamp) -> Frame:
         image_rgb = self.context.empty(stamp, (picture.height, picture.width, 3), np.uint8)

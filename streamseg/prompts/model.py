@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 from collections.abc import Sequence
@@ -14,8 +15,11 @@ import numpy as np
 
 from streamseg.errors import PromptError
 from streamseg.masks.boxes import box_of_mask, validate_box, validate_points
+from streamseg.prompts.mask_picture import pixels_of
 from streamseg.prompts.rules import check_alone, check_mask, check_together, free_id
 from streamseg.types import Box
+
+_log = logging.getLogger("streamseg.prompts")
 
 _PNG = b"\x89PNG"
 _MOST_PIXELS = 1 << 28
@@ -50,7 +54,8 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """With clicks alone on a new object: which of the things that they may mean, the largest first (0 the whole, 1 a
     part, 2 a smaller part). The one with the best score if None."""
     mask: str | None = None
-    """Path of a picture of the frame's size: the object is where it is not 0."""
+    """Path of a picture of the frame's size: the object is where it is not 0. Of one with numbers of several objects,
+    such as ``masks/00000.png``, where it has this object's id; of one with soft edges, where it is at least half."""
     remove: bool = False
     """Instead of all that: the object is followed no longer. Its id is never used again."""
     text: str | None = None
@@ -87,6 +92,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     mask: np.ndarray | None = None
     """(H, W) bool."""
+    note: str | None = None
+    """What had to be taken for the mask, where its picture can be seen in several ways."""
 
     @property
     def where(self) -> Box:
@@ -180,9 +187,10 @@ def point(prompt: ObjectPrompt, streams: Sequence[str], mask_png: bytes | None =
         PromptError: it cannot be meant.
     """
     check_alone(prompt, streams)
-    mask = _read_mask(prompt) if mask_png is None else decode_mask(mask_png, prompt)
+    found = _read_mask(prompt) if mask_png is None else decode_mask(mask_png, prompt)
+    mask, note = (None, None) if found is None else found
     check_mask(prompt, mask)
-    return Pointer(prompt=prompt, id=prompt.id or 0, mask=mask)
+    return Pointer(prompt=prompt, id=prompt.id or 0, mask=mask, note=note)
 
 
 def fit(pointer: Pointer, width: int, height: int) -> Fitted:
@@ -202,6 +210,8 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
     except PromptError as error:
         raise PromptError(f"{prompt.name}: {error}") from error
     mask = pointer.mask
+    if pointer.note is not None:
+        _log.warning("%s", pointer.note)
     if mask is not None and mask.shape != (height, width):
         raise PromptError(
             f"{prompt.name}: expected a mask of the frame's size, {width}x{height}, got "
@@ -219,8 +229,8 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
     )
 
 
-def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
-    """The picture of a mask as (H, W) bool: true where it is not black.
+def decode_mask(data: bytes, prompt: ObjectPrompt) -> tuple[np.ndarray, str | None]:
+    """The picture of a mask as (H, W) bool, and what had to be taken for it (`streamseg.prompts.mask_picture`).
 
     Args:
         data: a PNG, or anything else that OpenCV reads.
@@ -239,13 +249,13 @@ def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
         picture = None
     if picture is None:
         raise PromptError(f"{what} is not a picture; expected a PNG that is 0 where the object is not")
-    mask = np.asarray(picture != 0) if picture.ndim == 2 else np.asarray((picture[..., :3] != 0).any(axis=2))
+    mask, note = pixels_of(picture, data, prompt.id, what)
     if not mask.any():
         raise PromptError(f"{what} is empty; expected pixels other than 0 where the object is")
-    return mask
+    return mask, note
 
 
-def _read_mask(prompt: ObjectPrompt) -> np.ndarray | None:
+def _read_mask(prompt: ObjectPrompt) -> tuple[np.ndarray, str | None] | None:
     if prompt.mask is None:
         return None
     try:

@@ -82,6 +82,10 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     height: int
     objects: list[PublishedObject]
     image: Attachment | None = None
+    pixel_aspect: tuple[int, int] = (1, 1)
+    """Width of a pixel by its height, as (numerator, denominator): how a player would stretch the picture."""
+    scaled_from: tuple[int, int] | None = None
+    """(width, height) in the source, if that changed and the picture was scaled to the size of the first one."""
     v: int = VERSION
 
 
@@ -200,6 +204,8 @@ def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: 
         height=height,
         objects=objects,
         image=_attach_image(parts, message.frame.image_rgb, image),
+        pixel_aspect=message.stamp.pixel_aspect,
+        scaled_from=message.stamp.scaled_from,
     )
     parts[1] = _encoder.encode(header)
     return parts

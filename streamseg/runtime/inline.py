@@ -170,4 +170,15 @@ class InlineRun:
 
 
 def _stamp(stream: str, seq: int, captured: Captured[Any]) -> Stamp:
-    return Stamp(stream, seq, captured.index, captured.pts, captured.time_base, captured.captured_ns, 0, seq + 1)
+    return Stamp(
+        stream,
+        seq,
+        captured.index,
+        captured.pts,
+        captured.time_base,
+        captured.captured_ns,
+        0,
+        seq + 1,
+        captured.pixel_aspect,
+        captured.scaled_from,
+    )

@@ -208,6 +208,8 @@ class SourceFeed:
             captured.captured_ns,
             ticket,
             generation,
+            captured.pixel_aspect,
+            captured.scaled_from,
         )
         self._seq += 1
         self._flying[ticket] = stamp

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
 from streamseg.video.source import SourceKind, classify, local_path, redact, redact_text
+from streamseg.video.streams import choose
 
 # FFmpeg takes these for video: `tty` turns any .txt file into pictures of a terminal, the others are subtitles.
 _NOT_VIDEO = frozenset({"tty", "srt", "ass", "webvtt", "subviewer", "microdvd", "jacosub", "sami"})
@@ -34,6 +35,8 @@ class Opening:
     """Decoder threads; 0 lets FFmpeg choose."""
     options: dict[str, str]
     """Options for FFmpeg's demuxer and protocol."""
+    stream: int | None = None
+    """Position among the video streams of the one to read; None takes the best."""
 
     @property
     def shown(self) -> str:
@@ -42,7 +45,7 @@ class Opening:
 
 
 def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
-    """Open a file, camera or URL and choose its best video stream.
+    """Open a file, camera or URL and choose its video stream.
 
     Raises:
         MediaError: it is missing, unreachable, forbidden, not a video, or has no video stream.
@@ -55,8 +58,12 @@ def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # No cause: PyAV's own text repeats the URL with its password.
         raise MediaError(_why(opening, kind, error)) from None
-    stream = container.streams.best("video")
-    if container.format.name in _NOT_VIDEO or not isinstance(stream, VideoStream) or stream.codec_context is None:
+    try:
+        stream = choose(container, opening.stream, opening.shown)
+    except MediaError:
+        container.close()
+        raise
+    if container.format.name in _NOT_VIDEO or stream is None or stream.codec_context is None:
         found = ", ".join(sorted({s.type for s in container.streams})) or "no"
         text = container.format.name in _NOT_VIDEO
         container.close()

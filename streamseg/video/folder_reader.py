@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -14,8 +15,13 @@ import cv2
 import numpy as np
 
 from streamseg.errors import MediaError
+from streamseg.video.animation_reader import pictures_in
+from streamseg.video.pixels import bits_in_use, to_eight_bits
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
+
+_LOOKED_AT = 16
+"""So many images are looked at beforehand, from all over the folder."""
 
 _log = logging.getLogger("streamseg.video")
 
@@ -23,13 +29,14 @@ _log = logging.getLogger("streamseg.video")
 class FolderReader(Reader):
     """Reads images as frames of a video: `index` is the position in the folder, `pts` the same in units of 1/fps.
 
-    16-bit images are cut to their upper 8 bits, gray becomes RGB, alpha is dropped, EXIF orientation is
-    applied. An image that cannot be decoded is left out, and its number with it.
+    Of 16-bit images the upper 8 of the bits that are in use are taken, gray becomes RGB, alpha is dropped, EXIF
+    orientation is applied. An image that cannot be decoded is left out, and its number with it.
     """
 
     def __init__(self, path: Path, *, fps: float, live: bool, start_index: int, max_frames: int | None) -> None:
         super().__init__(start_index, max_frames)
         self._paths = list_images(path)
+        self._bits = self._look_at_depth()
         rate = Fraction(fps).limit_denominator(1001)
         first = next((image for image in map(self._load, self._paths) if image is not None), None)
         if first is None:
@@ -58,11 +65,39 @@ class FolderReader(Reader):
             data = np.fromfile(path, np.uint8)
         except OSError as error:
             raise MediaError(f"expected a readable image, but {path} gave: {error.strerror}; check its mode") from None
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:
             self.damaged += 1
             _log.warning("%s is not an image that can be decoded; left out", path)
-        return image
+            return None
+        count = pictures_in(path, data.tobytes())
+        if count > 1:
+            self.note(f"{path} has {count} pictures, of which the first is taken; give it by itself for all of them")
+        if image.dtype == np.uint16 and image.max() >> self._bits:
+            self.note(f"{path} uses more than the {self._bits} bits that others use: its brightest pixels are cut")
+        return to_eight_bits(image, self._bits)
+
+    def _look_at_depth(self) -> int:
+        """How many bits the images use, by a few of them."""
+        largest = 0
+        for path in self._paths[:: max(1, len(self._paths) // _LOOKED_AT)]:
+            with contextlib.suppress(OSError):
+                data = np.fromfile(path, np.uint8)
+                image = _decode(data, cv2.IMREAD_UNCHANGED) if _may_be_deep_or_transparent(path, data) else None
+                if image is None:
+                    continue
+                if image.ndim == 3 and image.shape[2] == 4 and image[..., 3].min() < np.iinfo(image.dtype).max:
+                    self.note(f"{path} is transparent in places: that is dropped, and the colors below it are taken")
+                if image.dtype != np.uint16:
+                    continue
+                largest = max(largest, int((image if image.ndim == 2 else image[..., :3]).max()))
+        bits = bits_in_use(largest) if largest else 16
+        if bits < 16:
+            self.note(
+                f"the 16-bit images in {self._paths[0].parent} use {bits} bits: 0 to {(1 << bits) - 1} is taken for "
+                f"black to white"
+            )
+        return bits
 
     def _read(self) -> Iterator[Picture]:
         start_s = time.monotonic()
@@ -87,6 +122,18 @@ class FolderReader(Reader):
                 height=self.info.height,
                 fill=partial(_write, image),
             )
+
+
+def _may_be_deep_or_transparent(path: Path, data: np.ndarray) -> bool:
+    """Whether an image has to be decoded to know; PNG says in its header that most have neither."""
+    if path.suffix.lower() == ".png" and data.size > 25:
+        depth, color_type = data[24], data[25]
+        return bool(depth == 16 or color_type in (4, 6))
+    return path.suffix.lower() in (".webp", ".tif", ".tiff")
+
+
+def _decode(data: np.ndarray, flags: int) -> np.ndarray | None:
+    return cv2.imdecode(data, flags) if data.size else None
 
 
 def _write(image_bgr: np.ndarray, out: np.ndarray) -> None:

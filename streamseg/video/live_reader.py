@@ -19,7 +19,9 @@ from streamseg.video.container import Opening, open_video, set_threads, strerror
 from streamseg.video.decode import Converter, Decoded, Decoding, Timing
 from streamseg.video.file_reader import describe
 from streamseg.video.orientation import Orientation, orientation_of
+from streamseg.video.pixels import notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader
+from streamseg.video.streams import note_on_choice
 
 _log = logging.getLogger("streamseg.video")
 
@@ -56,6 +58,10 @@ class LiveReader(Reader):
             *self._orientation.size(first.frame.width, first.frame.height), threads=max(1, opening.threads)
         )
         self.info = describe(stream, self._opening, self._converter, first, live=True)
+        self.pixel_aspect = pixel_aspect(stream, self._orientation)
+        self.note(note_on_choice(self._container, stream, opening.shown))
+        for sentence in notes_on_pixels(first.frame, opening.shown):
+            self.note(sentence)
         # Such cameras send pictures without times; FFmpeg numbers them as if they were 25 a second.
         self._clockless = self._container.format.name == "mpjpeg"
         if self._clockless:
@@ -106,6 +112,7 @@ class LiveReader(Reader):
                 width=self.info.width,
                 height=self.info.height,
                 fill=partial(self._converter.write, decoded.frame, self._orientation),
+                size_in_source=self._orientation.size(decoded.frame.width, decoded.frame.height),
             )
             index += 1
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamseg.errors import UsageError
+from streamseg.video.animation_reader import AnimationReader, pictures_in
 from streamseg.video.container import Opening, is_endless, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
@@ -37,6 +38,7 @@ def open_source(
     image_fps: float = 25.0,
     threads: int = 0,
     options: Mapping[str, str] | None = None,
+    stream: int | None = None,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
 
@@ -60,6 +62,7 @@ def open_source(
         threads: for the decoder and the conversion; 0 lets FFmpeg choose for the decoder and takes 1 for the
             conversion.
         options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
+        stream: position among the video streams of the one to read, from 0; None takes the best.
 
     Raises:
         MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
@@ -68,10 +71,13 @@ def open_source(
     _check(start_index, max_frames, image_fps)
     kind = classify(source)
     if kind is SourceKind.FOLDER:
-        return FolderReader(
-            local_path(source), fps=image_fps, live=bool(live), start_index=start_index, max_frames=max_frames
-        )
-    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}))
+        if stream:
+            raise UsageError(f"expected stream 0 or none for the pictures in {source}, got {stream}; leave it out")
+        path = local_path(source)
+        several = path.is_file() and pictures_in(path) > 1
+        pictures = AnimationReader if several else FolderReader
+        return pictures(path, fps=image_fps, live=bool(live), start_index=start_index, max_frames=max_frames)
+    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), stream)
     opened = open_video(opening)
     container = opened[0]
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +15,11 @@ import numpy as np
 
 from streamseg.errors import UsageError
 from streamseg.video.source import SourceKind
+
+_log = logging.getLogger("streamseg.video")
+
+_MOST_NOTES = 50
+"""A source that changes all the time is not told of for ever."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Picture:
     Valid until the reader is closed; not to be shared between threads.
     """
 
-    __slots__ = ("_fill", "captured_ns", "height", "index", "pts", "time_base", "width")
+    __slots__ = ("_fill", "captured_ns", "height", "index", "pts", "size_in_source", "time_base", "width")
 
     def __init__(
         self,
@@ -53,6 +60,7 @@ class Picture:
         width: int,
         height: int,
         fill: Callable[[np.ndarray], None],
+        size_in_source: tuple[int, int] | None = None,
     ) -> None:
         self.index = index
         """Position among all frames of the source, from 0; goes on over a reconnect."""
@@ -64,6 +72,8 @@ class Picture:
         """When the packet that completed the picture arrived, nanoseconds since the epoch."""
         self.width = width
         self.height = height
+        self.size_in_source = size_in_source or (width, height)
+        """(width, height) before it was scaled to the size of the first, after rotation."""
         self._fill = fill
 
     @property
@@ -102,10 +112,20 @@ class Reader(ABC, Iterator[Picture]):
         """Packets, pictures or image files found damaged so far; what could not be decoded was left out."""
         self.reconnects = 0
         """How often a lost connection has been made again."""
+        self.notes: list[str] = []
+        """What the source holds or says and is not used, one sentence each; said in the log too."""
+        self.pixel_aspect = Fraction(1)
+        """Width of a pixel by its height, after rotation."""
         self._start_index = start_index
         self._left = max_frames
         self._stopping = threading.Event()
         self._pictures: Iterator[Picture] | None = None
+
+    def note(self, sentence: str | None) -> None:
+        """Say what is not used, once; None says nothing."""
+        if sentence is not None and sentence not in self.notes and len(self.notes) < _MOST_NOTES:
+            self.notes.append(sentence)
+            _log.warning("%s", sentence)
 
     @abstractmethod
     def _read(self) -> Iterator[Picture]:
