@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
 import math
 import struct
@@ -21,6 +23,7 @@ from streamseg.types import Box
 
 _log = logging.getLogger("streamseg.prompts")
 
+_MASK_URL = "data:image/png;base64,"
 _PNG = b"\x89PNG"
 _MOST_PIXELS = 1 << 28
 _SAME_TIME_S = 0.0005
@@ -55,7 +58,8 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     part, 2 a smaller part). The one with the best score if None."""
     mask: str | None = None
     """Path of a picture of the frame's size: the object is where it is not 0. Of one with numbers of several objects,
-    such as ``masks/00000.png``, where it has this object's id; of one with soft edges, where it is at least half."""
+    such as ``masks/00000.png``, where it has this object's id; of one with soft edges, where it is at least half.
+    Or the PNG itself, as a data URL."""
     remove: bool = False
     """Instead of all that: the object is followed no longer. Its id is never used again."""
     text: str | None = None
@@ -78,6 +82,11 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         which = "a new object" if self.id is None else f"object {self.id}"
         stream = f" of stream {self.stream!r}" if self.stream else ""
         return f"{origin}{what} {which}{self.when}{stream}"
+
+    @property
+    def mask_name(self) -> str:
+        """How an error message calls its mask."""
+        return "given as an array" if (self.mask or "").startswith(_MASK_URL) else str(self.mask)
 
     @property
     def only_clicks(self) -> bool:
@@ -215,7 +224,7 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
     if mask is not None and mask.shape != (height, width):
         raise PromptError(
             f"{prompt.name}: expected a mask of the frame's size, {width}x{height}, got "
-            f"{mask.shape[1]}x{mask.shape[0]} from {prompt.mask}; draw it on a frame of this video"
+            f"{mask.shape[1]}x{mask.shape[0]} from {prompt.mask_name}; draw it on a frame of this video"
         )
     return Fitted(
         id=pointer.id,
@@ -239,7 +248,7 @@ def decode_mask(data: bytes, prompt: ObjectPrompt) -> tuple[np.ndarray, str | No
     Raises:
         PromptError: it is not a picture, or black all over.
     """
-    what = f"{prompt.name}: the mask {prompt.mask}"
+    what = f"{prompt.name}: the mask {prompt.mask_name}"
     if data.startswith(_PNG) and math.prod(struct.unpack(">II", data[16:24].ljust(8, b"\0"))) > _MOST_PIXELS:
         raise PromptError(f"{what} has more pixels than any frame could have")
     try:
@@ -258,6 +267,11 @@ def decode_mask(data: bytes, prompt: ObjectPrompt) -> tuple[np.ndarray, str | No
 def _read_mask(prompt: ObjectPrompt) -> tuple[np.ndarray, str | None] | None:
     if prompt.mask is None:
         return None
+    if prompt.mask.startswith(_MASK_URL):
+        try:
+            return decode_mask(base64.b64decode(prompt.mask.removeprefix(_MASK_URL), validate=True), prompt)
+        except binascii.Error as error:
+            raise PromptError(f"{prompt.name}: the mask in {_MASK_URL}… is damaged: {error}") from error
     try:
         data = Path(prompt.mask).read_bytes()
     except OSError as error:

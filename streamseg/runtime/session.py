@@ -18,6 +18,7 @@ from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import Focus, Prompt, Settings, Tracker, make_prompts, standard_graph
 from streamseg.messages import Gap, Segmented
+from streamseg.runtime import given
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.prompting import submit
 from streamseg.runtime.result_iterator import ResultIterator
@@ -148,12 +149,14 @@ def segment_video(
 
     Args:
         source: path, camera number, or URL.
-        boxes: (x0, y0, x1, y1) each in pixels of the first frame: one object each, ids 1, 2, …
+        boxes: (x0, y0, x1, y1) each in pixels of the first frame: one object each, ids 1, 2, … Like points, also as an
+            array of numpy or torch.
         points: (x, y) each: one object without a box; with exactly one box they refine it.
         negatives: (x, y) each, on what is not the object.
         prompts: instead of the above, objects as the graph file has them, say
             ``{"id": 7, "label": "cup", "frame": 10, "box": [10, 20, 30, 40]}``; or the path of a YAML or JSON file
-            with a list of them. An empty list: none yet, they come by `Results.prompt`.
+            with a list of them. A ``mask`` is a path, or an array (height, width). An empty list: none yet, they
+            come by `Results.prompt`.
         everything: follow all objects of the first frame, found without being pointed at; or options for that, say
             ``{"frame": 10, "max_objects": 5}``.
         detect: follow what a detector finds, in every frame: its name, say ``motion``, or ``package.module:Class``.
@@ -170,13 +173,16 @@ def segment_video(
         UsageError: at once, if a prompt or an option cannot be meant.
         StreamsegError: in the loop, whatever ends the run.
     """
+    boxes = given.rows(boxes, 4, "boxes=[(x0, y0, x1, y1)]")
+    points = given.rows(points, 2, "points=[(x, y)]")
+    negatives = given.rows(negatives, 2, "negatives=[(x, y)]")
     if prompts and (boxes or points or negatives):
         raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
     found = (everything is not False or detect is not None) and not (boxes or points or negatives)
     settings = Settings(
-        source=str(source),
+        source=given.source(source),
         prompts=_prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
-        everything=None if everything is False else {} if everything is True else dict(everything),
+        everything=None if everything is False else {} if everything is True else given.plain(everything),
         detect=detect,
         model=model,
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
@@ -191,7 +197,7 @@ def segment_video(
 
 
 def _prompts(prompts: Sequence[Prompt] | str | os.PathLike[str]) -> list[Prompt] | str:
-    return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else [dict(prompt) for prompt in prompts]
+    return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else list(map(given.prompt, prompts))
 
 
 def _results(plan: Plan, command_queue: CommandQueue) -> Generator[FrameResult, None, None]:

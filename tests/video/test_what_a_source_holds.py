@@ -135,7 +135,7 @@ def test_which_of_several_streams_is_read_can_be_chosen_and_is_said(
 
 
 def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="expected video stream 2 .* there is only 0 to 1"):
+    with pytest.raises(MediaError, match=r"expected video stream 2 .* there is only 0 to 1"):
         open_source(str(two_films(tmp_path / "two.mkv")), stream=2)
     cv2.imwrite(str(tmp_path / "a.png"), IMAGES[0])
     with pytest.raises(UsageError, match="expected stream 0 or none"):
