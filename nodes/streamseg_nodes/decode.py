@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -9,12 +10,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from streamseg.errors import GraphError, MediaError
 from streamseg.messages import Frame, Stamp
 from streamseg.node import Captured, NodeConfig, Source
 from streamseg.video.open import Picture, Reader, open_source, redact
-from streamseg.video.source import source_facts
+from streamseg.video.source import is_pipe, source_facts
 from streamseg_nodes.handover import Handover
 
+_OWN = re.compile(r"-|/dev/stdin|/(?:dev|proc/self)/fd/\d+")
 Count = Annotated[int, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -63,6 +66,19 @@ class Decode(Source[Frame]):
     _start = 0
 
     @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuse what only the process that starts the graph has open.
+
+        Raises:
+            GraphError: the source is its standard input.
+        """
+        if _OWN.fullmatch(config.source):
+            raise GraphError(
+                f"expected a source that every process can open, got {config.source!r}; give it on the command line "
+                f"(streamseg run - …), or write the video to a file"
+            )
+
+    @classmethod
     def depends_on(cls, config: Config) -> dict[str, Any]:
         """The file, or those of the folder."""
         return {"source": source_facts(config.source)}
@@ -80,6 +96,11 @@ class Decode(Source[Frame]):
         """
         config = self.config
         job = self.context.job
+        if job is not None and job.begun and is_pipe(config.source):
+            raise MediaError(
+                f"expected to go on with {config.source}, but it is a pipe, and what was read from it is gone; "
+                f"write the video to a file to be able to go on with it"
+            )
         position = None if job is None else job.positions.get(self.context.name)
         left = config.max_frames
         if left is not None and position is not None:

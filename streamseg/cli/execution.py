@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -83,7 +82,9 @@ def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How
         job = go_on_live(plan, job, supervisor.seen()) if supervisor.live else go_on(plan, job)
         job = replace(job, restarts=job.restarts + supervisor.replaced)
         say(f"{outcome.error}\nstarting again at frame {frames(job)} (restart {job.restarts})")
-        time.sleep(restarts.next(job))
+        if interrupts.wait(restarts.next(job)):
+            outcome.interrupted = True
+            return outcome
 
 
 def _too_often(plan: Plan) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from streamseg import __version__
 from streamseg.cli import check, choose, doctor, evaluate, export, keys, models, nodes, prompt, run, train
 from streamseg.cli.parser import Parser, join_negative_numbers
-from streamseg.cli.text import error_facts, say
+from streamseg.cli.startup import fill_standard_streams
+from streamseg.cli.text import check_words, error_facts, say
 from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
 _EXIT_CODES = """exit codes:
@@ -37,8 +38,10 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    fill_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        check_words(words)
         args = make_parser().parse_args(join_negative_numbers(words, run.NUMBER_OPTIONS))
         code: int = args.run(args)
         sys.stdout.flush()

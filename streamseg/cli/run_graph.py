@@ -19,6 +19,7 @@ from streamseg.graph.plan import Plan
 from streamseg.graph.standard import Prompt, Settings, make_prompts, standard_graph
 from streamseg.prompts.files import plain_prompts, read_prompts
 from streamseg.prompts.rules import NO_WORDS
+from streamseg.runtime import given
 from streamseg.sam import checkpoints
 from streamseg.sam.models import find
 from streamseg.video.source import SourceKind, classify, local_path
@@ -67,7 +68,7 @@ def from_source(args: argparse.Namespace) -> Graph:
     output = args.output or _free_folder(Path("out") / _stem(args.source), args.overwrite)
     return standard_graph(
         Settings(
-            source=args.source,
+            source=given.source(args.source),
             prompts=_prompts(args),
             everything=_everything(args),
             detect=args.detect,
@@ -138,9 +139,10 @@ def keep_sources(plan: Plan, folders: Mapping[str, Path]) -> None:
         source = getattr(plan.options[name], "source", None)
         if not isinstance(source, str) or classify(source) not in (SourceKind.FILE, SourceKind.FOLDER):
             continue
-        path = local_path(source).resolve()
+        # Not Path.resolve: it raises where a link leads to itself.
+        path = Path(os.path.realpath(local_path(source)))
         for folder in folders.values():
-            if path.is_relative_to(folder.resolve()) and path.exists():
+            if path.is_relative_to(os.path.realpath(folder)) and path.exists():
                 raise UsageError(
                     f"the source {source} lies in the folder {folder} that the results go to, and could be "
                     f"overwritten; choose another output"
@@ -207,9 +209,11 @@ def _with_option(graph: Graph, use: str, what: str, **options: Any) -> Graph:
 
 
 def _stem(source: str) -> str:
+    if given.is_inherited(source):
+        return "stdin"
     kind = classify(source)
     if kind in (SourceKind.FILE, SourceKind.FOLDER):
-        path = local_path(source).resolve()
+        path = Path(os.path.realpath(local_path(source)))
         return _folder_name(path.name if path.is_dir() else path.stem)
     if kind is SourceKind.CAMERA:
         return f"camera-{re.sub(r'[^A-Za-z0-9]+', '-', source).strip('-')}"

@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from streamseg.errors import PromptError, UsageError
+from streamseg.redaction import utf8
 
 MASK_URL = "data:image/png;base64,"
 """How the option `mask` of a prompt has a picture in it instead of a path (RFC 2397)."""
 
+_INHERITED = re.compile(r"-|/dev/stdin|/(?:dev|proc/self)/fd/(?P<number>\d+)")
 _LONGEST_PATH_BYTES = 4096
 
 
@@ -92,6 +96,8 @@ def mask_png(mask: Any) -> bytes:
 def source(given: Any) -> str:
     """A source as text: a path (as text, bytes or `os.PathLike`), the number of a camera, or a URL.
 
+    A file that this process has open, such as ``-`` for standard input, becomes a path that the run's processes reach.
+
     Raises:
         UsageError: it is something else, or its name is not UTF-8.
     """
@@ -107,7 +113,35 @@ def source(given: Any) -> str:
             f"expected a source as a path, the number of a camera or a URL, got {_named(given)}; "
             f"{todo if given is not None else 'say what to read'}"
         )
-    return path
+    if utf8(path) != path:
+        raise UsageError(f"expected a name in UTF-8, got {utf8(path)}; rename it, or make a link to it")
+    return _reachable(path)
+
+
+def is_inherited(path: str) -> bool:
+    """Whether a source is a file that this process has open: ``-``, ``/dev/stdin``, ``<(…)`` of a shell."""
+    return _inherited_fd(path) is not None
+
+
+def _inherited_fd(path: str) -> int | None:
+    found = _INHERITED.fullmatch(path)
+    return None if found is None else int(found["number"] or 0)
+
+
+def _reachable(path: str) -> str:
+    """A path under which the processes of a run have the same file; they inherit no open files."""
+    number = _inherited_fd(path)
+    if number is None:
+        return path
+    try:
+        os.fstat(number)
+    except OSError:
+        raise UsageError(f"expected a video on {path}, but that is closed; pipe it in, or name a file") from None
+    if os.isatty(number):
+        raise UsageError(f"expected a video on {path}, but that is a terminal; pipe it in, or name a file")
+    if not Path("/proc/self/fd").is_dir():
+        raise UsageError(f"expected the path of a file, got {path}: without /proc a run cannot read it; name a file")
+    return f"/proc/{os.getpid()}/fd/{number}"
 
 
 def _is_number(value: Any) -> bool:

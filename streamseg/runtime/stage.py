@@ -18,7 +18,7 @@ from streamseg.commands import Refused, Reply
 from streamseg.errors import RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
-from streamseg.redaction import redact_text
+from streamseg.redaction import redact_text, utf8
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, Trouble
 from streamseg.transport.reorder import ReorderBuffer
@@ -249,12 +249,12 @@ def trouble(error: Exception) -> Trouble:
     message = redact_text(str(error)) if known else reason_of(error)
     fatal = isinstance(error, StreamsegError) and error.fatal
     where = redact_text("".join(traceback.format_exception(error)))
-    return Trouble(type(error).__name__, message, where, fatal)
+    return Trouble(type(error).__name__, utf8(message), utf8(where), fatal)
 
 
 def reason_of(error: Exception) -> str:
     """Why a frame failed, for its gap, without the secrets of any URL in it."""
-    return redact_text(f"{type(error).__name__}: {error}")
+    return utf8(redact_text(f"{type(error).__name__}: {error}"))
 
 
 def _place(message: Message) -> tuple[str, int]:

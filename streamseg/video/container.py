@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
-from streamseg.video.source import SourceKind, classify, local_path, redact, redact_text
+from streamseg.video.source import SourceKind, classify, is_pipe, local_path, redact, redact_text
 from streamseg.video.streams import choose
 
 # FFmpeg takes these for video: `tty` turns any .txt file into pictures of a terminal, the others are subtitles.
@@ -82,13 +82,18 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
         return av.open(name, "r", format=device_format, options=opening.options, timeout=timeout)
     if kind is SourceKind.FILE:
         # A local file never blocks; without a timeout FFmpeg does not have to ask for the time at each read.
-        return av.open(str(local_path(opening.source)), "r", options=opening.options)
+        return av.open(file_url(local_path(opening.source)), "r", options=opening.options)
     options = dict(opening.options)
     if is_endless(opening.source) or opening.live:
         options = {"fflags": "nobuffer", "analyzeduration": "2000000"} | options
     if opening.source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)
+
+
+def file_url(path: Path) -> str:
+    """A path for FFmpeg, which takes what stands before a colon in a bare name for a protocol."""
+    return f"file:{path}"
 
 
 def is_endless(source: str) -> bool:
@@ -152,6 +157,11 @@ def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
         )
     if kind is SourceKind.URL and (error.errno if isinstance(error, av.error.FFmpegError) else None) in _UNREACHABLE:
         return f"expected a stream at {shown}, but it cannot be reached ({reason}); check the address and the network"
+    if isinstance(error, av.error.InvalidDataError) and is_pipe(opening.source):
+        return (
+            "expected a video that can be read from its beginning to its end, but what came through the pipe is none "
+            "(an MP4 has to be made with -movflags +faststart or +frag_keyframe); write it to a file first"
+        )
     if isinstance(error, av.error.InvalidDataError):
         return (
             f"expected a video, but {shown} is not one that FFmpeg can read, or its header is damaged; "

@@ -127,7 +127,7 @@ def to_fragments(path: Path) -> None:
 def _copy(path: Path, options: dict[str, str]) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
-        with av.open(str(path)) as source, av.open(str(part), "w", format="mp4", options=options) as copy:
+        with av.open(f"file:{path}") as source, av.open(f"file:{part}", "w", format="mp4", options=options) as copy:
             video = source.streams.video[0]
             stream: VideoStream = copy.add_stream_from_template(video)
             for packet in source.demux(video):

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from streamseg.errors import UsageError
+from streamseg.redaction import utf8
 from streamseg.video.source import SourceKind
 
 _log = logging.getLogger("streamseg.video")
@@ -123,6 +124,7 @@ class Reader(ABC, Iterator[Picture]):
 
     def note(self, sentence: str | None) -> None:
         """Say what is not used, once; None says nothing."""
+        sentence = None if sentence is None else utf8(sentence)
         if sentence is not None and sentence not in self.notes and len(self.notes) < _MOST_NOTES:
             self.notes.append(sentence)
             _log.warning("%s", sentence)

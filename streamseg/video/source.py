@@ -55,6 +55,14 @@ def local_path(source: str) -> Path:
     return Path(source).expanduser()
 
 
+def is_pipe(source: str) -> bool:
+    """Whether a source is a local pipe, which can be read once."""
+    try:
+        return classify(source) is SourceKind.FILE and local_path(source).is_fifo()
+    except OSError:
+        return False
+
+
 def file_facts(path: str | Path) -> dict[str, int] | None:
     """Size and time of a file, by which it is seen to have changed; None if it is not there."""
     try:

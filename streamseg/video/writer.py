@@ -179,7 +179,7 @@ class VideoWriter:
     def _open(self) -> OutputContainer:
         # As the muxer says, a fragment that is not flushed waits in a buffer of our process.
         movflags = f"hybrid_fragmented+{FRAGMENTED}"
-        return av.open(str(self.path), "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"})
+        return av.open(f"file:{self.path}", "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"})
 
     def _written_bytes(self) -> int:
         return self.path.stat().st_size
