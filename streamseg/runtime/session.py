@@ -32,11 +32,17 @@ _unfinished: weakref.WeakSet[Generator[FrameResult, None, None]] = weakref.WeakS
 
 @atexit.register
 def _close_unfinished() -> None:
-    """End runs whose loop was left without closing them, while Python still has the threads that this needs."""
+    """End runs whose loop was left without closing them, while Python still has the threads that this needs.
+
+    A process that was forked from this one has no runs of its own, though it has this list.
+    """
     for results in list(_unfinished):
         # One that another thread is working on cannot be closed from here; its workers end when this process does.
         with contextlib.suppress(ValueError):
             results.close()
+
+
+os.register_at_fork(after_in_child=_unfinished.clear)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,11 +87,17 @@ class Results(Iterator[FrameResult]):
     """
 
     def __init__(self, plan: Plan) -> None:
+        self._pid = os.getpid()
         self._command_queue = CommandQueue(plan)
         self._frames = _results(plan, self._command_queue)
         _unfinished.add(self._frames)
 
     def __next__(self) -> FrameResult:
+        if os.getpid() != self._pid:
+            raise RunError(
+                f"expected process {self._pid}, which began the run, to ask for results, not process {os.getpid()}; "
+                f"begin a run in this process, or pass the results on to it"
+            )
         return next(self._frames)
 
     def __enter__(self) -> Results:
@@ -95,7 +107,9 @@ class Results(Iterator[FrameResult]):
         self.close()
 
     def close(self) -> None:
-        """End the run; there are no further results."""
+        """End the run; there are no further results. Does nothing in a process that was forked from its own."""
+        if os.getpid() != self._pid:
+            return
         self._frames.close()
         self._command_queue.close()
 
