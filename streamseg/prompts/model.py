@@ -44,7 +44,8 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Position of the frame in its stream, from 0; if that one got lost, the prompt holds for the next. The first
     frame if neither this nor `time_s` is given."""
     time_s: float | None = None
-    """Instead of `frame`: the first frame with this presentation time (``pts_s`` of the results) or a later one."""
+    """Instead of `frame`: the first frame with this time in seconds (``pts_s`` of the results) or a later one. In a
+    file the first frame has time 0, as in a player."""
     stream: str | None = None
     """Name of the source node; every stream if None."""
     box: list[float] | None = None

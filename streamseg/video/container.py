@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -19,6 +20,7 @@ from streamseg.video.streams import choose
 
 # FFmpeg takes these for video: `tty` turns any .txt file into pictures of a terminal, the others are subtitles.
 _NOT_VIDEO = frozenset({"tty", "srt", "ass", "webvtt", "subviewer", "microdvd", "jacosub", "sami"})
+_LOOKED_AT_BYTES = 512
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.EIO})
 
 
@@ -91,6 +93,21 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
     return av.open(opening.source, "r", options=options, timeout=timeout)
 
 
+def is_picture(container: InputContainer) -> bool:
+    """Whether it is a picture, behind a URL say, and not a video."""
+    return container.format.name.endswith("_pipe")
+
+
+def _is_web_page(opening: Opening) -> bool:
+    """Whether what a URL leads to is HTML, such as the page to log in at."""
+    with contextlib.suppress(av.error.FFmpegError, OSError, ValueError, StopIteration):
+        timeout = (opening.open_timeout_s, opening.read_timeout_s)
+        with av.open(opening.source, "r", format="data", options=opening.options, timeout=timeout) as raw:
+            begins = bytes(next(raw.demux()))[:_LOOKED_AT_BYTES].lstrip().lower()
+            return begins.startswith((b"<!doctype html", b"<html"))
+    return False
+
+
 def file_url(path: Path) -> str:
     """A path for FFmpeg, which takes what stands before a colon in a bare name for a protocol."""
     return f"file:{path}"
@@ -147,7 +164,11 @@ def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
         there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none under /dev"
         return f"expected camera {shown} to open, got: {reason}; cameras here: {there}"
     if isinstance(error, av.error.ProtocolNotFoundError):
-        return f"expected a URL with a known protocol such as rtsp, http, udp or srt, got {shown}; check its spelling"
+        name = shown.partition("://")[0]
+        return (
+            f"expected a URL with a known protocol such as rtsp, http, udp or rtmp, but this FFmpeg has no {name!r} "
+            f"({shown}); check its spelling, or install a PyAV that was built with it"
+        )
     if isinstance(error, (av.error.HTTPError, av.error.HTTPClientError)):
         return f"expected a stream at {shown}, but the server answered: {reason}; check the address and the password"
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
@@ -161,6 +182,11 @@ def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
         return (
             "expected a video that can be read from its beginning to its end, but what came through the pipe is none "
             "(an MP4 has to be made with -movflags +faststart or +frag_keyframe); write it to a file first"
+        )
+    if isinstance(error, av.error.InvalidDataError) and kind is SourceKind.URL and _is_web_page(opening):
+        return (
+            f"expected a stream at {shown}, but the server answered with a web page, perhaps one to log in at; "
+            f"give the address of the stream itself, with user and password if it needs them"
         )
     if isinstance(error, av.error.InvalidDataError):
         return (

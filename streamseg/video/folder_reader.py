@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from streamseg.video.pixels import bits_in_use, to_eight_bits
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
 
+_NUMBERS_AND_WORDS = re.compile(r"(?<![\d.])\d+\.\d+(?!\.?\d)|\d+|\D+")
 _LOOKED_AT = 16
 """So many images are looked at beforehand, from all over the folder."""
 
@@ -141,7 +143,7 @@ def _write(image_bgr: np.ndarray, out: np.ndarray) -> None:
 
 
 def list_images(path: Path) -> list[Path]:
-    """The image files of a folder in natural order (``2.png`` before ``10.png``), hidden ones left out.
+    """The image files of a folder in natural order (2 before 10, 0.25 before 0.5), hidden ones left out.
 
     Raises:
         MediaError: the path is missing, may not be read, or has no images.
@@ -164,8 +166,11 @@ def list_images(path: Path) -> list[Path]:
     return sorted(paths, key=natural_key)
 
 
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that compares the digits in a name as numbers; names that differ in case only keep a fixed order."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
-    return [*key, (2, 0, path.name)]
+def natural_key(path: Path) -> list[tuple[int, Decimal, str]]:
+    """Sort key that compares the numbers in a name by their value; names that differ in case only keep a fixed order.
+
+    Digits with one dot between them are a decimal number; with more dots, as in versions, they are several numbers.
+    """
+    parts = _NUMBERS_AND_WORDS.findall(path.name)
+    key = [(0, Decimal(part), "") if part[0].isdecimal() else (1, Decimal(0), part.lower()) for part in parts]
+    return [*key, (2, Decimal(0), path.name)]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from streamseg.errors import UsageError
 from streamseg.video.animation_reader import AnimationReader, pictures_in
-from streamseg.video.container import Opening, is_endless, open_video
+from streamseg.video.container import Opening, is_endless, is_picture, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
 from streamseg.video.live_reader import LiveReader
@@ -82,7 +82,7 @@ def open_source(
     container = opened[0]
     try:
         if kind is SourceKind.URL and live is None:
-            live = is_endless(source) or container.duration is None
+            live = is_endless(source) or (container.duration is None and not is_picture(container))
         if kind is SourceKind.FILE or (kind is SourceKind.URL and not live):
             return FileReader(opening, opened, live=bool(live), start_index=start_index, max_frames=max_frames)
         if start_index and not first_index:
