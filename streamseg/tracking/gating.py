@@ -44,14 +44,13 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
     if jump > options.lost_jump:
         return "LOST", f"jumped by {jump:.1f} box sizes"
     similarity, color = alike(track, found)
-    if min(track.area_px, found.area_px) < options.color_px:
-        color = 1.0
+    few = min(track.area_px, found.area_px) < options.color_px
     usual = growth_since(track, found.area_px)
     # What fills the frame has grown, and its features change where nothing else is seen.
     grown = usual > options.uncertain_area and not _was_large(track, frame_size, options)
-    if similarity < options.lost_similarity and (color < options.lost_both or grown):
+    if similarity < options.lost_similarity and (few or color < options.lost_both or grown):
         return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
-    if color < options.lost_color:
+    if color < options.lost_color and not few:
         return "LOST", f"colors {color:.2f} below {options.lost_color:g}"
     if found.score < options.uncertain_score:
         return "UNCERTAIN", f"score {found.score:.2f} below {options.uncertain_score:g}"
@@ -61,7 +60,7 @@ def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: 
         return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
     if similarity < options.uncertain_similarity:
         return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
-    if color < options.uncertain_color:
+    if color < options.uncertain_color and not few:
         return "UNCERTAIN", f"colors {color:.2f} below {options.uncertain_color:g}"
     return "TRACKED", f"score {found.score:.2f}"
 
@@ -85,12 +84,11 @@ def judge_lost(
     if found.score < options.found_score:
         return "LOST", f"score {found.score:.2f} below {options.found_score:g}"
     similarity, color = alike(track, found)
-    if min(track.area_px, found.area_px) < options.color_px:
-        color = 1.0
+    few = min(track.area_px, found.area_px) < options.color_px
     if similarity < options.found_similarity:
         return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
     least_color = options.found_color_after_cut if track.displaced else options.found_color
-    if color < least_color:
+    if color < least_color and not few:
         return "LOST", f"colors {color:.2f} below {least_color:g}"
     x, y, _, _ = center_size(found.box)
     if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
