@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -85,7 +84,9 @@ def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How
         job = go_on_live(plan, job, supervisor.positions()) if supervisor.live else go_on(plan, job)
         job = replace(job, restarts=job.restarts + supervisor.replaced)
         say(f"{outcome.error}\nstarting again at frame {frames(job)} (restart {job.restarts})")
-        time.sleep(restarts.job_backoff_s(job))
+        if interrupts.wait(restarts.job_backoff_s(job)):
+            outcome.interrupted = True
+            return outcome
 
 
 def _too_often(plan: Plan) -> str:
