@@ -42,6 +42,10 @@ class Stamp(msgspec.Struct, frozen=True):
     """How often that slot has been handed out; a reader that finds another one discards what it read."""
     damaged: bool = False
     """Whether parts of the picture were lost and made up; only from sources that are told to keep such."""
+    pixel_aspect: tuple[int, int] = (1, 1)
+    """Width of a pixel of the source by its height, as (numerator, denominator). Pictures are not stretched by it."""
+    scaled_from: tuple[int, int] | None = None
+    """(width, height) of the picture in the source, where it was scaled to the size of the first one; else None."""
 
     @property
     def pts_s(self) -> float | None:

@@ -209,7 +209,17 @@ class Node(_Configured, Generic[In, Out]):
 class Captured(Generic[Out]):
     """A frame that a source has but that has not entered the graph yet."""
 
-    __slots__ = ("captured_ns", "damaged", "good_until_ns", "index", "make", "pts", "time_base")
+    __slots__ = (
+        "captured_ns",
+        "damaged",
+        "good_until_ns",
+        "index",
+        "make",
+        "pixel_aspect",
+        "pts",
+        "scaled_from",
+        "time_base",
+    )
 
     def __init__(
         self,
@@ -218,8 +228,11 @@ class Captured(Generic[Out]):
         time_base: tuple[int, int],
         captured_ns: int,
         make: Callable[[Stamp], Out],
+        *,
         good_until_ns: int | None = None,
         damaged: bool = False,
+        pixel_aspect: tuple[int, int] = (1, 1),
+        scaled_from: tuple[int, int] | None = None,
     ) -> None:
         self.index = index
         self.pts = pts
@@ -231,6 +244,8 @@ class Captured(Generic[Out]):
         """After this time, in nanoseconds since the epoch, it is too old to enter; None if it does not age."""
         self.damaged = damaged
         """As in the `Stamp` that it will get."""
+        self.pixel_aspect = pixel_aspect
+        self.scaled_from = scaled_from
 
 
 class Source(_Configured, Generic[Out]):

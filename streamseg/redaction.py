@@ -35,6 +35,11 @@ def redact_text(text: str) -> str:
     return _URL_IN_TEXT.sub(lambda found: redact(found[0]), text)
 
 
+def utf8(text: str) -> str:
+    """Text that can be sent: names of files may have bytes that are not UTF-8, which are written out as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _userinfo_end(rest: str) -> int:
     """Length of ``user:password@`` at the start of what follows ``scheme://``; 0 if there is none."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+_INHERITED = re.compile(r"-|/dev/stdin|/(?:dev|proc/self)/fd/(?P<number>\d+)")
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFDIR: "a folder",
@@ -71,6 +73,12 @@ def check_regular(path: Path | str) -> os.stat_result:
         raise OSError(errno.EINVAL, f"no file can have that name ({error})", ascii(str(path))) from None
     _check_kind(found.st_mode, str(path))
     return found
+
+
+def inherited_fd(path: str) -> int | None:
+    """Number of the open file that a name stands for: ``-``, ``/dev/stdin``, ``<(…)`` of a shell; None for others."""
+    found = _INHERITED.fullmatch(path)
+    return None if found is None else int(found["number"] or 0)
 
 
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:

@@ -12,6 +12,9 @@ Box = tuple[float, float, float, float]
 ObjectState = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
 """What is known of an object in a frame; LOST has an empty mask."""
 
+MASK_URL = "data:image/png;base64,"
+"""How a prompt has the picture of a mask in it, in the place of a path (RFC 2397)."""
+
 
 class Region(msgspec.Struct, frozen=True):
     """Where to look for one object."""

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from streamseg.errors import GraphError, MediaError
 from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, NodeConfig, Option, Source
+from streamseg.regular_files import inherited_fd
 from streamseg.video.open import Picture, Reader, SourceEvent, classify, open_source, redact
-from streamseg.video.source import source_facts
+from streamseg.video.source import is_pipe, source_facts
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -27,8 +29,8 @@ class Decode(Source[Frame]):
 
     What cannot be decoded is left out and counted, and so are damaged pictures of a live source; those of a file,
     mended by the decoder, are counted and kept. No picture of a live source enters that is older than `max_age_s`.
-    Every frame has the size of the first: should a stream change its size, the reader scales. `index` of the stamp is
-    the frame's number in the source, so that prompts, masks and a full read of the same file agree.
+    Every frame has the size of the first: should a stream change its size, the reader scales, and says so. `index` of
+    the stamp is the frame's number in the source, so that prompts, masks and a full read of the same file agree.
     """
 
     class Config(NodeConfig, frozen=True):
@@ -46,6 +48,15 @@ class Decode(Source[Frame]):
         fps: Annotated[
             Rate, Option("frames per second of a folder of images", flag="--image-fps", metavar="N", rare=True)
         ] = 25.0
+        stream: Annotated[
+            Count | None,
+            Option(
+                "which of several video streams to read, from 0; without it, the best",
+                flag="--stream",
+                metavar="N",
+                rare=True,
+            ),
+        ] = None
         open_timeout_s: Annotated[
             Seconds,
             Option(
@@ -102,7 +113,21 @@ class Decode(Source[Frame]):
     _reader: Reader | None = None
     _reading = False
     _left: int | None = None
+    _scaled_from: tuple[int, int] | None = None
     _start = 0
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuse what only the process that starts the graph has open.
+
+        Raises:
+            GraphError: the source is its standard input.
+        """
+        if inherited_fd(config.source) is not None:
+            raise GraphError(
+                f"expected a source that every process can open, got {config.source!r}; give it on the command line "
+                f"(streamseg run - …), or write the video to a file"
+            )
 
     @classmethod
     def depends_on(cls, config: Config) -> dict[str, Any]:
@@ -122,6 +147,11 @@ class Decode(Source[Frame]):
         """
         config = self.config
         job = self.context.job
+        if job is not None and job.begun and is_pipe(config.source):
+            raise MediaError(
+                f"expected to go on with {config.source}, but it is a pipe, and what was read from it is gone; "
+                f"write the video to a file to be able to go on with it"
+            )
         position = None if job is None else job.positions.get(self.context.name)
         left = config.max_frames
         if left is not None and position is not None:
@@ -146,10 +176,11 @@ class Decode(Source[Frame]):
             max_age_s=config.max_age_s,
             on_event=self._tell,
             keep_damaged=config.damaged == "keep",
+            stream=config.stream,
         )
 
     def describe(self) -> dict[str, Any]:
-        """The source without its secrets, its size, rate and codec, and what was wrong with it so far."""
+        """The source without its secrets, its size, rate and codec, and what was wrong with it or not used so far."""
         reader = self._open_reader()
         info = reader.info if reader.is_known else None
         return {
@@ -161,6 +192,8 @@ class Decode(Source[Frame]):
             "frames": self._frames_to_come(),
             "codec": info and info.codec,
             "live": reader.live,
+            "pixel_aspect": [reader.pixel_aspect.numerator, reader.pixel_aspect.denominator],
+            "notes": list(reader.notes),
             "damaged": reader.damaged,
             "reconnects": reader.reconnects,
             "jumps": reader.jumps,
@@ -211,11 +244,24 @@ class Decode(Source[Frame]):
 
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
-        damaged = picture.damaged
-        age_s = self._open_reader().max_age_s
-        good_until_ns = None if age_s is None else picture.captured_ns + round(age_s * 1e9)
+        reader = self._open_reader()
+        size, scaled = (picture.width, picture.height), None
+        if picture.size_in_source != size:
+            scaled = picture.size_in_source
+        if scaled != self._scaled_from:
+            was, to = scaled or size, "" if scaled is None else f"; they are scaled to {size[0]}x{size[1]}"
+            reader.note(f"from frame {picture.index} on pictures are {was[0]}x{was[1]}{to}")
+        self._scaled_from = scaled
         return Captured(
-            picture.index, picture.pts, picture.time_base, picture.captured_ns, make, good_until_ns, damaged
+            picture.index,
+            picture.pts,
+            picture.time_base,
+            picture.captured_ns,
+            make,
+            good_until_ns=None if reader.max_age_s is None else picture.captured_ns + round(reader.max_age_s * 1e9),
+            damaged=picture.damaged,
+            pixel_aspect=(reader.pixel_aspect.numerator, reader.pixel_aspect.denominator),
+            scaled_from=scaled,
         )
 
     def _make(self, picture: Picture, stamp: Stamp) -> Frame:

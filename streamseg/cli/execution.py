@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -89,7 +88,9 @@ def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How
             how.command_queue.forget_past(supervisor.seen_frames() if supervisor.live else kept)
             job = replace(job, commands=how.command_queue.past)
         say(f"{outcome.error}\nstarting again at frame {frames(job)} (restart {job.restarts})")
-        time.sleep(restarts.job_backoff_s(job))
+        if interrupts.wait(restarts.job_backoff_s(job)):
+            outcome.interrupted = True
+            return outcome
 
 
 def _too_often(plan: Plan) -> str:

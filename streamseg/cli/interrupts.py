@@ -8,6 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 _PATIENCE_S = 10.0
+_LOOK_S = 0.05
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -54,6 +55,13 @@ class Interrupts:
             return True
         polite = bool(self._came) and self._came[0] != signal.SIGINT
         return polite and time.monotonic() > self._first_s + _PATIENCE_S
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long, or until an end is asked for. Returns whether it is."""
+        deadline_s = time.monotonic() + seconds
+        while not self.stop and (left_s := deadline_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, _LOOK_S))
+        return self.stop
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self._came:

@@ -11,7 +11,8 @@ from functools import partial
 
 from streamseg import __version__
 from streamseg.cli.parser import Parser, join_negative_numbers
-from streamseg.cli.text import error_facts, say
+from streamseg.cli.startup import fill_standard_streams
+from streamseg.cli.text import check_words, error_facts, say
 from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
 _COMMANDS = {
@@ -62,8 +63,10 @@ def _fill(name: str, parser: Parser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    fill_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        check_words(words)
         args = make_parser().parse_args(join_negative_numbers(words))
         code: int = args.run(args)
         sys.stdout.flush()

@@ -60,7 +60,8 @@ def graph_in(folder: Path) -> Graph:
     Raises:
         UsageError: there is no unfinished run in it, or its source had a password, which is not kept.
     """
-    logs = [folder, *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ())]
+    # In a folder of several streams there is one for each, and in each of these there may be segments.
+    logs = [path.parent for depth in ("", "*/", "*/*/") for path in sorted(folder.glob(depth + commits.NAME))]
     found = next((each for each in map(commits.read, logs) if each is not None), None)
     if found is None:
         raise UsageError(

@@ -18,6 +18,8 @@ from streamseg.graph.config import Graph
 from streamseg.graph.options import named_options, nodes_of, with_option_at, with_options
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
+from streamseg.regular_files import inherited_fd
+from streamseg.runtime import given
 from streamseg.sam import checkpoints
 from streamseg.sam.models import find
 from streamseg.video.source import SourceKind, classify, local_path
@@ -58,7 +60,9 @@ def from_source(args: argparse.Namespace) -> Graph:
             raise UsageError("--resume needs to know where the results are; give -o DIR, or --resume DIR")
         options["output"] = _free_folder(Path("out") / _stem(args.source), options)
     prompts = given_prompts(args)
-    graph = standard_graph(args.source, prompts, everything=everything(args), detect=args.detect, **options)
+    graph = standard_graph(
+        given.source(args.source), prompts, everything=everything(args), detect=args.detect, **options
+    )
     return _with_settings(graph, args)
 
 
@@ -119,9 +123,10 @@ def keep_sources(plan: Plan, folders: Mapping[str, Path]) -> None:
         source = getattr(plan.options[name], "source", None)
         if not isinstance(source, str) or classify(source) not in (SourceKind.FILE, SourceKind.FOLDER):
             continue
-        path = local_path(source).resolve()
+        # Not Path.resolve: it raises where a link leads to itself.
+        path = Path(os.path.realpath(local_path(source)))
         for folder in folders.values():
-            if path.is_relative_to(folder.resolve()) and path.exists():
+            if path.is_relative_to(os.path.realpath(folder)) and path.exists():
                 raise UsageError(
                     f"the source {source} lies in the folder {folder} that the results go to, and could be "
                     f"overwritten; choose another output"
@@ -140,16 +145,18 @@ def fetch_checkpoints(plan: Plan) -> None:
         if not isinstance(model, str):
             continue
         info = find(model)
-        given = Path(checkpoint).expanduser() if isinstance(checkpoint, str) else None
+        own = Path(checkpoint).expanduser() if isinstance(checkpoint, str) else None
         # What is there is verified by the node that opens it: reading it twice would take seconds.
-        if not (checkpoints.is_here(info) if given is None else given.is_file()):
-            checkpoints.locate(info, given)
+        if not (checkpoints.is_here(info) if own is None else own.is_file()):
+            checkpoints.locate(info, own)
 
 
 def _stem(source: str) -> str:
+    if inherited_fd(source) is not None:
+        return "stdin"
     kind = classify(source)
     if kind in (SourceKind.FILE, SourceKind.FOLDER):
-        path = local_path(source).resolve()
+        path = Path(os.path.realpath(local_path(source)))
         return _folder_name(path.name if path.is_dir() else path.stem)
     if kind is SourceKind.CAMERA:
         return f"camera-{re.sub(r'[^A-Za-z0-9]+', '-', source).strip('-')}"

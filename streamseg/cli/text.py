@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from streamseg.errors import StreamsegError
+from streamseg.errors import StreamsegError, UsageError
 from streamseg.redaction import redact_text
 
 
@@ -15,6 +16,20 @@ def say(line: str) -> None:
     """A line on standard error; nobody may be there any more to read it."""
     with contextlib.suppress(OSError):
         print(f"streamseg: {line}", file=sys.stderr, flush=True)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuse what cannot be written into any report: file names on Linux may be any bytes.
+
+    Raises:
+        UsageError: a word is not UTF-8.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(word).decode("utf-8", "backslashreplace")
+            raise UsageError(f"expected names in UTF-8, got {shown}; rename it, or make a link to it") from None
 
 
 def error_facts(error: StreamsegError, exit_code: int | None = None) -> dict[str, Any]:

@@ -22,8 +22,7 @@ PIXELS_MAX = 1 << 27
 """More are not decoded unless somebody says so: 16384 x 8192."""
 FILE_MAX_BYTES = 1 << 30
 
-# What Pillow raises for a file that is not as it should be, beside its own errors.
-_DAMAGED = (
+PILLOW_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -36,6 +35,7 @@ _DAMAGED = (
     zlib.error,
     Image.DecompressionBombError,
 )
+"""What Pillow raises for a file that is not as it should be."""
 
 
 def read_image(path: Path | str, flags: int, most_pixels: int = PIXELS_MAX) -> np.ndarray:
@@ -86,7 +86,7 @@ def read_values(path: Path | str, modes: tuple[str, ...], otherwise: str) -> np.
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image if image.mode in modes else image.convert(otherwise))
-    except _DAMAGED as error:
+    except PILLOW_ERRORS as error:
         raise ValueError(f"it is not a picture that can be decoded, or damaged: {error}") from error
 
 

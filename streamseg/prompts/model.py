@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from streamseg.masks.boxes import box_of_mask
-from streamseg.types import Box
+from streamseg.types import MASK_URL, Box
 
 _SAME_TIME_S = 0.0005
 """Half of the last digit that times are written with."""
@@ -28,7 +28,8 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Position of the frame in its stream, from 0; if that one got lost, the prompt holds for the next. The first
     frame if neither this nor `time_s` is given."""
     time_s: float | None = None
-    """Instead of `frame`: the first frame with this presentation time (``pts_s`` of the results) or a later one."""
+    """Instead of `frame`: the first frame with this time in seconds (``pts_s`` of the results) or a later one. In a
+    file the first frame has time 0, as in a player."""
     stream: str | None = None
     """Name of the source node; every stream if None."""
     box: list[float] | None = None
@@ -41,7 +42,9 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """With clicks alone on a new object: which of the things that they may mean, the largest first (0 the whole, 1 a
     part, 2 a smaller part). The one with the best score if None."""
     mask: str | None = None
-    """Path of a picture of the frame's size: the object is where it is not 0."""
+    """Path of a picture of the frame's size: the object is where it is not 0. Of one with numbers of several objects,
+    such as ``masks/00000.png``, where it has this object's id; of one with soft edges, where it is at least half.
+    Or the PNG itself, as a data URL."""
     remove: bool = False
     """Instead of all that: the object is followed no longer. Its id is never used again."""
     text: str | None = None
@@ -66,6 +69,11 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return f"{origin}{what} {which}{self.when}{stream}"
 
     @property
+    def mask_name(self) -> str:
+        """How an error message calls its mask."""
+        return "given as an array" if (self.mask or "").startswith(MASK_URL) else str(self.mask)
+
+    @property
     def only_clicks(self) -> bool:
         """Whether it has clicks and nothing that says how large the object is."""
         return bool(self.points or self.negative) and self.box is None and self.mask is None
@@ -78,6 +86,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     mask: np.ndarray | None = None
     """(H, W) bool."""
+    note: str | None = None
+    """What had to be taken for the mask, where its picture can be seen in several ways."""
 
     @property
     def where(self) -> Box:

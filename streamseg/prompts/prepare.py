@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import logging
 from collections.abc import Sequence
 
 import cv2
@@ -11,9 +14,13 @@ import numpy as np
 from streamseg.errors import PromptError
 from streamseg.masks.boxes import validate_box, validate_points
 from streamseg.masks.image_files import FILE_MAX_BYTES, decode_image
+from streamseg.prompts.mask_picture import pixels_of
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
 from streamseg.prompts.rules import check_alone, check_mask, check_together, free_id
 from streamseg.regular_files import read_regular
+from streamseg.types import MASK_URL
+
+_log = logging.getLogger("streamseg.prompts")
 
 
 def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> list[Pointer]:
@@ -56,9 +63,10 @@ def point(prompt: ObjectPrompt, streams: Sequence[str], mask_png: bytes | None =
         PromptError: it cannot be meant.
     """
     check_alone(prompt, streams)
-    mask = _read_mask(prompt) if mask_png is None else decode_mask(mask_png, prompt)
+    found = _read_mask(prompt) if mask_png is None else decode_mask(mask_png, prompt)
+    mask, note = (None, None) if found is None else found
     check_mask(prompt, mask)
-    return Pointer(prompt=prompt, id=prompt.id or 0, mask=mask)
+    return Pointer(prompt=prompt, id=prompt.id or 0, mask=mask, note=note)
 
 
 def fit(pointer: Pointer, width: int, height: int) -> Fitted:
@@ -78,10 +86,12 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
     except PromptError as error:
         raise PromptError(f"{prompt.name}: {error}") from error
     mask = pointer.mask
+    if pointer.note is not None:
+        _log.warning("%s", pointer.note)
     if mask is not None and mask.shape != (height, width):
         raise PromptError(
             f"{prompt.name}: expected a mask of the frame's size, {width}x{height}, got "
-            f"{mask.shape[1]}x{mask.shape[0]} from {prompt.mask}; draw it on a frame of this video"
+            f"{mask.shape[1]}x{mask.shape[0]} from {prompt.mask_name}; draw it on a frame of this video"
         )
     return Fitted(
         id=pointer.id,
@@ -95,8 +105,8 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
     )
 
 
-def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
-    """The picture of a mask as (H, W) bool: true where it is not black.
+def decode_mask(data: bytes, prompt: ObjectPrompt) -> tuple[np.ndarray, str | None]:
+    """The picture of a mask as (H, W) bool, and what had to be taken for it (`streamseg.prompts.mask_picture`).
 
     Args:
         data: a PNG, or another kind that `streamseg.masks.image_files` reads.
@@ -105,20 +115,25 @@ def decode_mask(data: bytes, prompt: ObjectPrompt) -> np.ndarray:
     Raises:
         PromptError: it is not a picture, or black all over.
     """
-    what = f"{prompt.name}: the mask {prompt.mask}"
+    what = f"{prompt.name}: the mask {prompt.mask_name}"
     try:
         picture = decode_image(data, cv2.IMREAD_UNCHANGED)
     except ValueError as error:
         raise PromptError(f"{what}: {error}; expected a PNG that is 0 where the object is not") from error
-    mask = np.asarray(picture != 0) if picture.ndim == 2 else np.asarray((picture[..., :3] != 0).any(axis=2))
+    mask, note = pixels_of(picture, data, prompt.id, what)
     if not mask.any():
         raise PromptError(f"{what} is empty; expected pixels other than 0 where the object is")
-    return mask
+    return mask, note
 
 
-def _read_mask(prompt: ObjectPrompt) -> np.ndarray | None:
+def _read_mask(prompt: ObjectPrompt) -> tuple[np.ndarray, str | None] | None:
     if prompt.mask is None:
         return None
+    if prompt.mask.startswith(MASK_URL):
+        try:
+            return decode_mask(base64.b64decode(prompt.mask.removeprefix(MASK_URL), validate=True), prompt)
+        except binascii.Error as error:
+            raise PromptError(f"{prompt.name}: the mask in {MASK_URL}… is damaged: {error}") from error
     try:
         data = read_regular(prompt.mask, FILE_MAX_BYTES)
     except OSError as error:

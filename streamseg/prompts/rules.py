@@ -175,6 +175,12 @@ def _check_when(prompt: ObjectPrompt) -> None:
 def _check_numbers(prompt: ObjectPrompt) -> None:
     """Bounds need the frame; in a frame of boundless size all else is checked."""
     boundless = 1 << 31
+    if prompt.box is not None and all(0 <= edge <= 1 for edge in prompt.box) and any(edge % 1 for edge in prompt.box):
+        box = ", ".join(f"{edge:g}" for edge in prompt.box)
+        raise PromptError(
+            f"box ({box}) looks like parts of the frame's width and height: expected pixels of the frame; "
+            f"multiply x by its width and y by its height"
+        )
     if prompt.box is not None:
         validate_box(_beyond_origin(prompt.box), boundless, boundless)
     for point in [*prompt.points, *prompt.negative]:

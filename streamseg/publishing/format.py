@@ -89,6 +89,10 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     image: Attachment | None = None
     damaged: bool = False
     """Whether parts of the picture were lost and made up; only from sources that are told to keep such."""
+    pixel_aspect: tuple[int, int] = (1, 1)
+    """Width of a pixel by its height, as (numerator, denominator): how a player would stretch the picture."""
+    scaled_from: tuple[int, int] | None = None
+    """(width, height) in the source, if that changed and the picture was scaled to the size of the first one."""
     v: int = VERSION
 
 
@@ -238,6 +242,8 @@ def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: 
         objects=objects,
         image=_attach_image(parts, message.frame.image_rgb, image),
         damaged=message.stamp.damaged,
+        pixel_aspect=message.stamp.pixel_aspect,
+        scaled_from=message.stamp.scaled_from,
     )
     parts[1] = _encoder.encode(header)
     return parts

@@ -8,6 +8,7 @@ has a socket, from others.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,7 @@ class CommandQueue:
         if control is not None and not self._takers:
             raise GraphError(f"no node of this graph takes commands, so nobody would listen at {control}")
         self._server = None if control is None else CommandServer(control)
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._waiting: deque[_Command] = deque()
         self._unanswered: dict[int, _Command] = {}
@@ -179,6 +181,8 @@ class CommandQueue:
         Args:
             error: what ended the run; None if it came to its end.
         """
+        if os.getpid() != self._pid:
+            return  # forked from the one that runs the graph, maybe while a thread held the lock
         why = "it came to its end" if error is None else str(error)
         over = RunError(f"the run was over before the command could come into force: {why}")
         with self._lock:

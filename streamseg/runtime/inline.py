@@ -184,4 +184,16 @@ class InlineRun:
 
 def _stamp(stream: str, seq: int, captured: Captured[Any]) -> Stamp:
     c = captured
-    return Stamp(stream, seq, c.index, c.pts, c.time_base, c.captured_ns, 0, seq + 1, c.damaged)
+    return Stamp(
+        stream,
+        seq,
+        c.index,
+        c.pts,
+        c.time_base,
+        c.captured_ns,
+        ticket=0,
+        generation=seq + 1,
+        damaged=c.damaged,
+        pixel_aspect=c.pixel_aspect,
+        scaled_from=c.scaled_from,
+    )

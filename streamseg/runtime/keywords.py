@@ -21,6 +21,9 @@ class Keywords(TypedDict, total=False):
     image_fps: float | None
     """frames per second of a folder of images (default: 25.0)"""
 
+    stream: int | None
+    """which of several video streams to read, from 0; without it, the best"""
+
     open_timeout_s: float | None
     """a source that does not open for so long is not there (default: 10.0)"""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from streamseg.redaction import utf8
+
 LONGEST_CHARS = 4000
 
 
 def plain_text(text: str, longest: int = LONGEST_CHARS) -> str:
-    """The text without what cannot be encoded, and cut off where it goes on for ever.
+    """The text with escapes for what cannot be encoded, and cut off where it goes on for ever.
 
     It is cut between words if it has any: half a URL would not be known for one when its password is hidden.
     """
     if len(text) > longest:
         head = text[:longest]
         text = f"{head.rsplit(maxsplit=1)[0] if ' ' in head else head} … ({len(text)} characters)"
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return utf8(text)
 
 
 def text_of(error: BaseException) -> str:

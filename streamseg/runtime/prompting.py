@@ -13,6 +13,7 @@ import msgspec
 from streamseg.commands import LARGEST_BYTES, Answer, Applied
 from streamseg.errors import PromptError, rebuild
 from streamseg.regular_files import read_regular
+from streamseg.runtime import given
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.transport import command_socket
 
@@ -32,7 +33,8 @@ def send_prompt(
     Args:
         control: the path.
         prompt: as the entries of a prompts file, say ``{"id": 3, "negative": [[5, 6]]}`` or
-            ``{"id": 3, "remove": True}``. Without a frame and a time it holds as soon as possible.
+            ``{"id": 3, "remove": True}``; a mask may also be an array (height, width). Without a frame and a time it
+            holds as soon as possible.
         node: which node it is for, if several of the graph take prompts.
         timeout_s: how long to wait for the answer; None waits until the run answers or ends. Ctrl-C takes the prompt
             back.
@@ -71,7 +73,10 @@ def command_of(prompt: Mapping[str, Any]) -> bytes:
     """
     command: dict[str, Any] = {"prompt": dict(prompt)}
     mask = prompt.get("mask")
-    if mask is not None:
+    if mask is not None and not isinstance(mask, (str, os.PathLike)):
+        command["mask_png"] = given.mask_png(mask)
+        command["prompt"]["mask"] = "given as an array"
+    elif mask is not None:
         try:
             command["mask_png"] = read_regular(Path(mask).expanduser(), LARGEST_BYTES)
         except (OSError, TypeError) as error:

@@ -19,6 +19,7 @@ from streamseg.graph.options import PIPELINE, check_names, named_options
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import Prompt, make_prompts, standard_graph
 from streamseg.messages import Gap, Segmented
+from streamseg.runtime import given
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.keywords import Keywords
 from streamseg.runtime.prompting import submit
@@ -33,11 +34,17 @@ _unfinished: weakref.WeakSet[Generator[FrameResult, None, None]] = weakref.WeakS
 
 @atexit.register
 def _close_unfinished() -> None:
-    """End runs whose loop was left without closing them, while Python still has the threads that this needs."""
+    """End runs whose loop was left without closing them, while Python still has the threads that this needs.
+
+    A process that was forked from this one has no runs of its own, though it has this list.
+    """
     for results in list(_unfinished):
         # One that another thread is working on cannot be closed from here; its workers end when this process does.
         with contextlib.suppress(ValueError):
             results.close()
+
+
+os.register_at_fork(after_in_child=_unfinished.clear)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,11 +89,17 @@ class Results(Iterator[FrameResult]):
     """
 
     def __init__(self, plan: Plan) -> None:
+        self._pid = os.getpid()
         self._command_queue = CommandQueue(plan)
         self._frames = _results(plan, self._command_queue)
         _unfinished.add(self._frames)
 
     def __next__(self) -> FrameResult:
+        if os.getpid() != self._pid:
+            raise RunError(
+                f"expected process {self._pid}, which began the run, to ask for results, not process {os.getpid()}; "
+                f"begin a run in this process, or pass the results on to it"
+            )
         return next(self._frames)
 
     def __enter__(self) -> Results:
@@ -96,7 +109,9 @@ class Results(Iterator[FrameResult]):
         self.close()
 
     def close(self) -> None:
-        """End the run; there are no further results."""
+        """End the run; there are no further results. Does nothing in a process that was forked from its own."""
+        if os.getpid() != self._pid:
+            return
         self._frames.close()
         self._command_queue.close()
 
@@ -143,12 +158,14 @@ def segment_video(
 
     Args:
         source: path, camera number, or URL.
-        boxes: (x0, y0, x1, y1) each in pixels of the first frame: one object each, ids 1, 2, …
+        boxes: (x0, y0, x1, y1) each in pixels of the first frame: one object each, ids 1, 2, … Like points, also as an
+            array of numpy or torch.
         points: (x, y) each: one object without a box; with exactly one box they refine it.
         negatives: (x, y) each, on what is not the object.
         prompts: instead of the above, objects as the graph file has them, say
             ``{"id": 7, "label": "cup", "frame": 10, "box": [10, 20, 30, 40]}``; or the path of a YAML or JSON file
-            with a list of them. An empty list: none yet, they come by `Results.prompt`.
+            with a list of them. A ``mask`` is a path, or an array (height, width). An empty list: none yet, they
+            come by `Results.prompt`.
         everything: follow all objects of the first frame, found without being pointed at; or options for that, say
             ``{"frame": 10, "max_objects": 5}``.
         detect: follow what a detector finds, in every frame: its name, say ``motion``, or ``package.module:Class``.
@@ -159,15 +176,18 @@ def segment_video(
         UsageError: at once, if a prompt or an option cannot be meant.
         StreamsegError: in the loop, whatever ends the run.
     """
+    boxes = given.rows(boxes, 4, "boxes=[(x0, y0, x1, y1)]")
+    points = given.rows(points, 2, "points=[(x, y)]")
+    negatives = given.rows(negatives, 2, "negatives=[(x, y)]")
     if prompts and (boxes or points or negatives):
         raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
     found = (everything is not False or detect is not None) and not (boxes or points or negatives)
     # Those of sinks are not among them: the results go to the loop.
     check_names(options, (*named_options(PIPELINE), *(segment_video.__kwdefaults__ or ())))
     graph = standard_graph(
-        str(source),
+        given.source(source),
         _prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
-        everything=None if everything is False else {} if everything is True else dict(everything),
+        everything=None if everything is False else {} if everything is True else given.plain(everything),
         detect=detect,
         **options,
     )
@@ -175,7 +195,7 @@ def segment_video(
 
 
 def _prompts(prompts: Sequence[Prompt] | str | os.PathLike[str]) -> list[Prompt] | str:
-    return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else [dict(prompt) for prompt in prompts]
+    return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else list(map(given.prompt, prompts))
 
 
 def _results(plan: Plan, command_queue: CommandQueue) -> Generator[FrameResult, None, None]:

@@ -233,6 +233,8 @@ class SourceFeed:
             ticket,
             generation,
             captured.damaged,
+            captured.pixel_aspect,
+            captured.scaled_from,
         )
         self._seq += 1
         self._in_flight[ticket] = stamp

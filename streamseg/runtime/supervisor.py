@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ class Supervisor:
         expendable: bool = False,
     ) -> None:
         self.plan = plan
+        self._pid = os.getpid()
         self.pool = WorkerPool(plan, log_level, job)
         """Its processes."""
         self._command_queue = command_queue
@@ -123,7 +125,11 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._stack.close()
+        # A process that was forked from this one has all of this too, and must not end what the other one uses.
+        if os.getpid() == self._pid:
+            self._stack.close()
+        else:
+            self._stack.pop_all()
 
     @property
     def live(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamseg.masks.boxes import center_size, from_center_size
+from streamseg.masks.boxes import area, center_size, from_center_size
 from streamseg.tracking.appearance import COLOR_BINS
 from streamseg.tracking.candidate import Candidate
 from streamseg.tracking.options import TrackingOptions
@@ -44,10 +44,13 @@ def gate(track: Track, candidate: Candidate, frame_size: tuple[int, int], option
     if jump > options.lost_jump:
         return "LOST", f"jumped by {jump:.1f} box sizes"
     similarity, color = similarities(track, candidate)
+    few = min(track.area_px, candidate.area_px) < options.color_px
     usual = area_ratio(track, candidate.area_px)
-    if similarity < options.lost_similarity and (color < options.lost_both or usual > options.uncertain_area):
+    # What fills the frame has grown, and its features change where nothing else is seen.
+    grown = usual > options.uncertain_area and not _was_large(track, frame_size, options)
+    if similarity < options.lost_similarity and (few or color < options.lost_both or grown):
         return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
-    if color < options.lost_color:
+    if color < options.lost_color and not few:
         return "LOST", f"colors {color:.2f} below {options.lost_color:g}"
     if candidate.score < options.uncertain_score:
         return "UNCERTAIN", f"score {candidate.score:.2f} below {options.uncertain_score:g}"
@@ -57,7 +60,7 @@ def gate(track: Track, candidate: Candidate, frame_size: tuple[int, int], option
         return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
     if similarity < options.uncertain_similarity:
         return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
-    if color < options.uncertain_color:
+    if color < options.uncertain_color and not few:
         return "UNCERTAIN", f"colors {color:.2f} below {options.uncertain_color:g}"
     return "TRACKED", f"score {candidate.score:.2f}"
 
@@ -81,10 +84,11 @@ def gate_lost(
     if candidate.score < options.found_score:
         return "LOST", f"score {candidate.score:.2f} below {options.found_score:g}"
     similarity, color = similarities(track, candidate)
+    few = min(track.area_px, candidate.area_px) < options.color_px
     if similarity < options.found_similarity:
         return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
     least_color = options.found_color_after_cut if track.displaced else options.found_color
-    if color < least_color:
+    if color < least_color and not few:
         return "LOST", f"colors {color:.2f} below {least_color:g}"
     x, y, _, _ = center_size(candidate.box)
     if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
@@ -155,7 +159,12 @@ def area_ratio(track: Track, area_px: float) -> float:
 
 def _is_whole_frame(track: Track, candidate: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
     whole_px = frame_size[0] * frame_size[1] * options.whole_frame
-    return candidate.area_px > whole_px and track.area_px < whole_px / 2
+    return candidate.area_px > whole_px and not _was_large(track, frame_size, options)
+
+
+def _was_large(track: Track, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
+    """By its last box: its area is a mean over many frames, which lags behind that of an object that comes closer."""
+    return area(track.box) >= frame_size[0] * frame_size[1] * options.whole_frame / 2
 
 
 def _jump(track: Track, candidate: Candidate, options: TrackingOptions) -> float:

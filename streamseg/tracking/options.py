@@ -54,10 +54,12 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """if the colors too have less in common than this, or the area has grown by `uncertain_area`,"""
     lost_color: float = 0.4
     """or if the colors have less in common than this."""
+    color_px: float = 100.0
+    """Colors are not judged where object or mask have fewer pixels than this: compression changes those of a few."""
     same_mask: float = 0.6
     """Two objects whose masks overlap by this IoU are one thing: the one that fits it less is LOST."""
     whole_frame: float = 0.8
-    """A mask that covers more than this fraction of the frame is refused unless the object was that large."""
+    """A mask that covers more than this fraction of the frame is refused unless the object's box had half of that."""
     speck: float = 0.05
     """Parts of the mask smaller than this fraction of the largest are dropped unless they touch the last mask."""
     scene_cut: float = 0.94

@@ -14,6 +14,15 @@ from streamseg.types import Box
 _LONGEST_LINE_BYTES = 1 << 20
 
 
+class CocoMask(msgspec.Struct, frozen=True):
+    """A mask as COCO writes it; ``pycocotools.mask.decode`` reads it, and `streamseg.masks.rle`."""
+
+    size: tuple[int, int]
+    """(height, width)"""
+    counts: str
+    """Run lengths, compressed."""
+
+
 class TrackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One object in one frame: one line. `label` and `reason` are left out where they are empty."""
 
@@ -30,6 +39,8 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     state: Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
     label: str = ""
     reason: str = ""
+    mask: CocoMask | None = None
+    """Only with ``mask_format: rle``; None if it is empty, too."""
 
 
 def write_lines(tracks: list[TrackRecord]) -> bytes:

@@ -20,6 +20,7 @@ from streamseg.errors import MediaError
 from streamseg.video.arrival import ArrivalClock
 from streamseg.video.backlog import Arrived, Backlog
 from streamseg.video.container import Opening, StreamFacts, open_video, set_threads, stream_facts, strerror
+from streamseg.video.streams import note_on_choice
 
 _SEGMENTED = ("hls", "dash")
 _PROBING_S = 2.0
@@ -41,6 +42,8 @@ class Opened:
     facts: StreamFacts
     time_base: Fraction
     format_name: str
+    note: str | None
+    """Which of its video streams it is, if there are several."""
 
     @property
     def clockless(self) -> bool:
@@ -155,7 +158,11 @@ class Connection:
             if self._strict and stream.codec_context.name in _SILENT_ABOUT_DAMAGE:
                 stream.codec_context.options = {"err_detect": "explode"}
             opened = Opened(
-                stream.codec_context, stream_facts(stream), stream.time_base or Fraction(1, 1000), container.format.name
+                stream.codec_context,
+                stream_facts(stream),
+                stream.time_base or Fraction(1, 1000),
+                container.format.name,
+                note_on_choice(container, stream, self._opening.shown),
             )
             now_s = time.monotonic()
             probing_s = _PROBING_S if opened_already is not None else min(_PROBING_S, now_s - began_s)

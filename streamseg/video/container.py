@@ -9,6 +9,7 @@ import select
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -20,7 +21,8 @@ from streamseg.errors import MediaError
 from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.regular_files import check_regular
 from streamseg.video import playlists
-from streamseg.video.source import SourceKind, classify, local_path, redact, redact_text
+from streamseg.video.source import SourceKind, classify, is_pipe, local_path, redact, redact_text
+from streamseg.video.streams import choose
 
 # FFmpeg takes these for video: `tty` turns any .txt file into pictures of a terminal, the others are subtitles.
 _NOT_VIDEO = frozenset({"tty", "srt", "ass", "webvtt", "subviewer", "microdvd", "jacosub", "sami"})
@@ -30,6 +32,7 @@ _HOPELESS = (
     av.error.HTTPForbiddenError,
     av.error.PermissionError,
 )
+_LOOKED_AT_BYTES = 512
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET, errno.EIO})
 
 
@@ -48,6 +51,8 @@ class Opening:
     """Options for FFmpeg's demuxer and protocol."""
     max_pixels: int = PIXELS_MAX
     """A picture that has more is not decoded."""
+    stream: int | None = None
+    """Position among the video streams of the one to read; None takes the best."""
 
     @property
     def shown(self) -> str:
@@ -64,6 +69,8 @@ class StreamFacts:
     """Mean frames per second; None if it does not say."""
     frames: int | None
     """How many frames to expect; None if it does not say."""
+    pixel_aspect: Fraction | None = None
+    """Width of a pixel by its height, before rotation; None if it does not say."""
 
 
 def stream_facts(stream: VideoStream) -> StreamFacts:
@@ -73,7 +80,8 @@ def stream_facts(stream: VideoStream) -> StreamFacts:
     if duration_s is None and isinstance(duration_us := getattr(stream.container, "duration", None), int):
         duration_s = duration_us / av.time_base
     estimate = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
-    return StreamFacts(stream.codec_context.name, float(rate) if rate else None, estimate or None)
+    aspect = stream.sample_aspect_ratio or None
+    return StreamFacts(stream.codec_context.name, float(rate) if rate else None, estimate or None, aspect)
 
 
 def may_come(error: MediaError) -> bool:
@@ -85,7 +93,7 @@ def may_come(error: MediaError) -> bool:
 
 
 def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
-    """Open a file, camera or URL and choose its best video stream.
+    """Open a file, camera or URL and choose its video stream.
 
     Raises:
         MediaError: it is missing, unreachable, forbidden, not a video, or has no video stream.
@@ -100,8 +108,12 @@ def open_video(opening: Opening) -> tuple[InputContainer, VideoStream]:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # No cause: PyAV's own text repeats the URL with its password.
         raise MediaError(_why(opening, kind, error)) from None
-    stream = container.streams.best("video")
-    if container.format.name in _NOT_VIDEO or not isinstance(stream, VideoStream) or stream.codec_context is None:
+    try:
+        stream = choose(container, opening.stream, opening.shown)
+    except MediaError:
+        container.close()
+        raise
+    if container.format.name in _NOT_VIDEO or stream is None or stream.codec_context is None:
         found = ", ".join(sorted({s.type for s in container.streams})) or "no"
         text = container.format.name in _NOT_VIDEO
         container.close()
@@ -136,6 +148,21 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
     if opening.source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)
+
+
+def is_picture(container: InputContainer) -> bool:
+    """Whether it is a picture, behind a URL say, and not a video."""
+    return container.format.name.endswith("_pipe")
+
+
+def _is_web_page(opening: Opening) -> bool:
+    """Whether what a URL leads to is HTML, such as the page to log in at."""
+    with contextlib.suppress(av.error.FFmpegError, OSError, ValueError, StopIteration):
+        timeout = (opening.open_timeout_s, opening.read_timeout_s)
+        with av.open(opening.source, "r", format="data", options=opening.options, timeout=timeout) as raw:
+            begins = bytes(next(raw.demux()))[:_LOOKED_AT_BYTES].lstrip().lower()
+            return begins.startswith((b"<!doctype html", b"<html"))
+    return False
 
 
 def _open_file(opening: Opening) -> InputContainer:
@@ -222,7 +249,8 @@ def _check_file(opening: Opening) -> None:
 
 def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
     shown = opening.shown
-    if kind is SourceKind.FILE and (listed := playlists.hidden_list(local_path(opening.source))) is not None:
+    pipe = is_pipe(opening.source)
+    if kind is SourceKind.FILE and not pipe and (listed := playlists.hidden_list(local_path(opening.source))):
         return (
             f"expected a video, but {shown} is a list of other files or addresses ({listed}), which is not followed "
             f"in a file of that name; give what it names"
@@ -232,7 +260,11 @@ def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
         there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none under /dev"
         return f"expected camera {shown} to open, got: {reason}; cameras here: {there}"
     if isinstance(error, av.error.ProtocolNotFoundError):
-        return f"expected a URL with a known protocol such as rtsp, http, udp or srt, got {shown}; check its spelling"
+        name = shown.partition("://")[0]
+        return (
+            f"expected a URL with a known protocol such as rtsp, http, udp or rtmp, but this FFmpeg has no {name!r} "
+            f"({shown}); check its spelling, or install a PyAV that was built with it"
+        )
     if isinstance(error, (av.error.HTTPError, av.error.HTTPClientError)):
         return f"expected a stream at {shown}, but the server answered: {reason}; check the address and the password"
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
@@ -242,6 +274,16 @@ def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
         )
     if kind is SourceKind.URL and (error.errno if isinstance(error, av.error.FFmpegError) else None) in _UNREACHABLE:
         return f"expected a stream at {shown}, but it cannot be reached ({reason}); check the address and the network"
+    if isinstance(error, av.error.InvalidDataError) and pipe:
+        return (
+            "expected a video that can be read from its beginning to its end, but what came through the pipe is none "
+            "(an MP4 has to be made with -movflags +faststart or +frag_keyframe); write it to a file first"
+        )
+    if isinstance(error, av.error.InvalidDataError) and kind is SourceKind.URL and _is_web_page(opening):
+        return (
+            f"expected a stream at {shown}, but the server answered with a web page, perhaps one to log in at; "
+            f"give the address of the stream itself, with user and password if it needs them"
+        )
     if isinstance(error, av.error.InvalidDataError):
         return (
             f"expected a video, but {shown} is not one that FFmpeg can read, or its header is damaged; "

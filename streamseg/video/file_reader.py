@@ -18,8 +18,10 @@ from streamseg.errors import MediaError
 from streamseg.video.container import Opening, StreamFacts, set_threads, stream_facts, strerror
 from streamseg.video.decode import Converter, Decoded, Decoding
 from streamseg.video.orientation import orientation_of
+from streamseg.video.pixels import notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import SourceKind, classify
+from streamseg.video.streams import note_on_choice, note_on_missing
 from streamseg.video.timeline import FileTimeline
 
 _log = logging.getLogger("streamseg.video")
@@ -31,7 +33,8 @@ class FileReader(Reader):
     What comes before `start_index` is decoded but not converted: only then do frame numbers mean the same in a
     file that is damaged, has edit lists or no index as in a full read of it.
 
-    With `live` the pictures are held back until their time has come, as a camera would give them.
+    Times count from the first frame. With `live` the pictures are held back until their time has come, as a camera
+    would give them.
     """
 
     def __init__(
@@ -63,7 +66,14 @@ class FileReader(Reader):
         self._converter = Converter(
             *self._orientation.size(first.frame.width, first.frame.height), threads=max(1, opening.threads)
         )
-        self._info = describe(stream_facts(stream), opening, self._converter, first.timing.time_base, live=live)
+        facts = stream_facts(stream)
+        self._info = describe(facts, opening, self._converter, first.timing.time_base, live=live)
+        self.pixel_aspect = pixel_aspect(facts, stream.codec_context, self._orientation)
+        self._stream = stream
+        self._first_pts = first.timing.pts
+        self.note(note_on_choice(self._container, stream, self._shown))
+        for sentence in notes_on_pixels(first.frame, self._shown):
+            self.note(sentence)
 
     def _first(self) -> Decoded:
         try:
@@ -94,17 +104,29 @@ class FileReader(Reader):
             _log.warning("the times in %s go back; they are taken to go on where they did", self._shown)
         self.jumps = self._timeline.jumps
 
+    def _since_first(self, pts: int | None) -> int | None:
+        """Times count from the first frame, as a player shows them; transport streams begin anywhere."""
+        return None if pts is None else pts - (self._first_pts or 0)
+
+    def _note_missing(self, frames: int, last_pts: int | None) -> None:
+        usual_s = 1 / self.info.fps if self.info.fps else 0.0
+        shown_s = None if last_pts is None else last_pts * self.info.time_base[0] / self.info.time_base[1] + usual_s
+        self.note(note_on_missing(self._stream, frames, shown_s, self._shown))
+
     def _read(self) -> Iterator[Picture]:
         pace = _Pace() if self.info.live else None
+        last_pts: int | None = None
         for index in itertools.count():
             try:
                 decoded = next(self._decoded, None)
             except av.error.FFmpegError as error:
                 raise self._lost(error) from None
             if decoded is None:
+                self._note_missing(index, last_pts)
                 break
-            pts = self._timeline.place(decoded.timing.pts)
+            pts = self._since_first(self._timeline.place(decoded.timing.pts))
             self._note_jumps()
+            last_pts = pts
             if index < self._start_index:
                 continue
             captured_ns = decoded.timing.received_ns
@@ -120,6 +142,7 @@ class FileReader(Reader):
                 width=self.info.width,
                 height=self.info.height,
                 fill=partial(self._converter.write, decoded.frame, self._orientation),
+                size_in_source=self._orientation.size(decoded.frame.width, decoded.frame.height),
             )
         if self.damaged:
             _log.warning("%s: %d damaged packets or frames in all", self._shown, self.damaged)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -14,9 +16,16 @@ import cv2
 import numpy as np
 
 from streamseg.errors import MediaError
-from streamseg.masks.image_files import PIXELS_MAX, read_image
+from streamseg.masks.image_files import FILE_MAX_BYTES, PIXELS_MAX, decode_image
+from streamseg.regular_files import read_regular
+from streamseg.video.animation_reader import pictures_in
+from streamseg.video.pixels import bits_in_use, to_eight_bits
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
+
+_NUMBERS_AND_WORDS = re.compile(r"(?<![\d.])\d+\.\d+(?!\.?\d)|\d+|\D+")
+_LOOKED_AT = 16
+"""So many images are looked at beforehand, from all over the folder."""
 
 _log = logging.getLogger("streamseg.video")
 
@@ -24,8 +33,8 @@ _log = logging.getLogger("streamseg.video")
 class FolderReader(Reader):
     """Reads images as frames of a video: `index` is the position in the folder, `pts` the same in units of 1/fps.
 
-    16-bit images are cut to their upper 8 bits, gray becomes RGB, alpha is dropped, EXIF orientation is
-    applied. An image that cannot be decoded is left out, and its number with it.
+    Of 16-bit images the upper 8 of the bits that are in use are taken, gray becomes RGB, alpha is dropped, EXIF
+    orientation is applied. An image that cannot be decoded is left out, and its number with it.
     """
 
     def __init__(
@@ -42,6 +51,7 @@ class FolderReader(Reader):
         self._max_pixels = max_pixels
         self._reason = ""
         self._paths = list_images(path)
+        self._bits = self._look_at_depth()
         rate = Fraction(fps).limit_denominator(1001)
         first = next((image for image in map(self._load, self._paths) if image is not None), None)
         if first is None:
@@ -67,7 +77,10 @@ class FolderReader(Reader):
     def _load(self, path: Path) -> np.ndarray | None:
         """(H, W, 3) uint8 BGR; None, counted, if the file is no image, or one that is too large."""
         try:
-            return read_image(path, cv2.IMREAD_COLOR, self._max_pixels)
+            data = read_regular(path, FILE_MAX_BYTES)
+            image = decode_image(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, self._max_pixels)
+            if image.dtype not in (np.uint8, np.uint16):
+                image = decode_image(data, cv2.IMREAD_COLOR, self._max_pixels)
         except OSError as error:
             raise MediaError(f"expected a readable image, but {path} gave: {error.strerror}; check its mode") from None
         except ValueError as error:
@@ -75,6 +88,34 @@ class FolderReader(Reader):
             self._reason = str(error)
             _log.warning("%s: %s; left out", path, error)
             return None
+        count = pictures_in(path, data)
+        if count > 1:
+            self.note(f"{path} has {count} pictures, of which the first is taken; give it by itself for all of them")
+        if image.dtype == np.uint16 and image.max() >> self._bits:
+            self.note(f"{path} uses more than the {self._bits} bits that others use: its brightest pixels are cut")
+        return to_eight_bits(image, self._bits)
+
+    def _look_at_depth(self) -> int:
+        """How many bits the images use, by a few of them."""
+        largest = 0
+        for path in self._paths[:: max(1, len(self._paths) // _LOOKED_AT)]:
+            with contextlib.suppress(OSError, ValueError):
+                data = read_regular(path, FILE_MAX_BYTES)
+                if not _may_be_deep_or_transparent(path, data):
+                    continue
+                image = decode_image(data, cv2.IMREAD_UNCHANGED, self._max_pixels)
+                if _is_transparent(image):
+                    self.note(f"{path} is transparent in places: that is dropped, and the colors below it are taken")
+                if image.dtype != np.uint16:
+                    continue
+                largest = max(largest, int((image if image.ndim == 2 else image[..., :3]).max()))
+        bits = bits_in_use(largest) if largest else 16
+        if bits < 16:
+            self.note(
+                f"the 16-bit images in {self._paths[0].parent} use {bits} bits: 0 to {(1 << bits) - 1} is taken for "
+                f"black to white"
+            )
+        return bits
 
     def _read(self) -> Iterator[Picture]:
         start_s = time.monotonic()
@@ -101,12 +142,27 @@ class FolderReader(Reader):
             )
 
 
+def _may_be_deep_or_transparent(path: Path, data: bytes) -> bool:
+    """Whether an image has to be decoded to know; PNG says in its header that most have neither."""
+    if path.suffix.lower() == ".png" and len(data) > 25:
+        depth, color_type = data[24], data[25]
+        return bool(depth == 16 or color_type in (4, 6))
+    return path.suffix.lower() in (".webp", ".tif", ".tiff")
+
+
+def _is_transparent(image: np.ndarray) -> bool:
+    """Whether a picture as OpenCV decodes it has pixels that are not opaque."""
+    if image.dtype.kind != "u" or image.ndim != 3 or image.shape[2] != 4:
+        return False
+    return bool(image[..., 3].min() < np.iinfo(image.dtype).max)
+
+
 def _write(image_bgr: np.ndarray, out: np.ndarray) -> None:
     cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB, dst=out)
 
 
 def list_images(path: Path) -> list[Path]:
-    """The image files of a folder in natural order (``2.png`` before ``10.png``), hidden ones left out.
+    """The image files of a folder in natural order (2 before 10, 0.25 before 0.5), hidden ones left out.
 
     Raises:
         MediaError: the path is missing, may not be read, or has no images.
@@ -129,8 +185,11 @@ def list_images(path: Path) -> list[Path]:
     return sorted(paths, key=natural_key)
 
 
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that compares the digits in a name as numbers; names that differ in case only keep a fixed order."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
-    return [*key, (2, 0, path.name)]
+def natural_key(path: Path) -> list[tuple[int, Decimal, str]]:
+    """Sort key that compares the numbers in a name by their value; names that differ in case only keep a fixed order.
+
+    Digits with one dot between them are a decimal number; with more dots, as in versions, they are several numbers.
+    """
+    parts = _NUMBERS_AND_WORDS.findall(path.name)
+    key = [(0, Decimal(part), "") if part[0].isdecimal() else (1, Decimal(0), part.lower()) for part in parts]
+    return [*key, (2, Decimal(0), path.name)]

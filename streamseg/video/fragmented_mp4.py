@@ -10,6 +10,7 @@ import io
 import os
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,7 +19,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from streamseg.errors import OutputError
-from streamseg.video.writer import FRAGMENTED, VideoWriter
+from streamseg.video.writer import FRAGMENTED, SQUARE, VideoWriter
 
 _PIECE = f"{FRAGMENTED}+skip_trailer"
 
@@ -33,10 +34,20 @@ class Piece(VideoWriter):
     """
 
     def __init__(
-        self, name: Path, width: int, height: int, *, after_tick: int | None, rate_hint: float, threads: int
+        self,
+        name: Path,
+        width: int,
+        height: int,
+        *,
+        after_tick: int | None,
+        rate_hint: float,
+        threads: int,
+        pixel_aspect: Fraction = SQUARE,
     ) -> None:
         self._buffer = io.BytesIO()
-        super().__init__(name, width, height, rate_hint=rate_hint, preset="veryfast", threads=threads)
+        super().__init__(
+            name, width, height, rate_hint=rate_hint, preset="veryfast", threads=threads, pixel_aspect=pixel_aspect
+        )
         self._last_pts = after_tick
         self._origin_s = 0.0
         self._first_pts: int | None = None
@@ -116,7 +127,7 @@ def to_fragments(path: Path) -> None:
 def _copy(path: Path, options: dict[str, str]) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
-        with av.open(str(path)) as source, av.open(str(part), "w", format="mp4", options=options) as copy:
+        with av.open(f"file:{path}") as source, av.open(f"file:{part}", "w", format="mp4", options=options) as copy:
             video = source.streams.video[0]
             stream: VideoStream = copy.add_stream_from_template(video)
             for packet in source.demux(video):

@@ -18,11 +18,12 @@ from av.video.stream import VideoStream
 from streamseg.errors import MediaError
 from streamseg.mailbox import Mailbox
 from streamseg.video.connection import Connection, LostError, Opened
-from streamseg.video.container import Opening, StreamFacts, may_come
+from streamseg.video.container import Opening, may_come
 from streamseg.video.decode import Converter, Decoded
 from streamseg.video.file_reader import describe
 from streamseg.video.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
 from streamseg.video.orientation import Orientation, orientation_of
+from streamseg.video.pixels import notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.timeline import Timeline
 
@@ -170,6 +171,7 @@ class LiveReader(Reader):
             height=self.info.height,
             fill=partial(self._converter.write, taken.decoded.frame, taken.orientation),
             damaged=taken.decoded.damaged,
+            size_in_source=taken.orientation.size(taken.decoded.frame.width, taken.decoded.frame.height),
         )
 
     def _timeline_of(self, decoded: Decoded) -> Timeline:
@@ -281,10 +283,14 @@ class LiveReader(Reader):
             return
         width, height = orientation.size(first.frame.width, first.frame.height)
         self._converter = Converter(width, height, threads=max(1, self._opening.threads))
-        facts = StreamFacts(opened.facts.codec, None, None) if opened.clockless else opened.facts
+        facts = replace(opened.facts, fps=None, frames=None) if opened.clockless else opened.facts
         time_base = Fraction(1, 90000) if opened.clockless else first.timing.time_base
         info: SourceInfo = describe(facts, self._opening, self._converter, time_base, live=True)
         self._timeline = Timeline(time_base, **({"jump_s": _SEGMENT_JUMP_S} if opened.segmented else {}))
+        self.pixel_aspect = pixel_aspect(opened.facts, opened.codec, orientation)
+        self.note(opened.note)
+        for sentence in notes_on_pixels(first.frame, self._opening.shown):
+            self.note(sentence)
         self._info = info
 
     def _connect_again(self, reason: str, *, at_start: bool = False) -> Iterator[_Taken] | None:

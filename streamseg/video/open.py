@@ -17,7 +17,8 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import UsageError
 from streamseg.masks.image_files import PIXELS_MAX
-from streamseg.video.container import Opening, is_endless, open_video
+from streamseg.video.animation_reader import AnimationReader, pictures_in
+from streamseg.video.container import Opening, is_endless, is_picture, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
 from streamseg.video.live_reader import LiveReader
@@ -46,6 +47,7 @@ def open_source(
     max_age_s: float = 1.0,
     keep_damaged: bool = False,
     on_event: Callable[[SourceEvent], None] | None = None,
+    stream: int | None = None,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
 
@@ -76,6 +78,7 @@ def open_source(
         keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too,
             marked, rather than left out and counted. Those of a file are always given.
         on_event: told of losses and returns of a live source, in a thread of the reader.
+        stream: position among the video streams of the one to read, from 0; None takes the best.
 
     Raises:
         MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
@@ -84,19 +87,24 @@ def open_source(
     _check(start_index, max_frames, image_fps)
     kind = classify(source)
     if kind is SourceKind.FOLDER:
-        return FolderReader(
-            local_path(source),
+        if stream:
+            raise UsageError(f"expected stream 0 or none for the pictures in {source}, got {stream}; leave it out")
+        path = local_path(source)
+        several = path.is_file() and pictures_in(path) > 1
+        pictures = AnimationReader if several else FolderReader
+        return pictures(
+            path,
             fps=image_fps,
             live=bool(live),
             start_index=start_index,
             max_frames=max_frames,
             max_pixels=max_pixels,
         )
-    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels)
+    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels, stream)
     opened: tuple[InputContainer, VideoStream] | None = None
     if kind is SourceKind.URL and live is None and not is_endless(source):
         opened = open_video(opening)
-        live = opened[0].duration is None
+        live = opened[0].duration is None and not is_picture(opened[0])
     try:
         if not _is_live(opening, kind, live):
             opened = opened or open_video(opening)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
 from typing import Literal, Self
 
 import numpy as np
 
 from streamseg.errors import MediaError, UsageError
+from streamseg.redaction import utf8
 from streamseg.video.source import SourceKind
+
+_log = logging.getLogger("streamseg.video")
+
+_MOST_NOTES = 50
+"""A source that changes all the time is not told of for ever."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,17 @@ class Picture:
     Valid until the reader is closed; not to be shared between threads.
     """
 
-    __slots__ = ("_fill", "captured_ns", "damaged", "height", "index", "pts", "time_base", "width")
+    __slots__ = (
+        "_fill",
+        "captured_ns",
+        "damaged",
+        "height",
+        "index",
+        "pts",
+        "size_in_source",
+        "time_base",
+        "width",
+    )
 
     def __init__(
         self,
@@ -68,6 +86,7 @@ class Picture:
         height: int,
         fill: Callable[[np.ndarray], None],
         damaged: bool = False,
+        size_in_source: tuple[int, int] | None = None,
     ) -> None:
         self.index = index
         """Position among all frames of the source, from 0; goes on over a reconnect."""
@@ -81,6 +100,8 @@ class Picture:
         self.height = height
         self.damaged = damaged
         """Whether parts of it were lost and made up by the decoder; live sources only, and only if asked for."""
+        self.size_in_source = size_in_source or (width, height)
+        """(width, height) before it was scaled to the size of the first, after rotation."""
         self._fill = fill
 
     @property
@@ -125,6 +146,10 @@ class Reader(ABC, Iterator[Picture]):
         """How often the presentation times of the source went back or jumped, which was mended."""
         self.dropped: Counter[str] = Counter()
         """Pictures that a live source has sent and that were not given, by the reason."""
+        self.notes: list[str] = []
+        """What the source holds or says and is not used, one sentence each; said in the log too."""
+        self.pixel_aspect = Fraction(1)
+        """Width of a pixel by its height, after rotation."""
         self._start_index = start_index
         self._left = max_frames
         self._stopping = threading.Event()
@@ -150,6 +175,13 @@ class Reader(ABC, Iterator[Picture]):
     def live(self) -> bool:
         """Whether frames come at the source's own pace."""
         return self.info.live
+
+    def note(self, sentence: str | None) -> None:
+        """Say what is not used, once; None says nothing."""
+        sentence = None if sentence is None else utf8(sentence)
+        if sentence is not None and sentence not in self.notes and len(self.notes) < _MOST_NOTES:
+            self.notes.append(sentence)
+            _log.warning("%s", sentence)
 
     @abstractmethod
     def _read(self) -> Iterator[Picture]:

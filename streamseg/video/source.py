@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import zlib
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,10 @@ from streamseg.redaction import redact, redact_text
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _CAMERA = re.compile(r"^(\d+|/dev/video\d+|video=.+)$")
+_VIDEO4LINUX = 81
+"""Major number of its devices."""
+_BY_NAME = Path("/dev/v4l")
+"""Where Linux has cameras by their names and places; what is not plugged in is not there."""
 __all__ = ["IMAGE_SUFFIXES", "SourceKind", "classify", "local_path", "redact", "redact_text"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
@@ -32,7 +37,8 @@ class SourceKind(StrEnum):
 def classify(source: str) -> SourceKind:
     """What kind of source a string names; looks at the file system, opens nothing.
 
-    A bare number, ``/dev/videoN`` and ``video=NAME`` (DirectShow) are cameras; to read a file that is called
+    A bare number, ``/dev/videoN``, whatever leads to one such as ``/dev/v4l/by-id/…``, and ``video=NAME`` (DirectShow)
+    are cameras; to read a file that is called
     ``0`` write ``./0``. Anything with ``scheme://`` is a URL, except ``file://``. What is left is a path: a
     directory or an image file is a folder, the rest is a file, whether or not it exists.
     """
@@ -42,10 +48,25 @@ def classify(source: str) -> SourceKind:
     if scheme and scheme[1].lower() != "file":
         return SourceKind.URL
     path = local_path(source)
+    if _is_camera(path):
+        return SourceKind.CAMERA
     # Not Path.is_dir: it raises where the folder above may not be entered.
     if os.path.isdir(path) or path.suffix.lower() in IMAGE_SUFFIXES:  # noqa: PTH112
         return SourceKind.FOLDER
     return SourceKind.FILE
+
+
+def _is_camera(path: Path) -> bool:
+    """Whether a path is or leads to a camera of Linux, under any name."""
+    if path.is_relative_to(_BY_NAME):
+        return True
+    try:
+        if _CAMERA.match(os.path.realpath(path)):
+            return True
+        found = path.stat()
+    except (OSError, ValueError):
+        return False  # not there, or no path at all
+    return stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _VIDEO4LINUX
 
 
 def local_path(source: str) -> Path:
@@ -53,6 +74,14 @@ def local_path(source: str) -> Path:
     if source.lower().startswith("file://"):
         return Path(unquote(source[len("file://") :]))
     return Path(source).expanduser()
+
+
+def is_pipe(source: str) -> bool:
+    """Whether a source is a local pipe, which can be read once."""
+    try:
+        return classify(source) is SourceKind.FILE and local_path(source).is_fifo()
+    except OSError:
+        return False
 
 
 def file_facts(path: str | Path) -> dict[str, int] | None:

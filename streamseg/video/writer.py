@@ -37,6 +37,8 @@ _BT709 = 1
 FRAGMENTED = "frag_keyframe+empty_moov+default_base_moof"
 """FFmpeg's ``movflags`` for a file that is written fragment by fragment."""
 
+SQUARE = Fraction(1)
+
 _KEY_INTERVAL_S = 2.0
 """A fragment goes to disk at each key frame, so this is how much of the video a crash may cost, plus what the
 encoder still holds back (some 40 frames)."""
@@ -65,6 +67,7 @@ class VideoWriter:
         crf: quality of x264, 0 to 51, lower is better.
         preset: x264's trade of speed for size.
         threads: for encoder and color conversion; None lets the encoder choose.
+        pixel_aspect: width of a pixel by its height, for players to stretch the pictures by.
 
     Raises:
         OutputError: the file cannot be made, or no encoder is there.
@@ -82,6 +85,7 @@ class VideoWriter:
         crf: int = 23,
         preset: str = "veryfast",
         threads: int | None = None,
+        pixel_aspect: Fraction = SQUARE,
     ) -> None:
         if width < 1 or height < 1 or not 0 < rate_hint <= 1000:
             raise UsageError(
@@ -100,6 +104,7 @@ class VideoWriter:
         self._durations: deque[int] = deque()
         self._whole_bytes = 0
         self._key_due_pts = 0
+        self._pixel_aspect = pixel_aspect
         self._failed = False
         self._closed = False
         even = (width + width % 2, height + height % 2)
@@ -174,7 +179,7 @@ class VideoWriter:
     def _open(self) -> OutputContainer:
         # As the muxer says, a fragment that is not flushed waits in a buffer of our process.
         movflags = f"hybrid_fragmented+{FRAGMENTED}"
-        return av.open(str(self.path), "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"})
+        return av.open(f"file:{self.path}", "w", format="mp4", options={"movflags": movflags, "flush_packets": "1"})
 
     def _written_bytes(self) -> int:
         return self.path.stat().st_size
@@ -187,6 +192,8 @@ class VideoWriter:
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = self._time_base
+        if self._pixel_aspect != 1:
+            stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = self._pixel_aspect
         context = stream.codec_context
         context.time_base = self._time_base
         context.thread_count = self._threads or 0

@@ -108,6 +108,8 @@ def test_it_says_what_it_reads(clip: Path) -> None:
         "frames": 20,
         "codec": "h264",
         "live": False,
+        "pixel_aspect": [1, 1],
+        "notes": [],
         "damaged": 0,
         "reconnects": 0,
         "jumps": 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ def test_after_a_commit_that_failed_nothing_more_is_committed_and_resuming_leave
             first.process(drawn(seq, disk(20 + seq % 20), (1,)))
         except OutputError:
             failures += 1
+        in_progress = first._recordings["s"]._commits._in_progress  # type: ignore[union-attr]
+        if in_progress is not None:
+            futures.wait([in_progress])
     first.finish("s")
     first.close()
     assert failures == 1

@@ -90,6 +90,7 @@ def test_masks_are_where_the_picture_is_not_black(kind: str, tmp_path: Path) -> 
         ({"id": 65536, "box": [1, 1, 5, 5]}, "from 1 to 65535"),
         ({"frame": -1, "box": [1, 1, 5, 5]}, "count from 0"),
         ({"stream": "cam", "box": [1, 1, 5, 5]}, "no such stream; did you mean 'cams'"),
+        ({"box": [0.1, 0.2, 0.3, 0.4]}, r"box \(0.1, 0.2, 0.3, 0.4\) looks like parts of the frame's width and height"),
         ({"mask": "/nowhere/m.png"}, "cannot be read"),
         ({"box": [1, 1, 5, 5], "frame": 3, "time_s": 1.0}, "a frame .3. and a time; give one of the two"),
         ({"box": [1, 1, 5, 5], "time_s": -1.0}, "a time in seconds, 0 or more"),

@@ -187,7 +187,7 @@ def test_lines_of_a_worker_keep_their_level_and_lose_their_secrets(
 def test_a_text_is_not_cut_within_a_word() -> None:
     assert plain_text("short") == "short"
     assert plain_text("one rtsp://ann:hunter2@camera", 20).startswith("one … (")
-    assert plain_text("\ud800") == "?"
+    assert plain_text("\ud800") == "\\ud800"
 
 
 def limited(which: int, value: int) -> Any:

@@ -118,7 +118,14 @@ class AutomaticMasks:
             state: after the frame before.
             prompts: that come into force in this frame.
             first_id: of the new objects; they are numbered from there on.
+
+        Raises:
+            PromptError: a time is asked for, and frames have none.
         """
+        if self._options.time_s is not None and stamp.pts_s is None:
+            raise PromptError(
+                f"everything at {self._options.time_s:g} s: this video has no times; say the number of a frame instead"
+            )
         view = next((view for view in views if view.object_id is None), None)
         if view is None or not self.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
             return FoundObjects()

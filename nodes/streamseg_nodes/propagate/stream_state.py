@@ -58,9 +58,16 @@ class StreamState:
         self.reach(state)
 
     def come(self, stamp: Stamp) -> None:
-        """A frame has come."""
+        """A frame has come.
+
+        Raises:
+            PromptError: prompts are for times, and it has none.
+        """
         self.miss(stamp)
         self._last_s = stamp.pts_s
+        timed = [p for p in self.planned[self.state.prompts_done :] if p.prompt.time_s is not None]
+        if timed and stamp.pts_s is None:
+            raise PromptError(f"{timed[0].prompt.name}: this video has no times; say the number of a frame instead")
 
     def miss(self, stamp: Stamp) -> None:
         """A frame does not come, but its place in the stream has."""

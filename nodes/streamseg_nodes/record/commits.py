@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from streamseg import commits
 from streamseg.commits import Began, CommitLog, Committed
-from streamseg.jobs import Job, Position
+from streamseg.jobs import Job
 
 _PIECE_S = 2.0
 _MOST_IN_PIECE = 250
@@ -105,16 +104,3 @@ class Commits:
         committed = work()
         if self._log is not None:
             self._log.append(committed)
-
-
-def left(folder: Path) -> tuple[dict[str, Any], int, Position] | None:
-    """What an earlier run has left in a folder: facts of its job, how often it was started again, how far it came.
-
-    Raises:
-        OutputError: its commit log cannot be read.
-    """
-    contents = commits.read(folder)
-    if contents is None:
-        return None
-    position = Position(seq=0, next_index=0) if contents.last is None else contents.last.position
-    return contents.began.facts, contents.began.restarts, position

@@ -5,6 +5,8 @@ graph adds ``run.json``. Masks are named by the frame's number in the source, an
 file that is every number, for a live source those of frames that were dropped before they entered are missing. With
 several streams each has a folder of its own in there, under its name.
 
+With `segment_frames` or `keep_s` the files are in folders ``segment-000000000``, … (`streamseg_nodes.record.segments`).
+
 In a job that can be gone on with there is a ``commits.log`` too (`streamseg.commits`).
 """
 
@@ -14,7 +16,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,8 +25,11 @@ from streamseg.jobs import Left
 from streamseg.messages import Gap, Segmented
 from streamseg.node import Node, NodeConfig, Option
 from streamseg_nodes.record import output_folder
-from streamseg_nodes.record.commits import left
-from streamseg_nodes.record.recording import Recording
+from streamseg_nodes.record.recording import Progress, Recording
+from streamseg_nodes.record.segments import USUAL_FRAMES, SegmentedRecording, left
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Record(Node[Segmented, None]):
@@ -55,6 +60,32 @@ class Record(Node[Segmented, None]):
                 rare=True,
             ),
         ] = 0.5
+        mask_format: Annotated[
+            Literal["png", "rle"],
+            Option(
+                "png: a picture a frame; rle: COCO's run lengths, in the lines of the tracks",
+                flag="--mask-format",
+                rare=True,
+            ),
+        ] = "png"
+        segment_frames: Annotated[
+            AtLeastOne | None,
+            Option(
+                "begin a folder segment-… with files of its own after N frames of the source",
+                flag="--segment-frames",
+                metavar="N",
+                rare=True,
+            ),
+        ] = None
+        keep_s: Annotated[
+            Seconds | None,
+            Option(
+                "remove segments that were last written to S seconds ago; for live runs of days",
+                flag="--keep-s",
+                metavar="S",
+                rare=True,
+            ),
+        ] = None
 
     resumable = True
 
@@ -91,8 +122,10 @@ class Record(Node[Segmented, None]):
             raise GraphError("record: expected a folder to write to, got none; set its option 'output'")
         if not (self.config.overlay or self.config.masks or self.config.tracks):
             raise GraphError("record: overlay, masks and tracks are all off; switch one on or remove the node")
+        if self.config.masks and self.config.mask_format == "rle" and not self.config.tracks:
+            raise GraphError("record: mask_format: rle writes masks into the tracks, which are off; switch them on")
         self._folder = Path(output).expanduser()
-        self._recordings: dict[str, Recording] = {}
+        self._recordings: dict[str, Recording | SegmentedRecording] = {}
         self._locks: dict[Path, int | None] = {}
         job = self.context.job
         self._begun = job is not None and job.begun
@@ -164,20 +197,33 @@ class Record(Node[Segmented, None]):
         if fd is not None:
             os.close(fd)
 
-    def _recording(self, stream: str) -> Recording:
+    def _recording(self, stream: str) -> Recording | SegmentedRecording:
         if stream not in self._recordings:
             self._own(self._folder)
             if not self._recordings and self.config.overwrite and not self._begun:
                 output_folder.clear(self._folder)
-            self._recordings[stream] = Recording(
-                self._folder_of(stream),
-                overlay=self.config.overlay,
-                masks=self.config.masks,
-                tracks=self.config.tracks,
-                alpha=self.config.alpha,
-                job=self.context.job,
-            )
+            self._recordings[stream] = self._begin_recording(self._folder_of(stream))
         return self._recordings[stream]
+
+    def _begin_recording(self, folder: Path) -> Recording | SegmentedRecording:
+        config = self.config
+
+        def begin(folder: Path, before: Progress | None) -> Recording:
+            return Recording(
+                folder,
+                overlay=config.overlay,
+                masks=config.masks,
+                tracks=config.tracks,
+                alpha=config.alpha,
+                rle=config.mask_format == "rle",
+                job=self.context.job,
+                before=before,
+            )
+
+        if config.segment_frames is None and config.keep_s is None:
+            return begin(folder, None)
+        frames = config.segment_frames or USUAL_FRAMES
+        return SegmentedRecording(folder, frames, config.keep_s, begin, begun=self._begun)
 
     def _folder_of(self, stream: str) -> Path:
         if len(self.context.streams) > 1:
@@ -195,7 +241,7 @@ class Record(Node[Segmented, None]):
 
 
 @contextlib.contextmanager
-def _saying_what_is_saved(recording: Recording) -> Iterator[None]:
+def _saying_what_is_saved(recording: Recording | SegmentedRecording) -> Iterator[None]:
     try:
         yield
     except OutputError as error:

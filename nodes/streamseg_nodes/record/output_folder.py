@@ -24,6 +24,8 @@ _log = logging.getLogger("streamseg.nodes.record")
 _COMMITS_PART = f".{commits.NAME}.part"
 _LOCK_WITHIN_S = 5.0
 
+SEGMENT = re.compile(r"segment-(\d{9,})")
+"""Names of the folders that one recording after the other is in."""
 _MASK_FILE = re.compile(r"\d{5,}\.png|\.\d{5,}\.png\.part")
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -149,6 +151,11 @@ def clear(folder: Path) -> None:
             masks.unlink()  # what it leads to is not ours
         elif masks.is_dir() and not _has_entries(masks):
             masks.rmdir()
+        for segment in folder.iterdir() if folder.is_dir() else ():
+            if SEGMENT.fullmatch(segment.name) and segment.is_dir() and not segment.is_symlink():
+                clear(segment)
+                if not _has_entries(segment):
+                    segment.rmdir()
     except OSError as error:
         raise OutputError(
             f"expected to replace the earlier results in {folder}, got: {error.strerror} ({error.filename}); "

@@ -15,8 +15,9 @@ from streamseg import commits
 from streamseg.commits import Committed
 from streamseg.errors import OutputError
 from streamseg.jobs import Job, Natural, Position
+from streamseg.masks import rle as coco
 from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
-from streamseg.tracking.records import TrackRecord
+from streamseg.tracking.records import CocoMask, TrackRecord
 from streamseg.video.writer import write_labels_png
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import Commits
@@ -40,6 +41,16 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     overlay: OverlayMark | None
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a recording is; the next segment of the same stream goes on from there."""
+
+    position: Position
+    frames: int
+    gaps: int
+    size: tuple[int, int] | None
+    """(height, width) of the masks; None before the first."""
+
+
 class Recording:
     """Mask, overlay and tracks of every frame of a stream, in its order.
 
@@ -51,6 +62,11 @@ class Recording:
 
     Args:
         folder: nobody else may record into it (`output_folder.lock`).
+        overlay: whether to write it, like `masks` and `tracks`.
+        alpha: how much of an object's color covers the picture in the overlay.
+        rle: write masks into the lines of the tracks, not as pictures.
+        job: what to keep a commit log for.
+        before: the segment before, of a stream that is recorded in segments.
 
     Raises:
         OutputError: the files cannot be made.
@@ -64,10 +80,13 @@ class Recording:
         masks: bool = True,
         tracks: bool = True,
         alpha: float = 0.5,
+        rle: bool = False,
         job: Job | None = None,
+        before: Progress | None = None,
     ) -> None:
         self.folder = folder
-        self._masks = folder / MASKS if masks else None
+        self._masks = folder / MASKS if masks and not rle else None
+        self._rle = masks and rle
         try:
             (self._masks or folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -76,28 +95,44 @@ class Recording:
             ) from error
         self._commits = Commits(folder, job)
         last = self._commits.last
-        self._position = Position(seq=0, next_index=0) if last is None else last.position
+        if last is not None:
+            self._position = last.position
+        else:
+            self._position = Position(seq=0, next_index=0) if before is None else before.position
         if job is not None and job.begun:
             output_folder.cut_off(folder, self._position.next_index, keep_files=last is not None)
         mark = None if last is None else _mark(folder, last)
         self._first_seq = self._position.seq
-        self.frames = 0 if mark is None else mark.frames
-        """Frames that are whole in every file."""
-        self.gaps = 0 if mark is None else mark.gaps
+        known = mark or before
+        self.frames = 0 if known is None else known.frames
+        """Frames that are whole in every file, those of segments before included."""
+        self.gaps = 0 if known is None else known.gaps
         """How many of them are gaps."""
-        self._size = None if mark is None else mark.size
+        self._size = None if known is None else known.size
         self._overlay_mark = None if mark is None else mark.overlay
         self._tracks_bytes = 0 if mark is None else mark.tracks_bytes
         self._tracks = TracksFile(folder / TRACKS, self._tracks_bytes) if tracks else None
         self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark) if overlay else None
+        if mark is None and self._overlay is not None and self._size is not None:
+            self._overlay.begin(self._size[1], self._size[0])
         self._early: deque[Gap] = deque(maxlen=_MOST_EARLY)
         self._new_masks: list[Path] = []
         self._closed = False
 
     @property
+    def resumable(self) -> bool:
+        """Whether a later run can go on from what is saved."""
+        return self._commits.logged
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(self._position, self.frames, self.gaps, self._size)
+
+    @property
     def saved(self) -> str:
         """What is there, for the end of an error."""
-        again = f"; streamseg run --resume {self.folder} goes on from there" if self._commits.logged else ""
+        again = f"; streamseg run --resume {self.folder} goes on from there" if self.resumable else ""
         return f"{self.frames} frames are whole in {self.folder}{again}"
 
     def add(self, message: Segmented) -> None:
@@ -115,7 +150,8 @@ class Recording:
         if self._masks is not None:
             self._write_mask(stamp, message.labels, [found.id for found in objects])
         if self._tracks is not None:
-            self._tracks.append([_track(stamp, found) for found in objects])
+            masks = [message.mask(number) if self._rle else None for number in range(len(objects))]
+            self._tracks.append([_track(stamp, found, mask) for found, mask in zip(objects, masks, strict=True)])
         if self._overlay is not None:
             self._overlay.add(message)
         self._count(stamp, None if message.tracker == _NIL else bytes(message.tracker))
@@ -246,6 +282,11 @@ def _mark(folder: Path, last: Committed) -> Mark:
         ) from error
 
 
+def _coco(mask: np.ndarray) -> CocoMask:
+    height, width = mask.shape
+    return CocoMask((height, width), coco.compress(coco.encode(mask)))
+
+
 def _sync_file(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -254,7 +295,7 @@ def _sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def _track(stamp: Stamp, found: ObjectResult) -> TrackRecord:
+def _track(stamp: Stamp, found: ObjectResult, mask: np.ndarray | None) -> TrackRecord:
     return TrackRecord(
         frame=stamp.index,
         pts_s=stamp.pts_s,
@@ -265,4 +306,5 @@ def _track(stamp: Stamp, found: ObjectResult) -> TrackRecord:
         state=found.state,
         label=found.label,
         reason=found.reason,
+        mask=None if mask is None or not found.area_px else _coco(mask),
     )

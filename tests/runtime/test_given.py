@@ -1,0 +1,128 @@
+"""What callers in Python give: arrays, tensors, paths and numbers of all kinds; the rest is refused in one sentence."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.disks import box_of, picture, truth
+from support.media import write_video
+
+import streamseg
+from streamseg.errors import PromptError, UsageError
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import prepare
+from streamseg.runtime import given
+from streamseg.runtime.prompting import command_of
+
+BOX = [1.0, 2.0, 30.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [BOX],
+        [tuple(BOX)],
+        BOX,
+        tuple(BOX),
+        np.array([BOX]),
+        np.array(BOX, np.float32),
+        [np.array(BOX, np.int32)],
+        torch.tensor([BOX]),
+        [torch.tensor(value) for value in BOX],
+        [np.float64(value) for value in BOX],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_boxes_of_any_kind_are_the_same_boxes(values: Any) -> None:
+    assert given.rows(values, 4, "boxes") == [BOX]
+
+
+@pytest.mark.parametrize("values", [(), [], None, np.zeros((0, 4))])
+def test_none_at_all_is_none(values: Any) -> None:
+    assert given.rows(values, 4, "boxes") == []
+
+
+@pytest.mark.parametrize("values", ["1,2,3,4", {"box": BOX}, [BOX, "x"], 7, [[BOX]], [[None] * 4]])
+def test_what_is_no_box_is_refused_in_a_sentence(values: Any) -> None:
+    with pytest.raises(PromptError, match="expected boxes, got"):
+        given.rows(values, 4, "boxes")
+
+
+def test_prompts_with_numbers_of_numpy_and_masks_of_any_kind_are_understood(tmp_path: Path) -> None:
+    mask = np.zeros((30, 40), bool)
+    mask[5:20, 3:15] = True
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "m.png")
+    kinds = [
+        tmp_path / "m.png",
+        mask,
+        mask.astype(np.uint8),
+        mask[None],
+        mask.astype(np.float32),
+        torch.from_numpy(mask),
+        mask.astype(np.uint16) * 7,
+    ]
+    for kind in kinds:
+        plain = given.prompt({"id": np.int64(7), "points": np.array([[5, 6]]), "mask": kind})
+        (pointer,) = prepare([ObjectPrompt(**plain)])
+        assert pointer.id == 7 and pointer.prompt.points == [[5, 6]]
+        np.testing.assert_array_equal(pointer.mask, mask)
+        assert b"\x89PNG" in command_of({"id": 7, "mask": kind})
+
+
+def test_a_mask_of_ids_keeps_them() -> None:
+    ids = np.zeros((30, 40), np.int64)
+    ids[:10], ids[20:] = 3, 700
+    (pointer,) = prepare([ObjectPrompt(**given.prompt({"id": 700, "mask": ids}))])
+    np.testing.assert_array_equal(pointer.mask, ids == 700)
+
+
+@pytest.mark.parametrize("mask", [np.zeros((2, 3, 4)), 7, np.array(["a"]), [[1, -1]]])
+def test_what_is_no_mask_is_refused_in_a_sentence(mask: Any) -> None:
+    with pytest.raises(PromptError, match="expected a mask") as refusal:
+        given.prompt({"id": 1, "mask": mask})
+    assert len(str(refusal.value)) < 200
+
+
+def test_an_error_about_a_mask_that_was_an_array_does_not_show_it() -> None:
+    with pytest.raises(PromptError, match="the mask given as an array is empty"):
+        prepare([ObjectPrompt(**given.prompt({"id": 1, "mask": np.zeros((300, 400), bool)}))])
+
+
+def test_sources_that_can_be_meant_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    for path in (tmp_path / "a.mp4", str(tmp_path / "a.mp4"), str(tmp_path / "a.mp4").encode()):
+        assert given.source(path) == str(tmp_path / "a.mp4")
+    assert given.source(np.int32(0)) == given.source(0) == "0"
+
+
+@pytest.mark.parametrize(
+    ("source", "got"),
+    [
+        (None, "got None"),
+        (b"\0\1" * 9000, "got 18000 bytes; write it to a file"),
+        (np.zeros((3, 48, 64, 3), np.uint8), r"got an array of \(3, 48, 64, 3\) uint8"),
+        (["a.png", "b.png"], "got a list of 2; give the folder that they are in"),
+        (io.BytesIO(b"x"), "got a BytesIO"),
+        (True, "got True"),
+        (-1, "got -1"),
+        (1.5, "got 1.5"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_sources_are_refused_in_a_sentence(source: Any, got: str) -> None:
+    with pytest.raises(UsageError, match=got) as refusal:
+        streamseg.segment_video(source, boxes=[BOX])
+    assert len(str(refusal.value)) < 200
+
+
+def test_a_run_begins_with_arrays(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", [picture(index) for index in range(2)])
+    prompts = [{"id": np.int64(3), "mask": truth(0)}, {"id": np.int64(5), "box": np.array(box_of(0, 1))}]
+    results = list(streamseg.segment_video(video, prompts=prompts))
+    assert [[found.id for found in result.objects] for result in results] == [[3, 5], [3, 5]]

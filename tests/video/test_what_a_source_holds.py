@@ -1,0 +1,234 @@
+"""A source that gives less than it holds, or whose word about its pixels is not used, says so."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+from PIL import Image
+from streamseg_nodes.decode import Decode
+from support.command import light_graph, streamseg
+from support.media import moving_images, write_video
+
+from streamseg.errors import MediaError, UsageError
+from streamseg.video.open import open_source
+
+IMAGES = moving_images(12)
+
+
+def write_animation(path: Path, **options: Any) -> Path:
+    first, *others = map(Image.fromarray, IMAGES)
+    first.save(path, save_all=True, append_images=others, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "interval_s"),
+    [
+        ("a.webp", {"lossless": True, "duration": 50}, 0.05),
+        ("a.png", {"duration": 50}, 0.05),
+        ("with-a-default.png", {"duration": 50, "default_image": True}, 0.05),
+        ("a.tif", {}, 0.04),
+    ],
+)
+def test_all_pictures_of_an_animation_are_frames(
+    tmp_path: Path, name: str, options: dict[str, Any], interval_s: float
+) -> None:
+    path = write_animation(tmp_path / name, **options)
+    expected = IMAGES[1:] if "default_image" in options else IMAGES
+    with open_source(str(path)) as reader:
+        pictures = list(reader)
+        assert reader.info.frames == len(expected)
+    np.testing.assert_array_equal([picture.to_rgb() for picture in pictures], expected)
+    assert [picture.pts_s for picture in pictures] == pytest.approx([interval_s * k for k in range(len(expected))])
+    with open_source(str(path), start_index=7, max_frames=2) as reader:
+        late = list(reader)
+    assert [(each.index, each.pts_s) for each in late] == [(each.index, each.pts_s) for each in pictures[7:9]]
+    np.testing.assert_array_equal([picture.to_rgb() for picture in late], expected[7:9])
+
+
+def test_an_animation_in_a_folder_of_images_is_said_to_be_one(tmp_path: Path) -> None:
+    write_animation(tmp_path / "1.png")
+    Image.fromarray(IMAGES[1]).save(tmp_path / "2.png")
+    with open_source(str(tmp_path)) as reader:
+        assert len(list(reader)) == 2
+        (note,) = reader.notes
+    assert "1.png has 12 pictures, of which the first is taken" in note
+
+
+def test_a_page_of_another_size_is_left_out_and_said(tmp_path: Path) -> None:
+    pages = [Image.fromarray(image) for image in IMAGES[:3]]
+    pages[1] = pages[1].resize((24, 16))
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with open_source(str(tmp_path / "a.tif")) as reader:
+        assert [picture.index for picture in reader] == [0, 2]
+        assert "picture 1 is 24x16, the first 96x64; left out" in reader.notes[0]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mkv", "libx264"), ("a.flv", "flv1")])
+def test_a_file_that_was_cut_off_says_what_its_header_promises(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_video(tmp_path / name, moving_images(100), codec=codec, options={"g": "10"})
+    with open_source(str(path)) as reader:
+        assert len(list(reader)) == 100
+        assert not reader.notes
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_source(str(path)) as reader:
+        frames = len(list(reader))
+        assert 20 < frames < 80
+        assert "cut off: its header promises" in reader.notes[0] and str(frames) in reader.notes[0]
+
+
+def test_the_cover_of_music_is_no_film(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "song.mp3"), "w") as container:
+        sound, cover = container.add_stream("libmp3lame", rate=44100), container.add_stream("mjpeg", rate=1)
+        assert isinstance(sound, AudioStream) and isinstance(cover, VideoStream)
+        cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(IMAGES[0], format="rgb24")))
+        container.mux(cover.encode(None))
+        silence = av.AudioFrame.from_ndarray(np.zeros((2, 44100), np.float32), format="fltp", layout="stereo")
+        silence.sample_rate = 44100
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode(None))
+    with av.open(str(tmp_path / "song.mp3")) as container:
+        assert container.streams.video
+    with pytest.raises(MediaError, match=r"the only picture in .*song\.mp3 is a cover"):
+        open_source(str(tmp_path / "song.mp3"))
+
+
+def two_films(path: Path) -> Path:
+    """A large film of bright pictures and a small one of dark ones."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("ffv1", rate=25) for _ in range(2)]
+        for stream, size in zip(streams, ((96, 64), (48, 32)), strict=True):
+            assert isinstance(stream, VideoStream)
+            stream.width, stream.height = size
+            stream.pix_fmt = "bgr0"
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(5):
+            for stream, value in zip(streams, (200, 20), strict=True):
+                assert isinstance(stream, VideoStream)
+                image = np.full((stream.height, stream.width, 3), value, np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")
+                frame.pts, frame.time_base = number * 40, Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))  # type: ignore[call-overload]
+    return path
+
+
+@pytest.mark.parametrize(("stream", "taken", "value"), [(None, 0, 200), (0, 0, 200), (1, 1, 20)])
+def test_which_of_several_streams_is_read_can_be_chosen_and_is_said(
+    tmp_path: Path, stream: int | None, taken: int, value: int
+) -> None:
+    path = two_films(tmp_path / "two.mkv")
+    with open_source(str(path), stream=stream) as reader:
+        assert {int(picture.to_rgb().mean()) for picture in reader} == {value}
+        assert f"2 video streams (0: ffv1 96x64, 1: ffv1 48x32); {taken} is read" in reader.notes[0]
+
+
+def test_a_stream_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"expected video stream 2 .* there is only 0 to 1"):
+        open_source(str(two_films(tmp_path / "two.mkv")), stream=2)
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGES[0])
+    with pytest.raises(UsageError, match="expected stream 0 or none"):
+        open_source(str(tmp_path / "a.png"), stream=1)
+
+
+def write_tagged(path: Path, images: list[np.ndarray], pix_fmt: str = "yuv420p", **tags: Any) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264" if pix_fmt == "yuv420p" else "ffv1", rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        for name, value in tags.items():
+            setattr(stream.codec_context, name, value)
+        for image in images:
+            kind = {2: "gray16le", 3: "rgb24"}[image.ndim] if image.shape[-1] != 4 else "rgba"
+            frame = av.VideoFrame.from_ndarray(image, format=kind).reformat(format=pix_fmt)
+            frame.color_trc = tags.get("color_trc", frame.color_trc)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_the_overlay_has_the_pixel_aspect_of_the_source(tmp_path: Path) -> None:
+    video = write_tagged(tmp_path / "a.mp4", IMAGES, sample_aspect_ratio=Fraction(32, 27))
+    done = streamseg("run", light_graph(tmp_path, video))
+    assert done.returncode == 0, done.stderr
+    with av.open(str(tmp_path / "results" / "overlay.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(32, 27)
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (96, 64)
+    report = json.loads((tmp_path / "results" / "run.json").read_text())
+    assert report["nodes"]["decode"]["pixel_aspect"] == [32, 27]
+
+
+@pytest.mark.parametrize(("number", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_said_not_to_be_shown_as_such(tmp_path: Path, number: int, name: str) -> None:
+    with open_source(str(write_tagged(tmp_path / "a.mp4", IMAGES, color_trc=number))) as reader:
+        assert f"is HDR ({name})" in reader.notes[0]
+
+
+def test_transparency_is_said_to_be_dropped_where_there_is_any(tmp_path: Path) -> None:
+    for alpha, count in ((40, 1), (255, 0)):
+        rgba = [np.dstack([image, np.full((64, 96), alpha, np.uint8)]) for image in IMAGES]
+        with open_source(str(write_tagged(tmp_path / "a.mkv", rgba, "bgra"))) as reader:
+            assert [("transparent in places" in note) for note in reader.notes] == [True] * count
+        folder = tmp_path / f"folder-{alpha}"
+        folder.mkdir()
+        cv2.imwrite(str(folder / "a.png"), rgba[0])
+        with open_source(str(folder)) as reader:
+            assert len(reader.notes) == count
+
+
+def test_of_16_bit_images_those_bits_are_taken_that_are_in_use_and_that_is_said(tmp_path: Path) -> None:
+    for number, image in enumerate(IMAGES):
+        # 12 bits of which the upper 8 are the picture; the first picture is darker than the others.
+        deep = image.astype(np.uint16)[..., ::-1] * (16 if number else 1)
+        cv2.imwrite(str(tmp_path / f"{number:02}.png"), deep)
+    with open_source(str(tmp_path)) as reader:
+        found = [picture.to_rgb() for picture in reader]
+        assert "use 12 bits: 0 to 4095 is taken for black to white" in reader.notes[0]
+    np.testing.assert_array_equal(found[1:], IMAGES[1:])
+    np.testing.assert_array_equal(found[0], IMAGES[0] // 16)
+
+
+def test_brighter_images_than_those_that_were_looked_at_are_said_to_be_cut(tmp_path: Path) -> None:
+    for number in range(40):
+        value = 60_000 if number == 1 else 1_000
+        cv2.imwrite(str(tmp_path / f"{number:02}.png"), np.full((20, 30), value, np.uint16))
+    with open_source(str(tmp_path)) as reader:
+        tops = [int(picture.to_rgb().max()) for picture in reader]
+        assert any("uses more than the 10 bits that others use" in note for note in reader.notes)
+    assert tops == [250, 255, *[250] * 38]
+
+
+def test_a_video_that_uses_few_of_16_bits_says_so(tmp_path: Path) -> None:
+    for factor, count in ((16, 1), (257, 0)):
+        gray = [image[..., 0].astype(np.uint16) * factor for image in IMAGES]
+        with open_source(str(write_tagged(tmp_path / "a.mkv", gray, "gray16le"))) as reader:
+            assert [("its first frame uses 12" in note) for note in reader.notes] == [True] * count
+
+
+def test_a_change_of_size_is_in_the_log_in_the_report_and_with_each_frame(tmp_path: Path) -> None:
+    large = write_video(tmp_path / "large.ts", IMAGES)
+    small = write_video(tmp_path / "small.ts", moving_images(12, 64, 48))
+    both = tmp_path / "both.ts"
+    both.write_bytes(large.read_bytes() + small.read_bytes() + large.read_bytes())
+    done = streamseg("run", light_graph(tmp_path, both))
+    assert done.returncode == 0, done.stderr
+    said = "from frame 12 on pictures are 64x48; they are scaled to 96x64"
+    assert f"warning: decode: {said}" in done.stderr
+    notes = json.loads((tmp_path / "results" / "run.json").read_text())["nodes"]["decode"]["notes"]
+    assert notes == [said, "from frame 24 on pictures are 96x64"]
+    node = Decode(Decode.Config(source=str(both)))
+    node.setup()
+    assert [frame.scaled_from for frame in node.produce()] == [None] * 12 + [(64, 48)] * 12 + [None] * 12
+    node.close()
