@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +63,7 @@ class Notebook:
         for number, socket in enumerate((self.finished_inbox, self.control)):
             socket.bind(f"inproc://{number}")
         self.said: list[Any] = []
+        self.statuses: deque[Any] = deque()
         self._started = False
 
     def first_seqs(self) -> dict[str, int]:
