@@ -193,7 +193,7 @@ class Crops(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which detections of the next frame will become objects (`streamseg.tracking.detections.newcomers`)."""
+    """Which detections of the next frame will become objects (`streamseg.tracking.initialize.new_detections`)."""
 
     known: list[Box]
     """Where there are objects already."""

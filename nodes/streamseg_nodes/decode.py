@@ -212,8 +212,8 @@ class Decode(Source[Frame]):
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
         damaged = picture.damaged
-        live = self._open_reader().live
-        good_until_ns = picture.captured_ns + round(self.config.max_age_s * 1e9) if live else None
+        age_s = self._open_reader().max_age_s
+        good_until_ns = None if age_s is None else picture.captured_ns + round(age_s * 1e9)
         return Captured(
             picture.index, picture.pts, picture.time_base, picture.captured_ns, make, good_until_ns, damaged
         )

@@ -87,7 +87,7 @@ def _settings(option: NamedOption) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction, "help": option.help}
     if typing.get_origin(kind) is typing.Literal and all(isinstance(each, str) for each in typing.get_args(kind)):
         return {"choices": typing.get_args(kind), "help": option.help}
-    return {"type": _reader(option), "metavar": option.about.metavar, "help": option.help}
+    return {"type": _reader(option), "metavar": option.about.metavar or option.name.upper(), "help": option.help}
 
 
 def _kind(option: NamedOption) -> Any:
@@ -109,13 +109,12 @@ def _reader(option: NamedOption) -> Callable[[str], Any]:
 
 
 def _plain(text: str, kind: Any) -> Any:
-    if kind is str:
-        return text
-    if kind is int and _WHOLE.fullmatch(text):
-        return int(text)
-    if kind is float and math.isfinite(number := float(text)):
-        return number
-    return parse_yaml(text)
+    """What is typed, as plain data; a number is written as people do: YAML would take 1:30 for one."""
+    if kind is int and not _WHOLE.fullmatch(text):
+        raise ValueError(text)
+    if kind is float and not math.isfinite(float(text)):
+        raise ValueError(text)
+    return kind(text) if kind in (str, int, float) else parse_yaml(text)
 
 
 def _expected(option: NamedOption) -> str:

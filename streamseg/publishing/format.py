@@ -2,7 +2,7 @@
 
 A message has at least two parts::
 
-    0   topic: b"<stream>/" and the kind of message: frame, gap, end, status or heartbeat
+    0   topic: b"<stream>/frame", b"<stream>/gap" or b"<stream>/end"; b"<stream>.status" or b"<stream>.heartbeat"
     1   header: a msgpack map, below
     2…  raw bytes that the header refers to by their number
 
@@ -20,7 +20,8 @@ kinds of messages may be added under the same version, to be passed over by who 
 listeners makes another version.
 
 A ``status`` says that a live source was lost, is tried again or is back. A ``heartbeat`` comes once a second as long as
-nothing else does, so its absence means that the publisher, or the way to it, is gone.
+nothing else does, so its absence means that the publisher, or the way to it, is gone. They have another kind of topic,
+so that listeners of before, who know nothing of them, do not hear them.
 """
 
 from __future__ import annotations
@@ -207,8 +208,13 @@ _version_decoder = msgspec.msgpack.Decoder(_Version)
 
 
 def topic(stream: str, kind: str) -> bytes:
-    """What listeners subscribe to; ``topic(stream, "")`` for everything of a stream and nothing of others."""
+    """What listeners subscribe to; ``topic(stream, "")`` for frames, gaps and the end of a stream, none of others."""
     return f"{stream}/{kind}".encode()
+
+
+def word(stream: str, kind: str = "") -> bytes:
+    """As `topic`, for what is said of the source of a stream and of the publisher."""
+    return f"{stream}.{kind}".encode()
 
 
 def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: ImageKind) -> list[bytes]:
@@ -258,13 +264,13 @@ def encode_status(status: SourceStatus, published_ns: int) -> list[bytes]:
         attempts=status.attempts,
         published_ns=published_ns,
     )
-    return [topic(status.stream, "status"), _encoder.encode(header)]
+    return [word(status.stream, "status"), _encoder.encode(header)]
 
 
 def encode_heartbeat(stream: str, state: SourceState | None, published_ns: int) -> list[bytes]:
     """The parts of the message that says that there is nothing to say."""
     header = HeartbeatHeader(stream=stream, state=state, published_ns=published_ns)
-    return [topic(stream, "heartbeat"), _encoder.encode(header)]
+    return [word(stream, "heartbeat"), _encoder.encode(header)]
 
 
 def decode(parts: Parts) -> Published:

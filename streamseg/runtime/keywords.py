@@ -25,13 +25,23 @@ class Keywords(TypedDict, total=False):
     """a source that does not open for so long is not there (default: 10.0)"""
 
     read_timeout_s: float | None
-    """silence for so long counts as a lost connection (default: 10.0)"""
+    """so long without a picture counts as a lost connection (default: 10.0)"""
 
     reconnect: bool | None
     """connect again when a live source is lost (default: True)"""
 
     reconnect_attempts: int | None
     """give a lost source up after N failures in a row; without it, never"""
+
+    max_age_s: float | None
+    """drop a picture of a live source that gets older than this for a newer one (default: 1.0)"""
+
+    damaged: Literal["drop", "keep"] | None
+    """pictures of a live source with lost parts, and those made from them: drop leaves them out, keep marks them
+    (default: drop)"""
+
+    max_pixels: int | None
+    """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 
     model: str | None
     """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""

@@ -1,4 +1,4 @@
-"""One mask the decoder gave for an object, cleaned and measured."""
+"""Candidates: masks that the decoder gave for an object, cleaned and measured, and what two of them have in common."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import Window, paste_logits, resample_logits
 from streamseg.tracking.appearance import Appearance, appearance_under
 from streamseg.tracking.options import TrackingOptions
-from streamseg.tracking.questions import Answer, Seen
+from streamseg.tracking.query import Answer, EncodedView
 from streamseg.tracking.state import LOGIT_LIMIT, Track
 from streamseg.types import Box
 
 Pasted = tuple[np.ndarray, Window]
 """Logits and the window of the frame they belong to."""
 
-NOWHERE: Pasted = (np.zeros((0, 0), np.float32), (0, 0, 0, 0))
+NO_MASK: Pasted = (np.zeros((0, 0), np.float32), (0, 0, 0, 0))
 """An empty mask."""
 
 
@@ -29,7 +29,7 @@ class Candidate:
 
     logits: np.ndarray
     """(side, side) float32, far specks taken out."""
-    seen: Seen
+    view: EncodedView
     score: float
     """The model's own estimate of its IoU, 0 to 1."""
     stability: float
@@ -53,30 +53,32 @@ def measure(
         image_rgb: (H, W, 3) uint8, the frame.
         options: of the tracker.
     """
-    seen = answer.ask.seen
+    view = answer.query.view
     logits = answer.logits[k]
     if options.speck > 0:
-        logits = _tidied(logits, options.speck, lambda: _last_mask(track, seen))
-    return _measured(logits, seen, float(np.clip(answer.scores[k], 0, 1)), image_rgb)
+        logits = _drop_specks(logits, options.speck, lambda: _last_mask(track, view))
+    return _measure(logits, view, float(np.clip(answer.scores[k], 0, 1)), image_rgb)
 
 
-def without(mask: Candidate, other: Candidate, image_rgb: np.ndarray, *, only_surer: bool = False) -> Candidate | None:
+def subtract(
+    candidate: Candidate, other: Candidate, image_rgb: np.ndarray, *, only_surer: bool = False
+) -> Candidate | None:
     """What is left of a mask when another one is taken out of it; None if nothing is.
 
     Args:
-        mask: the mask.
+        candidate: the mask.
         other: the other one.
         image_rgb: (H, W, 3) uint8, the frame.
         only_surer: take only the pixels of which the other one is surer.
     """
-    seen = mask.seen
-    there = resample_logits(other.logits, other.seen.square, seen.square, seen.mask_side)
-    taken = (there > 0) & (there > mask.logits) if only_surer else there > 0
-    return _measured(np.where(taken, np.float32(-LOGIT_LIMIT), mask.logits), seen, mask.score, image_rgb)
+    view = candidate.view
+    there = resample_logits(other.logits, other.view.square, view.square, view.mask_side)
+    taken = (there > 0) & (there > candidate.logits) if only_surer else there > 0
+    return _measure(np.where(taken, np.float32(-LOGIT_LIMIT), candidate.logits), view, candidate.score, image_rgb)
 
 
-def _measured(logits: np.ndarray, seen: Seen, score: float, image_rgb: np.ndarray) -> Candidate | None:
-    pasted, window = paste_logits(logits, seen.square, (image_rgb.shape[0], image_rgb.shape[1]))
+def _measure(logits: np.ndarray, view: EncodedView, score: float, image_rgb: np.ndarray) -> Candidate | None:
+    pasted, window = paste_logits(logits, view.square, (image_rgb.shape[0], image_rgb.shape[1]))
     inside = pasted > 0
     box = box_of_mask(inside) if inside.size else None
     if box is None:
@@ -84,23 +86,31 @@ def _measured(logits: np.ndarray, seen: Seen, score: float, image_rgb: np.ndarra
     wide = np.count_nonzero(logits > -1)
     return Candidate(
         logits=logits,
-        seen=seen,
+        view=view,
         score=score,
         stability=np.count_nonzero(logits > 1) / wide if wide else 0.0,
         pasted=(pasted, window),
         box=(box[0] + window[0], box[1] + window[1], box[2] + window[0], box[3] + window[1]),
         area_px=float(np.count_nonzero(inside)),
-        appearance=appearance_under(seen.features, logits, image_rgb, pasted, window),
+        appearance=appearance_under(view.features, logits, image_rgb, pasted, window),
     )
 
 
-def overlap(first: Candidate, second: Candidate) -> float:
-    """Intersection over union of two masks."""
+def full_mask(candidate: Candidate, frame_size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool mask of a candidate in the whole frame."""
+    mask = np.zeros(frame_size, bool)
+    logits, (x0, y0, x1, y1) = candidate.pasted
+    mask[y0:y1, x0:x1] = logits > 0
+    return mask
+
+
+def candidate_iou(first: Candidate, second: Candidate) -> float:
+    """Intersection over union of two masks that need not have been seen in the same view."""
     shared = _shared_px(first, second)
     return shared / max(1.0, first.area_px + second.area_px - shared)
 
 
-def covered(first: Candidate, second: Candidate) -> float:
+def coverage(first: Candidate, second: Candidate) -> float:
     """How much of the first mask lies on the second, 0 to 1."""
     return _shared_px(first, second) / max(1.0, first.area_px)
 
@@ -123,10 +133,10 @@ def without_specks(logits: np.ndarray, last: np.ndarray | None, fraction: float)
         last: (h, w) bool, the mask of the frame before; None if there is none.
         fraction: of the largest part's area.
     """
-    return _tidied(logits, fraction, lambda: last)
+    return _drop_specks(logits, fraction, lambda: last)
 
 
-def _tidied(logits: np.ndarray, fraction: float, last: Callable[[], np.ndarray | None]) -> np.ndarray:
+def _drop_specks(logits: np.ndarray, fraction: float, last: Callable[[], np.ndarray | None]) -> np.ndarray:
     """`without_specks`; the last mask is fetched only if it is needed, which it seldom is."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats((logits > 0).view(np.uint8), connectivity=8)
     if count <= 2:
@@ -143,7 +153,7 @@ def _tidied(logits: np.ndarray, fraction: float, last: Callable[[], np.ndarray |
     return np.where(keep[parts], logits, np.minimum(logits, -1.0)).astype(np.float32)
 
 
-def _last_mask(track: Track | None, seen: Seen) -> np.ndarray | None:
+def _last_mask(track: Track | None, view: EncodedView) -> np.ndarray | None:
     if track is None or track.memory is None:
         return None
-    return np.asarray(resample_logits(track.memory.logits, track.memory.region, seen.square, seen.mask_side) > 0)
+    return np.asarray(resample_logits(track.memory.logits, track.memory.region, view.square, view.mask_side) > 0)

@@ -1,165 +1,165 @@
-"""Whether to believe a mask, and why."""
+"""Gating: whether to believe a mask by score, area, position, features and colors, and why."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from streamseg.masks.boxes import center_size, from_center_size
+from streamseg.tracking.appearance import COLOR_BINS
 from streamseg.tracking.candidate import Candidate
-from streamseg.tracking.colors import COLORS
 from streamseg.tracking.options import TrackingOptions
-from streamseg.tracking.predict import expected_box, usual_size
+from streamseg.tracking.predict import predict_box, usual_size
 from streamseg.tracking.state import Track
 from streamseg.types import Box, ObjectState
 
 _NEAR = 0.5
 """In box sizes: how far from its last place an object may be that was lost a moment ago."""
-_HIDDEN = 0.25
+_OCCLUDED = 0.25
 """How fast, compared with others, an object may get away from the one that hides it."""
 _FEW = 0.5
 """Of pixels of a color: they are no part of an object that mostly has fewer than this share of them."""
 
-Verdict = tuple[ObjectState, str]
+Decision = tuple[ObjectState, str]
 """The new state and the reason for it."""
 
 
-def judge(track: Track, found: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> Verdict:
+def gate(track: Track, candidate: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> Decision:
     """How far to believe a mask of an object that was there in the frame before.
 
     Args:
         track: the object as it was.
-        found: the mask.
+        candidate: the mask.
         frame_size: (H, W).
         options: of the tracker.
     """
-    growth = _growth(track, found)
+    growth = _area_change(track, candidate)
     change = max(growth, 1 / growth)
-    jump = _jump(track, found, options)
-    if _is_whole_frame(track, found, frame_size, options):
+    jump = _jump(track, candidate, options)
+    if _is_whole_frame(track, candidate, frame_size, options):
         return "LOST", "the mask is the whole frame"
-    if found.score < options.lost_score:
-        return "LOST", f"score {found.score:.2f} below {options.lost_score:g}"
+    if candidate.score < options.lost_score:
+        return "LOST", f"score {candidate.score:.2f} below {options.lost_score:g}"
     if change > options.lost_area:
         return "LOST", f"area x{growth:.2f} against the frames before"
     if jump > options.lost_jump:
         return "LOST", f"jumped by {jump:.1f} box sizes"
-    similarity, color = alike(track, found)
-    usual = growth_since(track, found.area_px)
+    similarity, color = similarities(track, candidate)
+    usual = area_ratio(track, candidate.area_px)
     if similarity < options.lost_similarity and (color < options.lost_both or usual > options.uncertain_area):
         return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
     if color < options.lost_color:
         return "LOST", f"colors {color:.2f} below {options.lost_color:g}"
-    if found.score < options.uncertain_score:
-        return "UNCERTAIN", f"score {found.score:.2f} below {options.uncertain_score:g}"
-    if found.stability < options.uncertain_stability:
-        return "UNCERTAIN", f"stability {found.stability:.2f} below {options.uncertain_stability:g}"
+    if candidate.score < options.uncertain_score:
+        return "UNCERTAIN", f"score {candidate.score:.2f} below {options.uncertain_score:g}"
+    if candidate.stability < options.uncertain_stability:
+        return "UNCERTAIN", f"stability {candidate.stability:.2f} below {options.uncertain_stability:g}"
     if change > options.uncertain_area:
         return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
     if similarity < options.uncertain_similarity:
         return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
     if color < options.uncertain_color:
         return "UNCERTAIN", f"colors {color:.2f} below {options.uncertain_color:g}"
-    return "TRACKED", f"score {found.score:.2f}"
+    return "TRACKED", f"score {candidate.score:.2f}"
 
 
-def judge_lost(
-    track: Track, found: Candidate, frame_size: tuple[int, int], within: Box | None, options: TrackingOptions
-) -> Verdict:
+def gate_lost(
+    track: Track, candidate: Candidate, frame_size: tuple[int, int], within: Box | None, options: TrackingOptions
+) -> Decision:
     """Whether a mask is the object that was lost: everything has to agree.
 
     Args:
         track: the object as it was when it was last seen.
-        found: the mask.
+        candidate: the mask.
         frame_size: (H, W).
-        within: where its middle can be; anywhere if None.
+        within: where its center can be; anywhere if None.
         options: of the tracker.
     """
-    if _is_whole_frame(track, found, frame_size, options):
+    if _is_whole_frame(track, candidate, frame_size, options):
         return "LOST", "the mask is the whole frame"
-    if not of_its_size(track, found, options):
-        return "LOST", f"area x{growth_since(track, found.area_px):.2f}"
-    if found.score < options.found_score:
-        return "LOST", f"score {found.score:.2f} below {options.found_score:g}"
-    similarity, color = alike(track, found)
+    if not has_usual_area(track, candidate, options):
+        return "LOST", f"area x{area_ratio(track, candidate.area_px):.2f}"
+    if candidate.score < options.found_score:
+        return "LOST", f"score {candidate.score:.2f} below {options.found_score:g}"
+    similarity, color = similarities(track, candidate)
     if similarity < options.found_similarity:
         return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
     least_color = options.found_color_after_cut if track.displaced else options.found_color
     if color < least_color:
         return "LOST", f"colors {color:.2f} below {least_color:g}"
-    x, y, _, _ = center_size(found.box)
+    x, y, _, _ = center_size(candidate.box)
     if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
         return "LOST", f"too far off for {track.unseen} frames"
-    return "REACQUIRED", f"score {found.score:.2f}, similarity {similarity:.2f}, colors {color:.2f}"
+    return "REACQUIRED", f"score {candidate.score:.2f}, similarity {similarity:.2f}, colors {color:.2f}"
 
 
-def of_its_size(track: Track, found: Candidate, options: TrackingOptions) -> bool:
+def has_usual_area(track: Track, candidate: Candidate, options: TrackingOptions) -> bool:
     """Whether a mask has about the area that a lost object had."""
-    growth = growth_since(track, found.area_px)
-    return max(growth, 1 / growth) <= options.found_area
+    ratio = area_ratio(track, candidate.area_px)
+    return max(ratio, 1 / ratio) <= options.found_area
 
 
-def reachable(track: Track, hider: Box | None, options: TrackingOptions) -> Box | None:
-    """Where the middle of a lost object can be by now; None if anywhere, since a scene cut has come.
+def reachable_box(track: Track, occluder: Box | None, options: TrackingOptions) -> Box | None:
+    """Where the center of a lost object can be by now; None if anywhere, since a scene cut has come.
 
     Args:
         track: the object.
-        hider: the box of the object that it was hidden by when it was lost, if that is still there: it stays with it.
+        occluder: the box of the object that hid it when it was lost, if that is still there: it stays with that one.
         options: of the tracker.
     """
     if track.displaced:
         return None
-    x, y, _, _ = center_size(expected_box(track, options))
-    box = hider or from_center_size(x, y, *center_size(track.box)[2:])
-    rate = options.found_reach * (_HIDDEN if hider else 1)
+    x, y, _, _ = center_size(predict_box(track, options))
+    box = occluder or from_center_size(x, y, *center_size(track.box)[2:])
+    rate = options.found_reach * (_OCCLUDED if occluder else 1)
     far = (_NEAR + rate * track.unseen) * sum(usual_size(track)) / 2
     return (box[0] - far, box[1] - far, box[2] + far, box[3] + far)
 
 
-def alike(track: Track, found: Candidate) -> tuple[float, float]:
-    """How like the object a mask is, now or as it was first: cosine of the features, agreement of the colors.
+def similarities(track: Track, candidate: Candidate) -> tuple[float, float]:
+    """How similar a mask is to the object as it is now or was first: cosine of the features, agreement of the colors.
 
     Both are 1 for an object whose looks are not known yet.
     """
     known = [looks for looks in (track.first_appearance, track.appearance) if looks is not None]
-    similarity = max((looks.similarity(found.appearance) for looks in known), default=1.0)
-    return similarity, max((looks.color_similarity(found.appearance) for looks in known), default=1.0)
+    similarity = max((looks.similarity(candidate.appearance) for looks in known), default=1.0)
+    return similarity, max((looks.color_similarity(candidate.appearance) for looks in known), default=1.0)
 
 
-def likeness(track: Track, found: Candidate) -> float:
+def mean_similarity(track: Track, candidate: Candidate) -> float:
     """Both in one number, 0 to 1, to compare masks by."""
-    similarity, color = alike(track, found)
+    similarity, color = similarities(track, candidate)
     return max(0.0, similarity + color) / 2
 
 
-def usual_colors(track: Track) -> np.ndarray:
+def usual_color_pixels(track: Track) -> np.ndarray:
     """(216,) float32: of how many pixels of an object each color mostly is; of none if its looks are not known yet."""
     if track.appearance is None:
-        return np.zeros(COLORS, np.float32)
-    return track.appearance.pixels(track.usual_px or track.area_px)
+        return np.zeros(COLOR_BINS, np.float32)
+    return track.appearance.color_pixels(track.usual_px or track.area_px)
 
 
-def new_colors(track: Track, pixels: np.ndarray) -> np.ndarray:
+def foreign_colors(track: Track, pixels: np.ndarray) -> np.ndarray:
     """(216,) bool: of which colors an object mostly has far fewer pixels than are given, so that these are no part of
     it; of none if its looks are not known yet."""
-    return np.asarray((usual_colors(track) < _FEW * pixels) & (track.appearance is not None))
+    return np.asarray((usual_color_pixels(track) < _FEW * pixels) & (track.appearance is not None))
 
 
-def _growth(track: Track, found: Candidate) -> float:
-    return max(found.area_px, 1.0) / max(track.area_px, 1.0)
+def _area_change(track: Track, candidate: Candidate) -> float:
+    return max(candidate.area_px, 1.0) / max(track.area_px, 1.0)
 
 
-def growth_since(track: Track, area_px: float) -> float:
+def area_ratio(track: Track, area_px: float) -> float:
     """An area against the one that the object mostly has."""
     return max(area_px, 1.0) / max(track.usual_px or track.area_px, 1.0)
 
 
-def _is_whole_frame(track: Track, found: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
+def _is_whole_frame(track: Track, candidate: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
     whole_px = frame_size[0] * frame_size[1] * options.whole_frame
-    return found.area_px > whole_px and track.area_px < whole_px / 2
+    return candidate.area_px > whole_px and track.area_px < whole_px / 2
 
 
-def _jump(track: Track, found: Candidate, options: TrackingOptions) -> float:
-    """How far the box's middle is off the expected one, in mean box sides."""
-    x, y, _, _ = center_size(found.box)
-    expected_x, expected_y, width, height = center_size(expected_box(track, options))
-    return float(np.hypot(x - expected_x, y - expected_y) / max(1.0, (width + height) / 2))
+def _jump(track: Track, candidate: Candidate, options: TrackingOptions) -> float:
+    """How far the box's center is off the predicted one, in mean box sides."""
+    x, y, _, _ = center_size(candidate.box)
+    predicted_x, predicted_y, width, height = center_size(predict_box(track, options))
+    return float(np.hypot(x - predicted_x, y - predicted_y) / max(1.0, (width + height) / 2))

@@ -1,4 +1,4 @@
-"""Every threshold of the tracker, by name."""
+"""Every threshold of the tracker, and of which detections become objects, by name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import msgspec
 
 Projected = Literal["box", "point", "mask"]
 """What can be made of the last mask: its box, the point furthest inside it, or the mask itself."""
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,3 +104,19 @@ NAIVE = TrackingOptions(
     speck=0.0,
 )
 """The plain rule: the box of the last mask is the next prompt."""
+
+
+class DetectionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which detections become objects, and for how long."""
+
+    min_score: float = 0.0
+    """Less certain ones are ignored."""
+    same_iou: Share = 0.3
+    """A detection whose box has at least this IoU with that of an object is that object,"""
+    inside: Share = 0.7
+    """and so is one of which at least this share lies in the object's box, or the other way round: it is a part of it,
+    or has it as a part."""
+    max_objects: Annotated[int, msgspec.Meta(ge=1)] = 20
+    """No new objects while there are so many, those that are lost included."""
+    forget_after: Annotated[int, msgspec.Meta(ge=1)] = 50
+    """An object that a detector found is given up after so many frames without it; others are searched for ever."""

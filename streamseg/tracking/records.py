@@ -14,7 +14,7 @@ from streamseg.types import Box
 _LONGEST_LINE_BYTES = 1 << 20
 
 
-class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TrackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One object in one frame: one line. `label` and `reason` are left out where they are empty."""
 
     frame: int
@@ -32,19 +32,19 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
-def write_lines(tracks: list[Track]) -> bytes:
+def write_lines(tracks: list[TrackRecord]) -> bytes:
     """The lines of some tracks, each with its end; nothing for no tracks."""
     return msgspec.json.Encoder().encode_lines(tracks)
 
 
-def read_tracks(path: Path) -> Iterator[Track]:
+def read_tracks(path: Path) -> Iterator[TrackRecord]:
     """The tracks in a file, in its order, one line in memory at a time.
 
     Raises:
         UsageError: a line is not a track; says which.
         OSError: the file cannot be read.
     """
-    decoder = msgspec.json.Decoder(Track)
+    decoder = msgspec.json.Decoder(TrackRecord)
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE_BYTES + 1), b""), start=1):
             if len(line) > _LONGEST_LINE_BYTES:

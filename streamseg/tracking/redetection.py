@@ -1,4 +1,4 @@
-"""Lost objects: where in a view, or in a frame that is only glanced at, they may be."""
+"""Re-detection: where a lost object may be, in a view by features and colors, in a frame by colors alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from streamseg.masks.boxes import center_size
 from streamseg.masks.roi import Window
-from streamseg.tracking.appearance import Appearance
-from streamseg.tracking.colors import FrameColors
+from streamseg.tracking.appearance import Appearance, FrameColors
 from streamseg.tracking.options import TrackingOptions
 from streamseg.types import Box
 
@@ -22,7 +21,7 @@ _INNER = 0.5
 """What likeness itself counts for, beside its contrast to what is around."""
 
 
-def boxes_in_view(
+def search_view(
     features: np.ndarray,
     square: Box,
     region: Box,
@@ -47,9 +46,9 @@ def boxes_in_view(
     wide, high = (x1 - x0) / cells, (y1 - y0) / cells
     columns = min(cells, math.ceil((region[2] - x0) / wide))
     rows = min(cells, math.ceil((region[3] - y0) / high))
-    like = likeness_map(features[:, :rows, :columns], appearance)
-    like *= colors.in_cells(colors.where(appearance.color_vector), square, cells)[:rows, :columns]
-    places = likely_places(like, (size[0] / wide, size[1] / high), count=options.search_places)
+    similarity = similarity_map(features[:, :rows, :columns], appearance)
+    similarity *= colors.cell_means(colors.back_project(appearance.color_vector), square, cells)[:rows, :columns]
+    places = likely_places(similarity, (size[0] / wide, size[1] / high), count=options.search_places)
     return [
         (x0 + left * wide, y0 + top * high, x0 + right * wide, y0 + bottom * high)
         for (left, top, right, bottom), contrast in places
@@ -57,7 +56,7 @@ def boxes_in_view(
     ]
 
 
-def glance(
+def search_frame(
     appearance: Appearance,
     size: tuple[float, float],
     colors: FrameColors,
@@ -71,13 +70,13 @@ def glance(
         appearance: of the object.
         size: its usual (width, height), pixels.
         colors: of the frame.
-        within: where its middle can be; anywhere if None.
+        within: where its center can be; anywhere if None.
         others: logits and windows of the objects that were found in it, and which colors under them are theirs,
             (216,) bool: their masks may have grown over the object.
         options: of the tracker.
     """
-    where, step = colors.where(appearance.color_vector), colors.step
-    free = np.ones_like(where)
+    likelihood, step = colors.back_project(appearance.color_vector), colors.step
+    free = np.ones_like(likelihood)
     for logits, (x0, y0, _, _), theirs in others:
         above, before = -y0 % step, -x0 % step
         inside = logits[above::step, before::step] > 0
@@ -85,22 +84,22 @@ def glance(
         part = free[place][: inside.shape[0], : inside.shape[1]]
         rows, columns = part.shape
         part[inside[:rows, :columns] & theirs[colors.bins[place][:rows, :columns]]] = 0
-    where *= free
-    middles = None if within is None else (within[0] / step, within[1] / step, within[2] / step, within[3] / step)
-    places = likely_places(where, (size[0] / step, size[1] / step), free=free, middles=middles)
+    likelihood *= free
+    centers = None if within is None else (within[0] / step, within[1] / step, within[2] / step, within[3] / step)
+    places = likely_places(likelihood, (size[0] / step, size[1] / step), free=free, centers=centers)
     if not places or places[0][1] < options.glance_contrast:
         return None
-    left, top, right, bottom = (edge * step for edge in _tight(where, places[0][0]))
+    left, top, right, bottom = (edge * step for edge in _tight_box(likelihood, places[0][0]))
     return (left, top, right, bottom)
 
 
-def _tight(where: np.ndarray, window: Box) -> Box:
+def _tight_box(likelihood: np.ndarray, window: Box) -> Box:
     """The box of what is like the object in a window and around it, if that is one thing of about that size."""
     x0, y0, x1, y1 = (int(edge) for edge in window)
     wide, high = x1 - x0, y1 - y0
     left, top = max(0, x0 - wide // 2), max(0, y0 - high // 2)
-    around = where[top : y1 + high // 2, left : x1 + wide // 2]
-    like = around > where[y0:y1, x0:x1].mean() / 2
+    around = likelihood[top : y1 + high // 2, left : x1 + wide // 2]
+    like = around > likelihood[y0:y1, x0:x1].mean() / 2
     if not like.any():
         return window
     _, _, stats, _ = cv2.connectedComponentsWithStats(like.view(np.uint8), connectivity=8)
@@ -110,7 +109,7 @@ def _tight(where: np.ndarray, window: Box) -> Box:
     return (float(left + x), float(top + y), float(left + x + columns), float(top + y + rows))
 
 
-def likeness_map(features: np.ndarray, appearance: Appearance) -> np.ndarray:
+def similarity_map(features: np.ndarray, appearance: Appearance) -> np.ndarray:
     """(h, w) float32, 0 to 1: the cosine of each cell of features (C, h, w) with an object's, where it is positive."""
     seen = features.astype(np.float32, copy=False)
     lengths = np.linalg.norm(seen, axis=0)
@@ -119,42 +118,42 @@ def likeness_map(features: np.ndarray, appearance: Appearance) -> np.ndarray:
 
 
 def likely_places(
-    like: np.ndarray,
+    similarity: np.ndarray,
     size: tuple[float, float],
     *,
     count: int = 1,
     free: np.ndarray | None = None,
-    middles: Box | None = None,
+    centers: Box | None = None,
 ) -> list[tuple[Box, float]]:
     """Where an object of a size most likely is.
 
     Args:
-        like: (h, w) float32, how like the object each cell is.
+        similarity: (h, w) float32, how similar to the object each cell is.
         size: its usual (width, height) in cells.
         count: how many places.
-        free: (h, w) float32, 0 for cells that are known to be something else, of which `like` is 0, else 1.
-        middles: where the middle of a place may be, in cells; anywhere if None.
+        free: (h, w) float32, 0 for cells that are known to be something else, of which `similarity` is 0, else 1.
+        centers: where the center of a place may be, in cells; anywhere if None.
 
     Returns:
-        The best boxes in cells, the middle of none in another, and how much more like the object each is than its
+        The best boxes in cells, the center of none in another, and how much more like the object each is than its
         surroundings (difference of means); none if no box of a plausible size fits in.
     """
     sizes = [(round(size[0] * scale), round(size[1] * scale)) for scale in _SIZES]
-    found = [place for wide, high in sizes for place in _best_windows(like, wide, high, count, free, middles)]
+    found = [place for wide, high in sizes for place in _best_windows(similarity, wide, high, count, free, centers)]
     chosen: list[tuple[Box, float]] = []
     for _, box, contrast in sorted(found, key=lambda place: -place[0]):
-        if len(chosen) < count and not any(_meet(box, other) for other, _ in chosen):
+        if len(chosen) < count and not any(_overlap(box, other) for other, _ in chosen):
             chosen.append((box, contrast))
     return chosen
 
 
-def meets_any(box: Box, others: Sequence[Box]) -> bool:
-    """Whether a box has the middle of one of the others in it, or the other way round."""
-    return any(_meet(box, other) for other in others)
+def overlaps_any(box: Box, others: Sequence[Box]) -> bool:
+    """Whether a box has the center of one of the others in it, or the other way round."""
+    return any(_overlap(box, other) for other in others)
 
 
-def _meet(first: Box, second: Box) -> bool:
-    """Whether the middle of one lies in the other."""
+def _overlap(first: Box, second: Box) -> bool:
+    """Whether the center of one lies in the other."""
     (x, y, _, _), (u, v, _, _) = center_size(first), center_size(second)
     return (first[0] < u < first[2] and first[1] < v < first[3]) or (
         second[0] < x < second[2] and second[1] < y < second[3]
@@ -162,27 +161,27 @@ def _meet(first: Box, second: Box) -> bool:
 
 
 def _best_windows(
-    like: np.ndarray, width: int, height: int, count: int, free: np.ndarray | None, middles: Box | None
+    similarity: np.ndarray, width: int, height: int, count: int, free: np.ndarray | None, centers: Box | None
 ) -> list[tuple[float, Box, float]]:
     """Windows of that size: value, box, and contrast of their mean with that of a ring as wide as half the window."""
-    rows, columns = like.shape
+    rows, columns = similarity.shape
     width, height = max(1, width), max(1, height)
     if width > columns or height > rows:
         return []
-    inner = _window_means(like, width, height)
+    inner = _window_means(similarity, width, height)
     dx, dy = max(1, width // 2), max(1, height // 2)
     inner_share = width * height / ((width + 2 * dx) * (height + 2 * dy))
-    ring = _around(like, width, height, dx, dy) - inner_share * inner
+    ring = _around(similarity, width, height, dx, dy) - inner_share * inner
     if free is None:
         contrast = inner - ring / (1 - inner_share)
     else:
         seen = _around(free, width, height, dx, dy) - inner_share * _window_means(free, width, height)
         contrast = inner - ring / np.maximum(seen, _LEAST_RING)
     value = contrast + _INNER * inner
-    if middles is not None:
+    if centers is not None:
         x, y = np.arange(value.shape[1]) + width / 2, np.arange(value.shape[0]) + height / 2
-        value[(y < middles[1]) | (y > middles[3])] = -np.inf
-        value[:, (x < middles[0]) | (x > middles[2])] = -np.inf
+        value[(y < centers[1]) | (y > centers[3])] = -np.inf
+        value[:, (x < centers[0]) | (x > centers[2])] = -np.inf
     found = []
     for _ in range(count):
         top, left = (int(k) for k in np.unravel_index(int(value.argmax()), value.shape))

@@ -1,4 +1,4 @@
-"""The first of three steps: which regions to encode next, and which prompts come into force there."""
+"""First of three steps: which regions of the next frame to encode, and which prompts come into force there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from streamseg.masks.boxes import center_size, expand, from_center_size
 from streamseg.prompts.model import Pointer
 from streamseg.prompts.rules import check_sequel
 from streamseg.tracking.options import TrackingOptions
-from streamseg.tracking.predict import around_clicks, expected_box, usual_size
-from streamseg.tracking.questions import Seen
+from streamseg.tracking.predict import box_around_clicks, predict_box, usual_size
+from streamseg.tracking.query import EncodedView
 from streamseg.tracking.state import Track, TrackerState
 from streamseg.types import Region
 
@@ -78,7 +78,7 @@ def _soon(state: TrackerState, pointers: Sequence[Pointer]) -> list[Pointer]:
     return [p for p in timed if (p.prompt.time_s or 0) <= (timed[0].prompt.time_s or 0) + _SOON_S]
 
 
-def seen_prompts(due_now: Sequence[Pointer], seen: Sequence[Seen]) -> list[Pointer]:
+def usable_prompts(due_now: Sequence[Pointer], views: Sequence[EncodedView]) -> list[Pointer]:
     """Those of the prompts that can be used now, in order, up to the first for whose place there is no view.
 
     When a live source jumps over frames, a prompt may come into force before anybody was told to look there. And of
@@ -86,15 +86,15 @@ def seen_prompts(due_now: Sequence[Pointer], seen: Sequence[Seen]) -> list[Point
     """
     usable: list[Pointer] = []
     for pointer in due_now:
-        if not is_seen(pointer, seen) or any(pointer.id == earlier.id for earlier in usable):
+        if not has_view(pointer, views) or any(pointer.id == earlier.id for earlier in usable):
             break
         usable.append(pointer)
     return usable
 
 
-def is_seen(pointer: Pointer, seen: Sequence[Seen]) -> bool:
+def has_view(pointer: Pointer, views: Sequence[EncodedView]) -> bool:
     """Whether there is a view of the place that a prompt is about."""
-    return pointer.prompt.remove or any(view.object_id in (pointer.id, None) for view in seen)
+    return pointer.prompt.remove or any(view.object_id in (pointer.id, None) for view in views)
 
 
 def check_possible(pointer: Pointer, state: TrackerState) -> None:
@@ -120,11 +120,11 @@ def _region_of_prompt(pointer: Pointer, track: Track | None, options: TrackingOp
     if track is None or not track.has_mask:
         return Region(pointer.where, pointer.id, CLICK_SCALES, from_s)
     clicks = [*pointer.prompt.points, *pointer.prompt.negative]
-    return Region(around_clicks(track, clicks, options), pointer.id, (), from_s)
+    return Region(box_around_clicks(track, clicks, options), pointer.id, (), from_s)
 
 
 def _region_of_track(track: Track, options: TrackingOptions) -> Region:
-    box = expected_box(track, options)
+    box = predict_box(track, options)
     if track.state != "LOST" or not options.gates:
         return Region(box, track.id)
     if track.hint is not None:
@@ -140,4 +140,4 @@ def _region_of_track(track: Track, options: TrackingOptions) -> Region:
 def _region_near(track: Track, options: TrackingOptions) -> Region:
     """Where it was lost, or should be by now, and ever further round."""
     growth = options.search_growth * min(track.unseen, options.search_everywhere_after)
-    return Region(expand(expected_box(track, options), growth), track.id)
+    return Region(expand(predict_box(track, options), growth), track.id)

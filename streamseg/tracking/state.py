@@ -8,9 +8,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from streamseg.tracking.appearance import Appearance
-from streamseg.tracking.motion import Motion
-from streamseg.tracking.templates import Template
+from streamseg.tracking.appearance import Appearance, Template
 from streamseg.types import Box, ObjectState
 
 LOGIT_LIMIT = 10.0
@@ -43,13 +41,34 @@ class Memory(msgspec.Struct, frozen=True):
         return steps.astype(np.float32) * np.float32(_LOGIT_STEP)
 
 
+class Motion(msgspec.Struct, frozen=True):
+    """The state of an object's Kalman filter (`streamseg.tracking.predict`) after a frame."""
+
+    mean: bytes
+    """(6,) float64: x, y, width, height, dx, dy of the box, pixels and pixels a frame."""
+    spread: bytes
+    """(6, 6) float64: the covariance."""
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Of the box, pixels."""
+        values = np.frombuffer(self.mean)
+        return (float(values[0]), float(values[1]))
+
+    @property
+    def velocity(self) -> tuple[float, float]:
+        """Of the box's center, pixels a frame."""
+        values = np.frombuffer(self.mean)
+        return (float(values[4]), float(values[5]))
+
+
 class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     """How two objects moved when their masks met."""
 
     other: int
     """The other one."""
     offset_xy: tuple[float, float]
-    """From the other's middle to its own, pixels: where they should be now if both went on as they were."""
+    """From the other's center to its own, pixels: where they should be now if both went on as they were."""
     speed_xy: tuple[float, float]
     """How that changes, pixels a frame."""
     frames: int = 0
@@ -86,9 +105,9 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     appearance: Appearance | None = None
     """How it looks, slowly following it."""
     first_view: Template | None = None
-    """The view it was first seen in, if the model can compare views."""
+    """Template of the view it was first seen in, if the model can compare views."""
     last_view: Template | None = None
-    """The last view in which it was surely seen."""
+    """Template of the last view in which it was surely seen."""
     hint: Box | None = None
     """While it is lost: where it may be, still to be looked at closely."""
     hidden_by: int | None = None
@@ -128,7 +147,7 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     detected: list[int] = []
     """Ids of those objects that a detector found."""
     scene: bytes = b""
-    """The frame's colors, to notice a cut (`streamseg.tracking.colors.scene_of`)."""
+    """The frame's colors, to notice a cut (`streamseg.tracking.appearance.scene_histogram`)."""
 
     @property
     def former_ids(self) -> set[int]:
@@ -148,8 +167,3 @@ def from_bytes(data: bytes) -> TrackerState:
         msgspec.ValidationError: it is something else.
     """
     return msgspec.msgpack.decode(data, type=TrackerState)
-
-
-def mask_as_logits(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool mask as float32 logits."""
-    return np.where(mask, np.float32(LOGIT_LIMIT), np.float32(-LOGIT_LIMIT))

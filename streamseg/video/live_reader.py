@@ -21,7 +21,7 @@ from streamseg.video.connection import Connection, LostError, Opened
 from streamseg.video.container import Opening, StreamFacts, may_come
 from streamseg.video.decode import Converter, Decoded
 from streamseg.video.file_reader import describe
-from streamseg.video.live_decode import LATE, LiveDecoding
+from streamseg.video.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
 from streamseg.video.orientation import Orientation, orientation_of
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.timeline import Timeline
@@ -31,7 +31,8 @@ _log = logging.getLogger("streamseg.video")
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 10.0
 _MOST_PATIENCE = 8
-_CLOSE_WITHIN_S = 1.0
+_CLOSE_WITHIN_S = 0.2
+_MANY_LATE = 50
 _SEGMENT_JUMP_S = 10.0
 _WAIT_AT_START_S = 5.0
 """Others need not wait longer than this for a source that may not be there yet."""
@@ -91,7 +92,9 @@ class LiveReader(Reader):
         self._opening = replace(opening, live=True)
         self._reconnect = reconnect
         self._attempts = reconnect_attempts
-        self._max_age_s = max_age_s
+        self.max_age_s = self._max_age_s = max_age_s
+        # All there from the beginning, since other threads look at it while it grows.
+        self.dropped.update(dict.fromkeys((WAITED, LATE, DAMAGED), 0))
         self._keep_damaged = keep_damaged
         self._on_event = on_event
         self._strict = True
@@ -133,7 +136,7 @@ class LiveReader(Reader):
         self._box.keep_every()
         index = self._start_index
         connection = 0
-        given = False
+        given, late = False, 0
         while (taken := self._box.wait()) is not None and not self._stopping.is_set():
             decoded = taken.decoded
             timeline = self._timeline_of(decoded)
@@ -145,10 +148,11 @@ class LiveReader(Reader):
             pts = timeline.place(decoded.timing)
             self._note_jumps(timeline)
             if time.time_ns() - decoded.timing.received_ns > self._max_age_s * 1e9:
-                self.dropped[LATE] += 1
                 index += given
+                late += 1
+                self._note_late(late)
                 continue
-            given = True
+            given, late = True, 0
             yield self._picture(taken, index, pts)
             index += 1
         if self._error is not None and not self._stopping.is_set():
@@ -172,6 +176,17 @@ class LiveReader(Reader):
         if self._timeline is None:
             self._timeline = Timeline(Fraction(*self.info.time_base))
         return self._timeline
+
+    def _note_late(self, in_a_row: int) -> None:
+        self.dropped[LATE] += 1
+        if in_a_row == _MANY_LATE:
+            _log.warning(
+                "%s: %d pictures in a row were older than %g s by the time they were decoded, so none is given; "
+                "allow a higher max_age_s, or a smaller picture at the source",
+                self._opening.shown,
+                in_a_row,
+                self._max_age_s,
+            )
 
     def _note_jumps(self, timeline: Timeline) -> None:
         if timeline.jumps and not self.jumps:

@@ -112,6 +112,9 @@ class Picture:
 class Reader(ABC, Iterator[Picture]):
     """Pictures of one source, in order, once. A context manager; made by `streamseg.video.open.open_source`."""
 
+    max_age_s: float | None = None
+    """How old a picture may get before it is dropped; None if it does not age."""
+
     def __init__(self, start_index: int, max_frames: int | None) -> None:
         self._info: SourceInfo | None = None
         self.damaged = 0

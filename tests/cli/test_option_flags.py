@@ -131,6 +131,7 @@ def test_flags_beside_a_graph_file_are_for_its_nodes(video: Path, tmp_path: Path
     ("words", "complaint"),
     [
         (("--max-frames", "0"), "--max-frames: expected a whole number of 1 or more, got '0'"),
+        (("--max-frames", "1:30"), "expected a whole number of 1 or more, got '1:30'"),
         (("--max-frames", "1.5"), "expected a whole number of 1 or more, got '1.5'"),
         (("--start", "-1"), "expected a whole number of 0 or more, got '-1'"),
         (("--alpha", "1.5"), "--alpha: expected a number from 0 to 1, got '1.5'"),
@@ -180,7 +181,7 @@ def test_values_of_every_kind_are_read() -> None:
     ]
     parser = Parser(prog="x")
     add_options(parser, options)
-    assert "100% count" in parser.format_help()
+    assert "100% count" in parser.format_help() and "--count COUNT" in parser.format_help()
     assert given_options(parser.parse_args([])) == {}
     words = [word for _, _, given, _ in kinds.values() for word in given]
     assert given_options(parser.parse_args(words)) == {name: value for name, (_, _, _, value) in kinds.items()}

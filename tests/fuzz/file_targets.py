@@ -16,7 +16,7 @@ from streamseg.jobs import Position
 from streamseg.masks import rle
 from streamseg.masks.image_files import decode_image
 from streamseg.masks.image_sizes import claimed_size
-from streamseg.tracking.records import Track, read_tracks, write_lines
+from streamseg.tracking.records import TrackRecord, read_tracks, write_lines
 from streamseg.training import coco
 
 
@@ -76,7 +76,7 @@ def tracks_file(data: bytes) -> None:
 
 
 def _tracks_seeds() -> list[bytes]:
-    track = Track(frame=3, pts_s=0.5, id=1, box_xyxy=(1.0, 2.0, 3.0, 4.0), area_px=4, score=0.5, state="TRACKED")
+    track = TrackRecord(frame=3, pts_s=0.5, id=1, box_xyxy=(1.0, 2.0, 3.0, 4.0), area_px=4, score=0.5, state="TRACKED")
     return [write_lines([track] * 2)]
 
 

@@ -141,5 +141,5 @@ def test_pictures_that_a_graph_had_no_time_for_are_counted_by_the_reason() -> No
         node.stop()
         facts = node.describe()
         assert sum(facts["dropped"].values()) == node.dropped > 10
-        assert set(facts["dropped"]) <= {"waited", "late"}
+        assert set(facts["dropped"]) == {"waited", "late", "damaged"}
         node.close()

@@ -25,8 +25,7 @@ from streamseg.messages import Detected, Frame, Gap, Message, Segmented, Stamp
 from streamseg.node import run_node
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.recovery import can_resume
-from streamseg.tracking import TrackerState, TrackingOptions
-from streamseg.tracking.detections import DetectionOptions
+from streamseg.tracking import DetectionOptions, TrackerState, TrackingOptions
 from streamseg.tracking.state import Track
 
 RED_AND_YELLOW = {"words": ["red", "yellow"]}

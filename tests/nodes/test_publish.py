@@ -333,7 +333,7 @@ def test_the_robot_sample_hears_a_running_graph(tmp_path: Path) -> None:
         said, _ = robot.communicate(timeout=30)
     assert robot.returncode == 0
     areas = [[int((bright_labels(image) == k).sum()) for k in (1, 2)] for image in decode_plainly(clip)]
-    lines = [re.fullmatch(r"(\d+) (3|300) TRACKED \[.*\] (\d+) px", line) for line in said.splitlines()]
+    lines = [re.fullmatch(r"(\d+) (3|300) TRACKED \[.*\] (\d+) px, \d+ ms old", line) for line in said.splitlines()]
     heard = {(int(line[1]), int(line[2])): int(line[3]) for line in lines if line}
     assert len(heard) == len(lines) >= 50
     for (frame, identity), area_px in heard.items():

@@ -86,6 +86,15 @@ def test_older_messages_are_as_they_were() -> None:
     assert isinstance(old, FrameHeader) and old.damaged is False
 
 
+def test_a_listener_of_before_hears_no_messages_that_it_does_not_know() -> None:
+    status = format.encode_status(SourceStatus("s", "lost", "no data", 12, 0), 5)
+    for parts in (status, format.encode_heartbeat("s", None, 5)):
+        assert not parts[0].startswith(format.topic("s", "")) and parts[0].startswith(format.word("s"))
+    assert not status[0].startswith(format.word("s-2")) and not format.word("s-2", "status").startswith(
+        format.word("s")
+    )
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_listener_hears_that_a_camera_is_gone_and_back(replicas: int) -> None:
     count = 40

@@ -26,7 +26,7 @@ from streamseg.messages import Gap, Segmented, Stamp
 from streamseg.node import NodeContext, run_node
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.tracking.records import Track, read_tracks
+from streamseg.tracking.records import TrackRecord, read_tracks
 
 
 def record(output: Path, messages: list[Any], *, streams: tuple[str, ...] = ("s",), **options: Any) -> dict[str, Any]:
@@ -377,6 +377,6 @@ def test_tracks_without_a_time_or_a_box_say_null(tmp_path: Path) -> None:
     assert '"box_xyxy":null' in text
     assert "reason" not in text
     (track,) = read_tracks(tmp_path / "out" / "tracks.jsonl")
-    assert track == Track(
+    assert track == TrackRecord(
         frame=0, pts_s=0.0, id=1, box_xyxy=None, area_px=0, score=0.75, state="TRACKED", label="thing 1"
     )

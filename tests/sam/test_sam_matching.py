@@ -10,7 +10,7 @@ from streamseg.errors import UsageError
 from streamseg.sam.loading import load_matching
 from streamseg.sam.matching import Matching
 from streamseg.sam.tiny import KEY_WIDTH, WIDTH, Matcher
-from streamseg.tracking.templates import Template, together
+from streamseg.tracking.appearance import Template, stack_templates
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_template_keeps_what_matters(matching):
     logits = np.full((128, 128), -1, np.float32)
     logits[:, :64] = 1
     template = Template.of(keys, logits)
-    memory, shares = together((template, template))
+    memory, shares = stack_templates((template, template))
     assert memory.shape == (KEY_WIDTH, 512)
     assert shares.reshape(2, 16, 16)[1, :, :8].min() == 1
     assert shares.reshape(2, 16, 16)[1, :, 8:].max() == 0

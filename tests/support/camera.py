@@ -54,7 +54,9 @@ def encoded(
     With `sound` the frames after the last one of `times_s` have sound only, 250 of them.
     """
     sink, pieces = _Pieces(), []
-    with av.open(sink, "w", format="mpegts", options={"flush_packets": "1"}) as container:
+    # Without the second option the muxer keeps sound back for as long as no pictures come.
+    options = {"flush_packets": "1", "max_interleave_delta": "100000"}
+    with av.open(sink, "w", format="mpegts", options=options) as container:
         video = container.add_stream("libx264", rate=RATE)
         assert isinstance(video, VideoStream)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"

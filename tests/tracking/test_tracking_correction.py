@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import pytest
 
 from streamseg.prompts.model import Fitted
 from streamseg.tracking.candidate import Candidate
-from streamseg.tracking.correction import best_correction, how_corrected
+from streamseg.tracking.correction import best_correction, correction_reason
 from streamseg.tracking.options import TrackingOptions
-from streamseg.tracking.questions import Answer, Ask, Seen
+from streamseg.tracking.query import Answer, EncodedView, Query
 from streamseg.tracking.state import Memory, Track
 
 SIDE = 64
 IMAGE = np.zeros((SIDE, SIDE, 3), np.uint8)
-VIEW = Seen((0, 0, SIDE, SIDE), (SIDE, SIDE), np.ones((4, SIDE // 4, SIDE // 4), np.float32), 1)
+VIEW = EncodedView((0, 0, SIDE, SIDE), (SIDE, SIDE), np.ones((4, SIDE // 4, SIDE // 4), np.float32), 1)
 MASK = (10, 10, 40, 40)
-
-
-def test_a_memory_unpacks_to_what_it_says_and_no_more() -> None:
-    packed = zlib.compress(bytes(50_000_000))
-    assert Memory(region=(0, 0, 8, 8), side=8, packed=packed).logits.shape == (8, 8)
 
 
 def logits(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -54,8 +47,8 @@ def corrected(
     )
     part = "missing" if prompt.point_labels[0] else "too much"
     answers = [
-        Answer(Ask(1, VIEW), new_mask[None], np.array([new_score], np.float32)),
-        Answer(Ask(1, VIEW, multimask=True, part=part), np.stack(under_click), np.full(len(under_click), 0.5)),
+        Answer(Query(1, VIEW), new_mask[None], np.array([new_score], np.float32)),
+        Answer(Query(1, VIEW, multimask=True, part=part), np.stack(under_click), np.full(len(under_click), 0.5)),
     ]
     found = best_correction(prompt, track, answers, IMAGE, TrackingOptions())
     assert found is not None
@@ -70,7 +63,7 @@ def test_a_new_mask_that_does_what_the_click_says_is_taken_if_it_is_much_better(
     found, mask = corrected(clicked(45, 20, 1), wider, 1.0, [logits(MASK)])
     assert mask[20, 45]
     assert found.score == pytest.approx(1.0)
-    assert how_corrected(clicked(45, 20, 1), found.pasted) == "corrected"
+    assert correction_reason(clicked(45, 20, 1), found.pasted) == "corrected"
 
 
 def test_what_is_missing_is_added_near_the_click_and_nowhere_else() -> None:
@@ -79,7 +72,7 @@ def test_what_is_missing_is_added_near_the_click_and_nowhere_else() -> None:
     assert mask[20, 43] and mask[20, 12]
     assert not mask[55, 50], "far from the click nothing changes"
     assert found.score == pytest.approx(0.8), "the mask's own score, not one that was raised"
-    assert how_corrected(prompt, found.pasted) == "corrected"
+    assert correction_reason(prompt, found.pasted) == "corrected"
 
 
 def test_what_is_too_much_is_taken_away() -> None:
@@ -93,4 +86,4 @@ def test_a_click_on_nothing_known_leaves_the_model_its_way() -> None:
     prompt = clicked(55, 55, 1)
     found, mask = corrected(prompt, logits(MASK), 0.9, [logits((0, 0, 5, 5))])
     assert not mask[55, 55]
-    assert how_corrected(prompt, found.pasted) == "corrected; 0 of 1 clicks hold"
+    assert correction_reason(prompt, found.pasted) == "corrected; 0 of 1 clicks hold"

@@ -166,6 +166,7 @@ def test_what_came_before_anybody_asked_gives_way_to_what_is_new() -> None:
         first = next(reader)
         age_s = camera.age_s(number_of(first.to_rgb()))
         rest = [number_of(next(reader).to_rgb()) for _ in range(20)]
+    assert reader.reconnects == 0
     assert first.index == 0
     assert age_s < 1.0 + SLACK_S
     assert rest == list(range(rest[0], rest[0] + 20))

@@ -21,6 +21,10 @@ def seconds(count: int) -> list[float]:
     return [number / RATE for number in range(count)]
 
 
+def _demuxers() -> int:
+    return sum(thread.name == "demux" for thread in threading.enumerate())
+
+
 @pytest.mark.parametrize(("max_age_s", "slowest"), [(3.0, 1.0), (0.5, 0.4)])
 def test_a_burst_is_spread_over_the_time_that_it_may_wait(max_age_s: float, slowest: float) -> None:
     with SegmentServer(encoded(seconds(500), gop=25), 25) as server:
@@ -48,6 +52,11 @@ def test_sound_that_goes_on_does_not_hide_that_the_pictures_have_stopped() -> No
     ):
         while reader.reconnects == 0:
             next(reader)
+        # The connection that was given up is not read on behind our back.
+        deadline_s = time.monotonic() + 5
+        while _demuxers() > 1 and time.monotonic() < deadline_s:
+            next(reader)
+        assert _demuxers() == 1
     assert [event.state for event in events[:3]] == ["lost", "reconnecting", "back"]
     assert "no data within the read timeout" in events[0].reason
     assert events[0].since_ns == events[2].since_ns and events[2].attempts == 1

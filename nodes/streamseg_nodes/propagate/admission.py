@@ -11,8 +11,8 @@ from streamseg.masks.boxes import expand
 from streamseg.masks.label_map import MAX_ID
 from streamseg.messages import Detected, Embedded, View, Wanted
 from streamseg.prompts.model import Fitted, Pointer
-from streamseg.tracking import TrackerState, TrackingOptions, expected_box
-from streamseg.tracking.detections import DetectionOptions, newcomers
+from streamseg.tracking import DetectionOptions, TrackerState, TrackingOptions, predict_box
+from streamseg.tracking.initialize import new_detections
 from streamseg.types import Box
 
 
@@ -80,7 +80,7 @@ class Admission:
         """Where an object is; where it is searched if it is lost, so that it is not taken for another."""
         track, options = state.tracks[position], self._tracking
         frames = min(track.unseen, options.search_everywhere_after) if track.state == "LOST" else 0
-        return expand(expected_box(track, options), options.search_growth * frames)
+        return expand(predict_box(track, options), options.search_growth * frames)
 
 
 def free_ids(state: TrackerState, first_id: int, taken: Collection[int]) -> Iterator[int]:
@@ -134,7 +134,7 @@ def _without(ranges: Sequence[tuple[int, int]], ids: Sequence[int]) -> list[tupl
 
 def new_in(frame: Detected, wanted: Wanted) -> list[int]:
     """Positions of those detections of a frame that become objects."""
-    return newcomers(
+    return new_detections(
         [found.box_xyxy for found in frame.detections or ()],
         [found.score for found in frame.detections or ()],
         wanted.known,

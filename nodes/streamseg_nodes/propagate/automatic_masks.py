@@ -1,4 +1,4 @@
-"""Everything mode, as propagate has it: all objects of one frame, without being pointed at any."""
+"""Automatic masks, as propagate has them: all objects of one frame, without being pointed at any."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from streamseg.sam.automatic_masks import (
     select_objects,
 )
 from streamseg.sam.decoder import MaskDecoder
-from streamseg.tracking import Answer, Seen, TrackerState
+from streamseg.tracking import Answer, EncodedView, TrackerState
 from streamseg.types import Region
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class ChosenMask:
     """Which answer to a click an object is."""
 
-    view: Seen
+    view: EncodedView
     """Where it was seen; if that is a crop, as if it had been made for the object."""
     point_xy: tuple[float, float]
     """The click, in pixels of that view's picture."""
@@ -44,23 +44,23 @@ class Chosen:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundObjects:
     """Objects that nobody pointed at."""
 
     prompts: list[Fitted] = field(default_factory=list)
     """One click for each."""
-    chosen: dict[int, Chosen] = field(default_factory=dict)
+    chosen: dict[int, ChosenMask] = field(default_factory=dict)
     """By object id."""
     looked: bool = False
     """Whether they were looked for at all."""
 
     @property
-    def views(self) -> list[Seen]:
-        """Those of crops, which are needed to ask about them."""
+    def views(self) -> list[EncodedView]:
+        """Those of crops, which are needed to build their queries."""
         return [each.view for each in self.chosen.values() if each.view.object_id is not None]
 
 
-class Everything:
+class AutomaticMasks:
     """Looks for all objects of one frame of each stream.
 
     Args:
@@ -103,28 +103,28 @@ class Everything:
     def find(
         self,
         stamp: Stamp,
-        seen: Sequence[Seen],
-        crops: Sequence[tuple[Seen, int]],
+        views: Sequence[EncodedView],
+        crops: Sequence[tuple[EncodedView, int]],
         state: TrackerState,
         prompts: Sequence[Fitted],
         first_id: int,
-    ) -> Found:
+    ) -> FoundObjects:
         """All objects but those there are already, if this is the frame to look for them and all of it was encoded.
 
         Args:
             stamp: of the frame.
-            seen: its views.
-            crops: views of crops of it, each with its layer.
+            views: of it.
+            crops: more of them, of crops of it, each with its layer.
             state: after the frame before.
             prompts: that come into force in this frame.
             first_id: of the new objects; they are numbered from there on.
         """
-        view = next((view for view in seen if view.object_id is None), None)
+        view = next((view for view in views if view.object_id is None), None)
         if view is None or not self.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
-            return Found()
-        known = [*_followed(view, state), *(_pointed_at(view, prompt) for prompt in prompts)]
-        views = [(view, 0), *crops]
-        proposals = select_objects(self._propose(views), view.image_size, known, self._options)
+            return FoundObjects()
+        known = [*_tracked_masks(view, state), *(_prompted_mask(view, prompt) for prompt in prompts)]
+        with_layers = [(view, 0), *crops]
+        proposals = select_objects(self._propose(with_layers), view.image_size, known, self._options)
         kept = proposals.proposals[: max(0, MAX_ID + 1 - first_id)]
         facts = {"frame": stamp.index, "asked": proposals.asked, "removed": proposals.removed, "objects": len(kept)}
         self.facts[stamp.stream] = facts
@@ -137,18 +137,19 @@ class Everything:
         found = dict(enumerate(kept, first_id))
         clicks = [_click(view, proposal, identity) for identity, proposal in found.items()]
         chosen = {
-            identity: _chosen(identity, proposal, view, *views[proposal.view]) for identity, proposal in found.items()
+            identity: _chosen_mask(identity, proposal, view, *with_layers[proposal.view])
+            for identity, proposal in found.items()
         }
-        return Found(clicks, chosen, looked=True)
+        return FoundObjects(clicks, chosen, looked=True)
 
-    def pick(self, found: Found, answers: Sequence[Answer]) -> list[Answer]:
+    def pick(self, found: FoundObjects, answers: Sequence[Answer]) -> list[Answer]:
         """The answers, of those to clicks of `find` only the mask that was chosen, in the view that it was seen in."""
         picked = []
         for answer in answers:
-            chosen = found.chosen.get(answer.ask.object_id)
+            chosen = found.chosen.get(answer.query.object_id)
             if chosen is None:
                 picked.append(answer)
-            elif chosen.view is answer.ask.seen:
+            elif chosen.view is answer.query.view:
                 picked.append(self._picked(chosen, answer))
         return picked
 
@@ -163,7 +164,7 @@ class Everything:
             when = f"frame {options.frame}" if options.time_s is None else f"{options.time_s:g} s"
             raise PromptError(f"everything at {when}: there is no such frame; stream {stream!r} has {frames} frames")
 
-    def _propose(self, views: Sequence[tuple[Seen, int]]) -> Proposals:
+    def _propose(self, views: Sequence[tuple[EncodedView, int]]) -> Proposals:
         """What the model sees in the whole frame, which comes first, and in crops of it, in the whole one's picture."""
         whole, _ = views[0]
         _, _, width, height = (int(edge) for edge in whole.region)
@@ -182,21 +183,21 @@ class Everything:
             found.append(CropProposals(crop, view.image_size, proposals))
         return merge_crops(found, (height, width), whole.image_size, self._options)
 
-    def _picked(self, chosen: Chosen, answer: Answer) -> Answer:
+    def _picked(self, chosen: ChosenMask, answer: Answer) -> Answer:
         logits, smallest_px = answer.logits[chosen.choice], self._options.min_mask_region_area
         kept = object_logits(logits, chosen.point_xy, chosen.view.image_size, self._settings, smallest_px)
-        return Answer(answer.ask, kept[None], answer.scores[[chosen.choice]])
+        return Answer(answer.query, kept[None], answer.scores[[chosen.choice]])
 
 
-def _chosen(identity: int, proposal: Proposal, whole: Seen, view: Seen, layer: int) -> Chosen:
+def _chosen_mask(identity: int, proposal: Proposal, whole: EncodedView, view: EncodedView, layer: int) -> ChosenMask:
     if layer == 0:
-        return Chosen(view, proposal.point_xy, proposal.choice)
+        return ChosenMask(view, proposal.point_xy, proposal.choice)
     in_frame = to_frame(np.array(proposal.point_xy), whole.region, whole.image_size)
     x, y = to_view(in_frame, view.region, view.image_size)
-    return Chosen(replace(view, object_id=identity), (float(x), float(y)), proposal.choice)
+    return ChosenMask(replace(view, object_id=identity), (float(x), float(y)), proposal.choice)
 
 
-def _followed(view: Seen, state: TrackerState) -> list[np.ndarray]:
+def _tracked_masks(view: EncodedView, state: TrackerState) -> list[np.ndarray]:
     """(h, w) bool in the picture: where the objects were in the frame before."""
     memories = [track.memory for track in state.tracks if track.memory is not None and track.state != "LOST"]
     return [
@@ -205,7 +206,7 @@ def _followed(view: Seen, state: TrackerState) -> list[np.ndarray]:
     ]
 
 
-def _pointed_at(view: Seen, prompt: Fitted) -> np.ndarray:
+def _prompted_mask(view: EncodedView, prompt: Fitted) -> np.ndarray:
     """(h, w) bool in the picture: the mask of a prompt, all of its box, or the places of its clicks."""
     height, width = view.image_size
     if prompt.mask is not None:
@@ -222,7 +223,7 @@ def _pointed_at(view: Seen, prompt: Fitted) -> np.ndarray:
     return mask
 
 
-def _click(view: Seen, proposal: Proposal, identity: int) -> Fitted:
+def _click(view: EncodedView, proposal: Proposal, identity: int) -> Fitted:
     # The decoder counts from the middle of the first pixel.
     point = to_frame(np.array([proposal.point_xy]) + 0.5, view.region, view.image_size)
     labels = np.ones(1, np.int32)

@@ -1,4 +1,4 @@
-"""What the tracker asks of the model, in as few calls as possible."""
+"""The tracker's queries, answered by the model in as few decoder calls as possible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from streamseg import tracking
 from streamseg.messages import View
-from streamseg.tracking import Answer, Ask, Seen, TrackingOptions, together
+from streamseg.tracking import Answer, EncodedView, Query, TrackingOptions, stack_templates
 
 if TYPE_CHECKING:
     from streamseg.sam.decoder import MaskDecoder
@@ -28,62 +28,67 @@ class DecoderQueries:
     def __init__(self, decoder: MaskDecoder, matching: Matching | None) -> None:
         self._decoder, self._matching = decoder, matching
 
-    def seen(self, view: View) -> Seen:
+    def encoded_view(self, view: View) -> EncodedView:
         """A view as the tracker has it, with what it is compared by if it was made for an object."""
         keys = None
         if self._matching is not None and view.object_id is not None:
             keys = self._matching.keys(view.features)
-        return Seen(view.region, view.image_size, view.features, view.object_id, keys)
+        return EncodedView(view.region, view.image_size, view.features, view.object_id, keys)
 
-    def answer(self, asks: list[Ask]) -> list[Answer]:
-        """One decoder call for all asks of one picture size and kind.
+    def answer(self, queries: list[Query]) -> list[Answer]:
+        """One decoder call for all queries of one picture size and kind.
 
         Who points at something points at something that is there: where the single mask of a prompt is empty, the three
         that a click would get are asked for.
         """
-        answers = self._answer(asks)
+        answers = self._answer(queries)
         empty = [
             position
-            for position, ask in enumerate(asks)
-            if ask.prompted and not ask.multimask and not (answers[position].logits > 0).any()
+            for position, query in enumerate(queries)
+            if query.prompted and not query.multimask and not (answers[position].logits > 0).any()
         ]
-        wider = self._answer([replace(asks[position], multimask=True) for position in empty])
+        wider = self._answer([replace(queries[position], multimask=True) for position in empty])
         for position, answer in zip(empty, wider, strict=True):
             answers[position] = answer
         return answers
 
-    def _answer(self, asks: list[Ask]) -> list[Answer]:
+    def _answer(self, queries: list[Query]) -> list[Answer]:
         from streamseg.sam.prompts import DecoderPrompt
 
         groups: dict[tuple[tuple[int, int], bool, bool], list[int]] = defaultdict(list)
-        for position, ask in enumerate(asks):
-            groups[ask.seen.image_size, ask.multimask, ask.prompted].append(position)
+        for position, query in enumerate(queries):
+            groups[query.view.image_size, query.multimask, query.prompted].append(position)
         answers: dict[int, Answer] = {}
         for (image_size, multimask, _), members in groups.items():
-            chosen = [asks[position] for position in members]
+            chosen = [queries[position] for position in members]
             decoded = self._decoder.decode(
-                [self._features(ask) for ask in chosen],
+                [self._features(query) for query in chosen],
                 image_size,
-                [DecoderPrompt(ask.box_xyxy, ask.points_xy, ask.point_labels, ask.mask_logits) for ask in chosen],
+                [
+                    DecoderPrompt(query.box_xyxy, query.points_xy, query.point_labels, query.mask_logits)
+                    for query in chosen
+                ],
                 multimask=multimask,
             )
             for position, logits, scores in zip(members, decoded.logits, decoded.scores, strict=True):
-                answers[position] = Answer(asks[position], logits, scores)
-        return [answers[position] for position in range(len(asks))]
+                answers[position] = Answer(queries[position], logits, scores)
+        return [answers[position] for position in range(len(queries))]
 
-    def answer_again(self, answers: list[Answer], image_rgb: np.ndarray, options: TrackingOptions) -> list[Answer]:
+    def refine(self, answers: list[Answer], image_rgb: np.ndarray, options: TrackingOptions) -> list[Answer]:
         """The second pass, for the answers that are worth one. Which of several masks is meant is not decided yet."""
         better = dict(enumerate(answers))
         repeats = {}
         for position, first in enumerate(answers):
             candidate = None if len(first.scores) > 1 else tracking.measure(first, 0, None, image_rgb, options)
             if candidate is not None:
-                repeats[position] = tracking.again(first, 0, candidate.box)
+                repeats[position] = tracking.refine_query(first, 0, candidate.box)
         better.update(zip(repeats, self.answer(list(repeats.values())), strict=True))
         return [better[position] for position in range(len(answers))]
 
-    def _features(self, ask: Ask) -> np.ndarray:
+    def _features(self, query: Query) -> np.ndarray:
         """Those of the view, with what earlier views of the object add to them."""
-        if self._matching is None or ask.seen.keys is None or not ask.templates:
-            return ask.seen.features
-        return np.asarray(ask.seen.features + self._matching.added(ask.seen.keys, *together(ask.templates)))
+        if self._matching is None or query.view.keys is None or not query.templates:
+            return query.view.features
+        return np.asarray(
+            query.view.features + self._matching.added(query.view.keys, *stack_templates(query.templates))
+        )

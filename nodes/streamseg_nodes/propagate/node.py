@@ -24,12 +24,11 @@ from streamseg.prompts.prepare import fit, prepare
 from streamseg.sam.automatic_masks import AutomaticMaskOptions
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.models import find
-from streamseg.tracking import NAIVE, Candidate, Followed, TrackerState, TrackingOptions
-from streamseg.tracking.detections import DetectionOptions
+from streamseg.tracking import NAIVE, Candidate, DetectionOptions, TrackerState, TrackingOptions, Update
 from streamseg.video.source import file_facts
 from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
-from streamseg_nodes.propagate.automatic_masks import Everything, Found
+from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
 from streamseg_nodes.propagate.prompts import PromptCommand
 from streamseg_nodes.propagate.stream_state import StreamState
@@ -103,12 +102,12 @@ class Propagate(Node[Embedded, Segmented]):
             threads=self.context.threads,
         )
         matching = load_matching(self.config.model, checkpoint=checkpoint) if self._options.templates else None
-        self._queries = DecoderQueries(self._decoder, matching)
+        self._decoder_queries = DecoderQueries(self._decoder, matching)
         self._admission = Admission(self.config.detections or DetectionOptions(), self._options)
         self._ids_are_used = False
-        self._everything: Everything | None = None
+        self._automatic_masks: AutomaticMasks | None = None
         if self.config.everything is not None:
-            self._everything = Everything(self.config.everything, self._decoder, self.context.log)
+            self._automatic_masks = AutomaticMasks(self.config.everything, self._decoder, self.context.log)
         self.begin(given_prompts(self.config.prompts or []))
 
     def begin(self, prompts: Sequence[ObjectPrompt]) -> None:
@@ -138,7 +137,7 @@ class Propagate(Node[Embedded, Segmented]):
             "engine": self._decoder.engine,
             "tracker": self.config.tracker,
             "tracking": msgspec.to_builtins(self._options),
-            **({} if self._everything is None else {"everything": self._everything.facts}),
+            **({} if self._automatic_masks is None else {"everything": self._automatic_masks.facts}),
         }
 
     def process(self, message: Embedded) -> Segmented:
@@ -151,45 +150,51 @@ class Propagate(Node[Embedded, Segmented]):
             height, width = message.frame.image_rgb.shape[:2]
             stream.check_fit((width, height))
             state = self._admission.without_gone(stream.state)
-            seen = [
-                self._queries.seen(view) for view in message.views if view.detection is None and not view.crop_layer
+            views = [
+                self._decoder_queries.encoded_view(view)
+                for view in message.views
+                if view.detection is None and not view.crop_layer
             ]
-            planned = tracking.seen_prompts(stream.due(stamp.index, stamp.pts_s), seen)
+            planned = tracking.usable_prompts(stream.due(stamp.index, stamp.pts_s), views)
             prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
             busy = {pointer.id for pointer in planned}
-            given_due = stream.given.due(stamp, seen, busy, has_feedback=self.context.has_feedback)
+            given_due = stream.given.due(stamp, views, busy, has_feedback=self.context.has_feedback)
             given = stream.given.fit(given_due, state, (width, height))
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
             new = self._admission.find(message, free_ids(state, stream.free_id, stream.meant_ids))
             self._warn_of_used_ids(stream, [prompt.id for prompt in new.values()])
-            seen += [self._queries.seen(view) for view in views_of(message, new)]
+            views += [self._decoder_queries.encoded_view(view) for view in views_of(message, new)]
             unplanned = [*(prompt for _, prompt in given), *new.values()]
-            found = Found()
-            if self._everything is not None:
+            found = FoundObjects()
+            if self._automatic_masks is not None:
                 first_id = stream.free_id + len(new)
-                crops = [(self._queries.seen(view), view.crop_layer) for view in message.views if view.crop_layer]
-                found = self._everything.find(stamp, seen, crops, state, [*prompts, *unplanned], first_id)
+                crops = [
+                    (self._decoder_queries.encoded_view(view), view.crop_layer)
+                    for view in message.views
+                    if view.crop_layer
+                ]
+                found = self._automatic_masks.find(stamp, views, crops, state, [*prompts, *unplanned], first_id)
             unplanned += found.prompts
-            seen += found.views
-            questions = tracking.ask(state, prompts, seen, message.frame.image_rgb, self._options, unplanned)
-            answers = self._queries.answer(questions.asks)
-            if self._everything is not None:
-                answers = self._everything.pick(found, answers)
+            views += found.views
+            queries = tracking.build_queries(state, prompts, views, message.frame.image_rgb, self._options, unplanned)
+            answers = self._decoder_queries.answer(queries.queries)
+            if self._automatic_masks is not None:
+                answers = self._automatic_masks.pick(found, answers)
             if self._options.passes > 1:
-                answers = self._queries.answer_again(answers, message.frame.image_rgb, self._options)
-            followed = tracking.follow(state, questions, answers, message.frame.image_rgb, self._options)
+                answers = self._decoder_queries.refine(answers, message.frame.image_rgb, self._options)
+            update = tracking.update_tracks(state, queries, answers, message.frame.image_rgb, self._options)
             after = msgspec.structs.replace(
-                followed.state,
+                update.state,
                 everything_done=state.everything_done or found.looked,
                 detected=state.detected,
                 gone=state.gone,
                 last_detected=state.last_detected,
             )
-            followed = Followed(with_new(after, [prompt.id for prompt in new.values()]), followed.masks)
-            stream.reach(followed.state)
-            stream.given.applied([each for each, _ in given], stamp, state, followed.state)
+            update = Update(with_new(after, [prompt.id for prompt in new.values()]), update.masks)
+            stream.reach(update.state)
+            stream.given.applied([each for each, _ in given], stamp, state, update.state)
         # Embed is at work again by now.
-        return self._segmented(message, followed)
+        return self._segmented(message, update)
 
     def choices(self, message: Embedded) -> list[Candidate]:
         """The things that the first prompt, a click, may mean in a frame, the largest first; for `streamseg choose`.
@@ -198,10 +203,10 @@ class Propagate(Node[Embedded, Segmented]):
             PromptError: it lies outside the frame.
         """
         height, width = message.frame.image_rgb.shape[:2]
-        seen = [self._queries.seen(view) for view in message.views]
+        views = [self._decoder_queries.encoded_view(view) for view in message.views]
         prompt = fit(self._prompts[0], width, height)
-        questions = tracking.ask(TrackerState(), [prompt], seen, message.frame.image_rgb, self._options)
-        answers = self._queries.answer(questions.asks)
+        queries = tracking.build_queries(TrackerState(), [prompt], views, message.frame.image_rgb, self._options)
+        answers = self._decoder_queries.answer(queries.queries)
         return tracking.choices(answers, message.frame.image_rgb, self._options)
 
     def restore(self, stream: str, state: TrackerState, next_index: int, next_seq: int = 0) -> None:
@@ -255,8 +260,8 @@ class Propagate(Node[Embedded, Segmented]):
         followed.end()
         if stream in self.context.stopped:
             return
-        if self._everything is not None:
-            self._everything.check_done(followed.state, stream, followed.next_index)
+        if self._automatic_masks is not None:
+            self._automatic_masks.check_done(followed.state, stream, followed.next_index)
         followed.check_done()
 
     def _stream(self, name: str) -> StreamState:
@@ -311,8 +316,8 @@ class Propagate(Node[Embedded, Segmented]):
         given = stream.given.to_look_for(seq, index)
         regions = tracking.next_regions(state, stream.planned, index, self._options, given)
         crops: Crops | None = None
-        if self._everything is not None:
-            whole, crops = self._everything.where(state, stream.name, index)
+        if self._automatic_masks is not None:
+            whole, crops = self._automatic_masks.where(state, stream.name, index)
             regions += whole
         wanted = self._admission.want(stream.name, state, [*stream.due(index, None), *given])
         self.context.feedback(Regions(stream.name, seq, regions, wanted, crops))
@@ -324,14 +329,14 @@ class Propagate(Node[Embedded, Segmented]):
                 f"from {message.model!r}; give embed and propagate the same model"
             )
 
-    def _segmented(self, message: Embedded, followed: Followed) -> Segmented:
+    def _segmented(self, message: Embedded, update: Update) -> Segmented:
         frame = message.frame
         height, width = frame.image_rgb.shape[:2]
         kept = self.context.empty(frame.stamp, (height, width), np.uint16)
-        np.copyto(kept, label_map.merge(followed.masks, (height, width)))
-        tracks = followed.state.tracks
+        np.copyto(kept, label_map.merge(update.masks, (height, width)))
+        tracks = update.state.tracks
         objects = [
             ObjectResult(track.id, track.state, track.score, box, area, track.label, track.reason)
             for track, (area, box) in zip(tracks, label_map.areas_and_boxes(kept, len(tracks)), strict=True)
         ]
-        return Segmented(frame, objects, kept, msgspec.Raw(tracking.to_bytes(followed.state)))
+        return Segmented(frame, objects, kept, msgspec.Raw(tracking.to_bytes(update.state)))

@@ -15,7 +15,7 @@ from streamseg.messages import Stamp
 from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
 from streamseg.prompts.prepare import fit, point
 from streamseg.prompts.rules import check_sequel, free_id
-from streamseg.tracking import Seen, TrackerState
+from streamseg.tracking import EncodedView, TrackerState
 
 
 class PromptCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,12 +119,12 @@ class GivenPrompts:
                 found.append(given.pointer)
         return found
 
-    def due(self, stamp: Stamp, seen: Sequence[Seen], busy: set[int], *, has_feedback: bool) -> list[Given]:
+    def due(self, stamp: Stamp, views: Sequence[EncodedView], busy: set[int], *, has_feedback: bool) -> list[Given]:
         """Those that come into force at a frame.
 
         Args:
             stamp: of the frame.
-            seen: its views.
+            views: of it.
             busy: ids of the objects that another prompt comes into force for: they wait for the next frame.
             has_feedback: whether embed is told where to look.
         """
@@ -132,7 +132,7 @@ class GivenPrompts:
         for given in self._waiting:
             told = not has_feedback or (given.told_seq is not None and given.told_seq < stamp.seq)
             reached = given.pointer.due(stamp.index, stamp.pts_s)
-            if told and reached and given.pointer.id not in busy and tracking.is_seen(given.pointer, seen):
+            if told and reached and given.pointer.id not in busy and tracking.has_view(given.pointer, views):
                 found.append(given)
             # In the order they were given, those for one object.
             busy.add(given.pointer.id)

@@ -16,7 +16,7 @@ from streamseg.errors import OutputError
 from streamseg.jobs import Natural
 from streamseg.masks.overlay import draw
 from streamseg.messages import Segmented, Stamp
-from streamseg.tracking.records import Track, write_lines
+from streamseg.tracking.records import TrackRecord, write_lines
 from streamseg.video.fragmented_mp4 import Piece, is_plain, to_fragments, to_plain
 
 _log = logging.getLogger("streamseg.nodes.record")
@@ -56,7 +56,7 @@ class TracksFile:
         except OSError as error:
             raise self._cannot(error) from error
 
-    def append(self, tracks: list[Track]) -> None:
+    def append(self, tracks: list[TrackRecord]) -> None:
         """Write the lines of one frame, all or none."""
         rest = memoryview(write_lines(tracks))
         end = self.whole_bytes + len(rest)

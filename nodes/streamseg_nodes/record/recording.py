@@ -16,7 +16,7 @@ from streamseg.commits import Committed
 from streamseg.errors import OutputError
 from streamseg.jobs import Job, Natural, Position
 from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
-from streamseg.tracking.records import Track
+from streamseg.tracking.records import TrackRecord
 from streamseg.video.writer import write_labels_png
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import Commits
@@ -254,8 +254,8 @@ def _sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def _track(stamp: Stamp, found: ObjectResult) -> Track:
-    return Track(
+def _track(stamp: Stamp, found: ObjectResult) -> TrackRecord:
+    return TrackRecord(
         frame=stamp.index,
         pts_s=stamp.pts_s,
         id=found.id,

@@ -1,10 +1,10 @@
-"""Which detections are new, by hand."""
+"""Which detections become objects, by hand."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from streamseg.tracking.detections import newcomers
+from streamseg.tracking.initialize import new_detections
 from streamseg.types import Box
 
 OBJECT: Box = (10, 10, 30, 30)
@@ -17,7 +17,7 @@ FAR: Box = (60, 60, 90, 90)
 
 def new(boxes: list[Box], scores: list[float] | None = None, known: list[Box] | None = None, **rules: Any) -> list[int]:
     given = {"min_score": 0.0, "same_iou": 0.3, "inside": 0.7, "room": 9, **rules}
-    return newcomers(boxes, scores or [1.0] * len(boxes), [OBJECT] if known is None else known, **given)
+    return new_detections(boxes, scores or [1.0] * len(boxes), [OBJECT] if known is None else known, **given)
 
 
 def test_what_is_followed_already_is_not_new() -> None:

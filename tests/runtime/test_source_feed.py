@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import time
+
+from streamseg.messages import End, Frame
+from streamseg.node import Captured, Source
+from streamseg.runtime.source_worker import SourceFeed
+from streamseg.transport.tickets import TicketBook
+
+
+class Aging(Source[Frame]):
+    """One frame that is too old for the graph by the time it has a ticket, one that is not, one that does not age."""
+
+    limits_s = (-1.0, 3600.0, None)
+    dropped = 5
+
+    def produce(self):
+        for index, limit_s in enumerate(self.limits_s):
+            until_ns = None if limit_s is None else time.time_ns() + round(limit_s * 1e9)
+            yield Captured(index, index, (1, 25), 1, lambda stamp: stamp, until_ns, index == 1)
+
+
+def test_a_frame_that_got_too_old_while_it_waited_for_a_ticket_is_dropped_and_counted():
+    feed = SourceFeed(Aging(), "s", TicketBook(range(4), ["sink"]))
+    feed.start()
+    messages = []
+    while not (messages and isinstance(messages[-1], End)):
+        messages += feed.next_messages()
+    assert [(stamp.seq, stamp.index, stamp.damaged) for stamp in messages[:-1]] == [(0, 1, True), (1, 2, False)]
+    # Those that the source itself has dropped are counted too.
+    assert (feed.stats().entered, feed.stats().dropped) == (2, 1 + 5)

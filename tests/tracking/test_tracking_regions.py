@@ -1,0 +1,57 @@
+"""Where to look in the next frame. No model."""
+
+from __future__ import annotations
+
+import msgspec
+from support.one_object import OPTIONS, Run, World
+from support.things import Things
+
+from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import prepare
+from streamseg.tracking.regions import next_regions, usable_prompts
+from streamseg.types import Region
+
+
+def test_a_lost_object_is_searched_ever_wider_and_then_everywhere() -> None:
+    run = Run(World())
+    run.step()
+    run.world.visible = False
+    widths = []
+    for _ in range(OPTIONS.search_everywhere_after + 3):
+        run.step()
+        region = next_regions(run.state, [], 99, run.options)[0]
+        widths.append(None if region.scales else region.box_xyxy[2] - region.box_xyxy[0])
+    local = widths[: OPTIONS.search_everywhere_after]
+    assert local == sorted(local)
+    assert local[-1] > 2 * 60
+    assert set(widths[OPTIONS.search_everywhere_after :]) == {None}
+
+
+def test_a_prompt_waits_for_a_view_of_its_place() -> None:
+    (pointer,) = prepare([msgspec.convert({"id": 2, "box": [1, 1, 9, 9]}, ObjectPrompt)])
+    world = World()
+    assert usable_prompts([pointer], [world.encode(Region((10, 10, 40, 40), 1))]) == []
+    assert usable_prompts([pointer], [world.encode(Region((1, 1, 9, 9), 2))]) == [pointer]
+    assert usable_prompts([pointer], [world.encode(Region((1, 1, 9, 9), 1, (1.0,)))]) == [pointer]
+
+
+def searched_everywhere(things: Things) -> list[int | None]:
+    """Ids of the objects for which the next frame is shown as a whole."""
+    return [region.object_id for region in next_regions(things.state, [], 99, things.options) if region.scales]
+
+
+def test_a_lost_object_is_searched_in_the_whole_frame_now_and_then_while_others_are_followed() -> None:
+    things = Things([(100, 100, 160, 160), (400, 300, 460, 360)], [(200, 40, 40)] * 2)
+    things.step()
+    things.hidden = {0}
+    for _ in range(OPTIONS.search_everywhere_after + 1):
+        things.step()
+    searched = []
+    for _ in range(2 * OPTIONS.search_every):
+        searched.append(searched_everywhere(things))
+        things.step()
+    assert sorted(searched) == [[]] * (2 * OPTIONS.search_every - 2) + [[1]] * 2
+    things.hidden = {0, 1}
+    for _ in range(OPTIONS.search_everywhere_after + 2):
+        things.step()
+    assert searched_everywhere(things) == [1, 2]
