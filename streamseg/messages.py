@@ -121,7 +121,7 @@ class ObjectResult(msgspec.Struct, frozen=True):
     """What is known of one object in one frame."""
 
     id: int
-    """Stable for life, never reused."""
+    """Stable for life; used again at most for a detector's objects, once all 65,535 have been."""
     state: ObjectState
     score: float
     """The model's own estimate of the mask's IoU, 0 to 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, NamedTuple
 
 import cv2
@@ -19,8 +20,24 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 _LONG_SIDE_PX = 320
 """Frames are looked at in this size: moving things that are smaller than a pixel of it are not worth following."""
+_LARGEST_LOG_GAIN = math.log(4)
+"""Of an exposure against another; a picture that is darker than that has too little left in it."""
+_GRID = (32, 18)
+"""Columns and rows that exposures are compared in."""
+_FIT_ROUNDS = 8
+_LEAST_SPREAD = 0.02
 _MOVING = 255
 """What OpenCV marks moving pixels with; it marks their shadows with less."""
+
+
+def _surface() -> np.ndarray:
+    """(N, 6) values of 1, x, y, x², xy and y² on the grid."""
+    columns, rows = (np.linspace(-1, 1, count) for count in _GRID)
+    x, y = (each.ravel() for each in np.meshgrid(columns, rows))
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+
+_SURFACE = _surface()
 
 
 class _Moving(NamedTuple):
@@ -31,7 +48,10 @@ class _Moving(NamedTuple):
 
 
 class Motion(Detector):
-    """Find what moves before a background that stands still (OpenCV's MOG2). Learns the background as it goes."""
+    """Find what moves before a background that stands still (OpenCV's MOG2). Learns the background as it goes, and
+    anew when it is started again: in the `warmup` frames after that nothing is found."""
+
+    resumable = True
 
     class Config(Detector.Config, frozen=True):
         """Options of motion."""
@@ -74,6 +94,8 @@ class Motion(Detector):
         scale = min(1.0, _LONG_SIDE_PX / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.GaussianBlur(cv2.resize(frame.image_rgb, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
+        if self._seen.get(stream, 0):
+            small = _exposed_as(self._background(stream).getBackgroundImage(), small)
         # Left to itself, OpenCV learns so quickly at first that it takes slow things for background.
         rate = -1 if self._seen.get(stream, 0) < self.config.warmup else 1 / self.config.history
         differs = np.asarray(self._background(stream).apply(small, learningRate=rate) == _MOVING)
@@ -119,6 +141,38 @@ class Motion(Detector):
             for x, y, width, height, area_px in stats[1:].tolist()
             if area_px >= self.config.min_area * moving.size
         ]
+
+
+def _exposed_as(background_rgb: np.ndarray, image_rgb: np.ndarray) -> np.ndarray:
+    """A picture as if it had been taken with the exposure and the white balance of the background.
+
+    A camera sets both anew when something bright or dark comes in, and then everything changes, not everywhere by the
+    same. What most of the picture has changed by, as a smooth surface over it, is not a thing that moves.
+
+    Args:
+        background_rgb: (H, W, 3) uint8.
+        image_rgb: (H, W, 3) uint8.
+    """
+    height, width = image_rgb.shape[:2]
+    gains = np.log((image_rgb + np.float32(1)) / (background_rgb + np.float32(1)))
+    grid = cv2.resize(gains, _GRID, interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    smooth = (_SURFACE @ np.stack([_fitted(channel) for channel in grid.T], axis=1)).reshape(_GRID[1], _GRID[0], 3)
+    limited = np.clip(smooth, -_LARGEST_LOG_GAIN, _LARGEST_LOG_GAIN).astype(np.float32)
+    everywhere = np.exp(cv2.resize(limited, (width, height), interpolation=cv2.INTER_LINEAR))
+    return np.asarray(np.clip((image_rgb + np.float32(1)) / everywhere - 1, 0, 255).astype(np.uint8))
+
+
+def _fitted(values: np.ndarray) -> np.ndarray:
+    """Coefficients of the surface through most of the (N,) values on the grid: least squares, with what lies far off
+    weighted down again and again."""
+    rest = values - np.median(values)
+    for _ in range(_FIT_ROUNDS):
+        spread = max(_LEAST_SPREAD, float(np.median(np.abs(rest))))
+        weights = 1 / (1 + (rest / spread) ** 2)
+        weighted = _SURFACE * weights[:, None]
+        found = np.linalg.solve(weighted.T @ _SURFACE, weighted.T @ values)
+        rest = values - _SURFACE @ found
+    return found
 
 
 def _is_inside(box: Box, width: int, height: int) -> bool:

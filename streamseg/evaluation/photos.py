@@ -14,10 +14,12 @@ from streamseg.graph import config, registry
 from streamseg.graph.plan import cores
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.measures import deepest_point
-from streamseg.messages import Embedded, Frame, Segmented, Stamp
-from streamseg.node import Node, NodeContext
+from streamseg.messages import Frame, Stamp
+from streamseg.node import NodeContext
+from streamseg.prompts.model import ObjectPrompt
 
 GRABCUT_ROUNDS = 5
+_PHOTO: dict[str, Any] = {"streams": ["photo"], "threads": cores()}
 
 
 class Rated(msgspec.Struct, frozen=True):
@@ -37,36 +39,30 @@ class PhotoSegmenter:
     """
 
     def __init__(self, embed: dict[str, Any], propagate: dict[str, Any]) -> None:
-        kind = registry.load("embed")
-        context = NodeContext("embed", streams=["photo"], threads=cores(), has_feedback=embed.get("focus") != "off")
-        self._embed: Node[Frame, Embedded] = kind(config.options_of(kind.Config, embed, "embed"), context)  # type: ignore[assignment]
-        self._embed.setup()
-        self._propagate_options = propagate
+        focus = embed.get("focus") != "off"
+        self._embed = self._node("embed", embed, NodeContext("embed", **_PHOTO, has_feedback=focus))
+        context = NodeContext("propagate", **_PHOTO, feedback=self._embed.on_feedback, has_feedback=True)
+        self._propagate = self._node("propagate", {**propagate, "prompts": []}, context)
 
     def segment(self, image_rgb: np.ndarray, prompt: dict[str, Any]) -> np.ndarray:
         """(H, W) bool: the mask for one prompt, given as in a graph file."""
-        kind = registry.load("propagate")
-        options = config.options_of(kind.Config, {**self._propagate_options, "prompts": [prompt]}, "propagate")
-        context = NodeContext(
-            "propagate",
-            streams=["photo"],
-            threads=cores(),
-            feedback=self._embed.on_feedback,
-            has_feedback=True,
-        )
-        propagate: Node[Embedded, Segmented] = kind(options, context)  # type: ignore[assignment]
-        propagate.setup()
-        try:
-            frame = Frame(Stamp("photo", 0, 0, None, (1, 25), 0, 0, 1), image_rgb)
-            embedded = self._embed.process(frame)
-            segmented = None if embedded is None else propagate.process(embedded)
-            return np.zeros(image_rgb.shape[:2], bool) if segmented is None else segmented.mask(0)
-        finally:
-            propagate.close()
+        self._propagate.begin([msgspec.convert(prompt, ObjectPrompt)])
+        embedded = self._embed.process(Frame(Stamp("photo", 0, 0, None, (1, 25), 0, 0, 1), image_rgb))
+        segmented = self._propagate.process(embedded)
+        mask: np.ndarray = segmented.mask(0)
+        return mask
 
     def close(self) -> None:
-        """Let go of the encoder."""
+        """Let go of both."""
+        self._propagate.close()
         self._embed.close()
+
+    @staticmethod
+    def _node(use: str, options: dict[str, Any], context: NodeContext) -> Any:
+        kind = registry.load(use)
+        node = kind(config.options_of(kind.Config, options, use), context)
+        node.setup()
+        return node
 
 
 def rate(photos: Iterable[Photo], segmenter: PhotoSegmenter, *, min_area: float, compare: bool) -> Iterator[Rated]:

@@ -63,7 +63,7 @@ class PublishedObject(msgspec.Struct, frozen=True):
     """One object of a frame."""
 
     id: int
-    """Stable for life, never reused."""
+    """Stable for life; used again at most for a detector's objects, once all 65,535 have been."""
     label: str
     state: ObjectState
     score: float

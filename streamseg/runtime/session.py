@@ -52,7 +52,7 @@ class ObjectMask:
     """One object in one frame."""
 
     id: int
-    """Stable for life, never reused."""
+    """Stable for life; used again at most for a detector's objects, once all 65,535 have been."""
     label: str
     state: ObjectState
     score: float

@@ -104,7 +104,7 @@ def check_possible(pointer: Pointer, state: TrackerState) -> None:
         PromptError: it is about an object that was removed, is not there, or is lost, and so cannot be corrected.
     """
     prompt = pointer.prompt
-    check_sequel(prompt, {track.id: track.label for track in state.tracks}, state.removed)
+    check_sequel(prompt, {track.id: track.label for track in state.tracks}, state.former_ids)
     lost = next((track for track in state.tracks if track.id == pointer.id and not track.has_mask), None)
     if lost is not None and prompt.only_clicks and not prompt.points:
         raise PromptError(

@@ -140,10 +140,19 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """Whether all objects of a frame have been looked for, if that was asked for."""
     highest_id: int = 0
     """The largest id that any object had so far; new objects get larger ones."""
+    gone: list[tuple[int, int]] = []
+    """(first, last) of the ids of objects of a detector that stayed away: a live stream has many."""
+    last_detected: int = 0
+    """The id that was given to an object of a detector last; 0 before the first."""
     detected: list[int] = []
     """Ids of those objects that a detector found."""
     scene: bytes = b""
     """The frame's colors, to notice a cut (`streamseg.tracking.appearance.scene_histogram`)."""
+
+    @property
+    def former_ids(self) -> set[int]:
+        """Ids of all objects that are followed no longer."""
+        return {*self.removed, *(identity for first, last in self.gone for identity in range(first, last + 1))}
 
 
 def to_bytes(state: TrackerState) -> bytes:

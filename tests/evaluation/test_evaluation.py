@@ -10,6 +10,7 @@ from support.command import streamseg
 
 from streamseg.errors import MediaError
 from streamseg.evaluation import photos, pictures, sequences, videos
+from streamseg.sam import loading
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
 
@@ -153,6 +154,26 @@ def test_box_and_click_beside_what_is_free(album):
     assert table["mean"]["grabcut"] > 0.8
     assert table["mean"]["box itself"] == pytest.approx(np.pi / 4, abs=0.05)
     assert set(table["mean"]) == {"box", "click", "grabcut", "box itself"}
+
+
+def test_photos_are_segmented_with_one_decoder_and_know_nothing_of_each_other(album, monkeypatch):
+    loaded = []
+    load_decoder = loading.load_decoder
+
+    def counted(*args, **options):
+        loaded.append(args)
+        return load_decoder(*args, **options)
+
+    monkeypatch.setattr(loading, "load_decoder", counted)
+    first, second, *_ = (pictures.read_rgb(photo.image) for photo in pictures.find_photos(album))
+    segmenter = photos.PhotoSegmenter({}, {})
+    try:
+        prompts = [{"box": [20, 20, 60, 60]}, {"points": [[30, 30]]}]
+        masks = [segmenter.segment(image, prompt) for image in (first, second, first) for prompt in prompts]
+    finally:
+        segmenter.close()
+    assert len(loaded) == 1
+    assert all((masks[number] == masks[number + 4]).all() for number in (0, 1))
 
 
 def test_the_command_prints_a_table_and_writes_every_figure(dataset, tmp_path):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import cv2
+import msgspec
 import numpy as np
 import pytest
 from streamseg_nodes.motion import Motion
+from streamseg_nodes.propagate.admission import Admission, free_ids, with_new
 from support.detectors import Broken, Colored
 from support.disks import box_of, picture, truth
 
+from streamseg import tracking
 from streamseg.errors import PromptError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
+from streamseg.graph.standard import standard_graph
+from streamseg.jobs import Job, Position
 from streamseg.masks.boxes import box_iou
 from streamseg.messages import Detected, Frame, Gap, Message, Segmented, Stamp
 from streamseg.node import run_node
 from streamseg.runtime.inline import InlineRun
+from streamseg.runtime.recovery import can_resume
+from streamseg.tracking import DetectionOptions, TrackerState, TrackingOptions
+from streamseg.tracking.state import Track
 
 RED_AND_YELLOW = {"words": ["red", "yellow"]}
 
@@ -28,6 +38,7 @@ def run(
     focus: bool = True,
     frames: int = 4,
     disks: dict[str, int] | None = None,
+    job: Job | None = None,
     **options: Any,
 ) -> list[Message]:
     """What came out of propagate."""
@@ -47,7 +58,7 @@ def run(
         }
     )
     results: list[Message] = []
-    InlineRun(Plan(graph, results_from="propagate"), results.append).run()
+    InlineRun(Plan(graph, results_from="propagate"), results.append, job=job).run()
     return results
 
 
@@ -160,3 +171,67 @@ def test_things_at_the_edge_are_waited_for() -> None:
     ]
     assert at_once[0] < 26
     assert 34 <= waited[0] <= 38
+
+
+def test_a_car_is_found_although_the_exposure_follows_it() -> None:
+    """A white thing crosses the picture and everything else gets darker, more so on one side, as a camera does it."""
+    rng = np.random.default_rng(0)
+    ground = cv2.GaussianBlur(rng.normal(120, 25, (180, 320, 3)), (0, 0), 3) + rng.normal(0, 6, (180, 320, 1))
+    darker = np.linspace(0.75, 1.0, 320)[None, :, None]
+    messages = []
+    for index in range(70):
+        image = ground + rng.normal(0, 1, ground.shape)
+        left = 6 * (index - 30)
+        shown = max(0, min(60, left + 60)) / 60
+        image[50:130, max(0, left) : max(0, left + 60)] = 250
+        image = image * (1 - shown * (1 - 0.6 * darker))
+        stamp = Stamp("camera", index, index, None, (1, 25), 0, 0, index + 1)
+        messages.append(Frame(stamp, np.clip(image, 0, 255).astype(np.uint8)))
+    found = run_node(Motion(), messages)
+    boxes = {each.stamp.index: each.detections for each in found if each.detections}
+    assert min(boxes) > 30 and len(boxes) > 20
+    for index, (detection, *others) in boxes.items():
+        assert not others
+        assert box_iou(detection.box_xyxy, (6 * (index - 30), 50, 6 * (index - 30) + 60, 130)) > 0.6, index
+
+
+def test_a_graph_with_motion_can_be_started_again() -> None:
+    assert can_resume(Plan(standard_graph("clip.mp4", [], detect="motion", output="out")))
+
+
+def test_ids_are_used_again_only_when_all_have_been_and_each_after_all_others() -> None:
+    def first(count: int, state: TrackerState, highest: int, meant: tuple[int, ...] = ()) -> list[int]:
+        return list(itertools.islice(free_ids(state, highest + 1, meant), count))
+
+    assert first(3, TrackerState(), 7) == [8, 9, 10]
+    state = TrackerState(gone=[(1, 5), (9, 65000)], removed=[6], last_detected=65534)
+    assert first(3, state, 65534) == [65535, 1, 2]
+    state = TrackerState(gone=[(1, 5), (9, 65535)], last_detected=3)
+    assert first(5, state, 65535, meant=(9,)) == [4, 5, 10, 11, 12]
+    assert first(70_000, state, 65535)[-1] == 3, "at last those that were used last"
+    again = with_new(state, [4, 5, 10])
+    assert (again.gone, again.detected, again.last_detected) == ([(1, 3), (9, 9), (11, 65535)], [4, 5, 10], 10)
+
+
+def test_what_a_state_keeps_of_objects_that_are_gone_does_not_grow() -> None:
+    admission = Admission(DetectionOptions(forget_after=0), TrackingOptions())
+    state = TrackerState()
+    for number in range(1, 3000):
+        state = with_new(state, [number])
+        track = Track(id=number, label="", state="LOST", reason="", score=0, box=(0, 0, 1, 1), area_px=1, unseen=2)
+        state = admission.without_gone(msgspec.structs.replace(state, tracks=[track]))
+    assert state.gone == [(1, 2999)]
+    assert state.former_ids == set(range(1, 3000))
+    assert len(tracking.to_bytes(state)) < 300
+
+
+def test_when_all_ids_have_been_used_objects_still_come_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    used = TrackerState(highest_id=65535, gone=[(1, 65535)], last_detected=65535)
+    job = Job(facts={}, positions={"disks": Position(seq=0, next_index=0, tracker=tracking.to_bytes(used))})
+    results = run(RED_AND_YELLOW, detections={}, job=job)
+    assert ids(results) == [[(1, "red"), (2, "yellow")]] * 4
+    state = tracking.from_bytes(bytes(results[-1].tracker))  # type: ignore[attr-defined]
+    assert (state.gone, state.detected) == ([(3, 65535)], [1, 2])
+    assert [record.message for record in caplog.records if "used again" in record.message] == [
+        "all ids up to 65535 have been used; those of objects of the detector that are gone are used again"
+    ]

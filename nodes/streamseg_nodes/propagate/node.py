@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from streamseg.commands import Reply
 from streamseg.errors import GraphError, PromptError, nearest
 from streamseg.jobs import NO_TRACKER, Position
 from streamseg.masks import label_map
+from streamseg.masks.label_map import MAX_ID
 from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
 from streamseg.node import Node, Option
 from streamseg.prompts.files import given_prompts
@@ -26,7 +27,7 @@ from streamseg.sam.models import find
 from streamseg.tracking import NAIVE, Candidate, DetectionOptions, TrackerState, TrackingOptions, Update
 from streamseg.video.source import file_facts
 from streamseg_nodes.model_config import ModelConfig
-from streamseg_nodes.propagate.admission import Admission, views_of
+from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
 from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
 from streamseg_nodes.propagate.prompts import PromptCommand
@@ -92,8 +93,6 @@ class Propagate(Node[Embedded, Segmented]):
         from streamseg.sam.loading import load_decoder, load_matching
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
-        self._prompts = prepare(given_prompts(self.config.prompts or []), self.context.streams)
-        self._streams: dict[str, StreamState] = {}
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(
             self.config.model,
@@ -105,9 +104,20 @@ class Propagate(Node[Embedded, Segmented]):
         matching = load_matching(self.config.model, checkpoint=checkpoint) if self._options.templates else None
         self._decoder_queries = DecoderQueries(self._decoder, matching)
         self._admission = Admission(self.config.detections or DetectionOptions(), self._options)
+        self._ids_are_used = False
         self._automatic_masks: AutomaticMasks | None = None
         if self.config.everything is not None:
             self._automatic_masks = AutomaticMasks(self.config.everything, self._decoder, self.context.log)
+        self.begin(given_prompts(self.config.prompts or []))
+
+    def begin(self, prompts: Sequence[ObjectPrompt]) -> None:
+        """Follow what these prompts point at, and nothing of what was followed before, with the model that is loaded.
+
+        Raises:
+            PromptError: they cannot be meant.
+        """
+        self._prompts = prepare(prompts, self.context.streams)
+        self._streams: dict[str, StreamState] = {}
         positions = {} if self.context.job is None else self.context.job.positions
         for past in [] if self.context.job is None else self.context.job.commands:
             if past.node == self.context.name and past.stream in self.context.streams:
@@ -151,7 +161,8 @@ class Propagate(Node[Embedded, Segmented]):
             given_due = stream.given.due(stamp, views, busy, has_feedback=self.context.has_feedback)
             given = stream.given.fit(given_due, state, (width, height))
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
-            new = self._admission.find(message, stream.free_id)
+            new = self._admission.find(message, free_ids(state, stream.free_id, stream.meant_ids))
+            self._warn_of_used_ids(stream, [prompt.id for prompt in new.values()])
             views += [self._decoder_queries.encoded_view(view) for view in views_of(message, new)]
             unplanned = [*(prompt for _, prompt in given), *new.values()]
             found = FoundObjects()
@@ -175,9 +186,11 @@ class Propagate(Node[Embedded, Segmented]):
             after = msgspec.structs.replace(
                 update.state,
                 everything_done=state.everything_done or found.looked,
-                detected=[*state.detected, *(prompt.id for prompt in new.values())],
+                detected=state.detected,
+                gone=state.gone,
+                last_detected=state.last_detected,
             )
-            update = Update(after, update.masks)
+            update = Update(with_new(after, [prompt.id for prompt in new.values()]), update.masks)
             stream.reach(update.state)
             stream.given.applied([each for each, _ in given], stamp, state, update.state)
         # Embed is at work again by now.
@@ -256,6 +269,13 @@ class Propagate(Node[Embedded, Segmented]):
         if name not in self._streams:
             self._streams[name] = StreamState(name, self._prompts)
         return self._streams[name]
+
+    def _warn_of_used_ids(self, stream: StreamState, new: list[int]) -> None:
+        if not self._ids_are_used and any(identity < stream.free_id for identity in new):
+            self._ids_are_used = True
+            self.context.log.warning(
+                "all ids up to %d have been used; those of objects of the detector that are gone are used again", MAX_ID
+            )
 
     def _fit(self, pointer: Pointer, state: TrackerState, frame_size: tuple[int, int]) -> list[Fitted]:
         """The prompt in this frame, if what has become of its object allows it."""

@@ -186,7 +186,7 @@ class GivenPrompts:
     def _objects(self, now: Moment) -> tuple[dict[int, str], set[int], set[int]]:
         """Labels of the objects that there will be by then, ids of the removed ones, and all ids that are taken."""
         known = {track.id: track.label for track in now.state.tracks}
-        removed = set(now.state.removed)
+        removed = now.state.former_ids
         for given in self._waiting:
             if given.pointer.prompt.remove:
                 removed.add(given.pointer.id)

@@ -45,6 +45,11 @@ class StreamState:
         """An id that no object had before and no prompt has; so are all above it."""
         return 1 + max(self.state.highest_id, self._highest_planned_id, *self.given.ids)
 
+    @property
+    def meant_ids(self) -> set[int]:
+        """Ids that prompts have, those that have not come into force yet included."""
+        return {*(pointer.id for pointer in self.planned), *self.given.ids}
+
     def resume(self, state: TrackerState, next_index: int, next_seq: int) -> None:
         """Go on from a state that was written down.
 
