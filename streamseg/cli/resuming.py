@@ -17,11 +17,13 @@ from streamseg.graph import config
 from streamseg.graph.config import Graph
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
+from streamseg.regular_files import read_regular
 from streamseg.runtime import recovery
 
 _NOT_THE_JOB = ("output", "overwrite")
 """Options that say where results go, not what they are: a folder may have been moved."""
 _LONGEST_VALUE = 80
+_LARGEST_REPORT_BYTES = 64 << 20
 
 
 def begin(plan: Plan, *, resume: bool) -> Job | None:
@@ -59,23 +61,33 @@ def graph_in(folder: Path) -> Graph:
     Raises:
         UsageError: there is no unfinished run in it, or its source had a password, which is not kept.
     """
-    logs = [folder, *(sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ())]
+    logs = [
+        folder,
+        *(sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink()) if folder.is_dir() else ()),
+    ]
     found = next((each for each in map(commits.read, logs) if each is not None), None)
     if found is None:
         raise UsageError(
             f"expected the folder of a run that was interrupted, but {folder} has no {commits.NAME}; "
             f"say what to run: streamseg run SOURCE … -o {folder} --resume"
         )
-    plain = found.began.facts["graph"]
+    plain = found.began.facts.get("graph")
+    if not isinstance(plain, dict):
+        raise UsageError(
+            f"expected {commits.NAME} in {folder} to name the graph of a run; start again with --overwrite"
+        )
     if "://***" in json.dumps(plain):
         raise UsageError(
             f"the source of the run in {folder} has a password, which is not kept; "
             f"give the source again: streamseg run SOURCE … -o {folder} --resume"
         )
-    for node in plain["nodes"].values():
-        if "output" in node["options"]:
-            node["options"]["output"] = str(folder)
-    return config.parse(plain)
+    graph = config.parse(plain)
+    nodes = {
+        name: msgspec.structs.replace(spec, options={**spec.options, "output": str(folder)})
+        for name, spec in graph.nodes.items()
+        if "output" in spec.options
+    }
+    return msgspec.structs.replace(graph, nodes={**graph.nodes, **nodes})
 
 
 def finished(folders: Mapping[str, Path]) -> bool:
@@ -85,8 +97,8 @@ def finished(folders: Mapping[str, Path]) -> bool:
 
 def _finished(folder: Path) -> bool:
     try:
-        report = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = json.loads(read_regular(folder / "run.json", _LARGEST_REPORT_BYTES))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(report, dict) and report.get("error", "") is None and report.get("stopped_early") is False
 

@@ -82,8 +82,10 @@ class Record(Node[Segmented, None]):
         job = self.context.job
         self._begun = job is not None and job.begun
         output_folder.check(self._folder, overwrite=self.config.overwrite or self._begun)
+        several = len(self.context.streams) > 1
         for stream in self.context.streams:
-            output_folder.stream_folder(self._folder, stream)
+            own = output_folder.stream_folder(self._folder, stream)
+            output_folder.check_files(own if several else self._folder, begun=self._begun)
         for stream, position in job.positions.items() if job is not None and job.begun else ():
             if position.seq and stream in self.context.streams:
                 self._recording(stream)

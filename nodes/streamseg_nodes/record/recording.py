@@ -64,6 +64,7 @@ class Recording:
         job: Job | None = None,
     ) -> None:
         self.folder = folder
+        output_folder.check_files(folder, begun=True)
         self._masks = folder / MASKS if masks else None
         try:
             (self._masks or folder).mkdir(parents=True, exist_ok=True)
