@@ -10,7 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from streamseg.cli.text import duration_text, redacted
+from streamseg.cli.text import duration_text, shown
 from streamseg.graph.plan import Plan
 from streamseg.transport.control import Stats
 
@@ -67,7 +67,7 @@ class Progress(logging.Handler):
         if not self._is_shown(record):
             return
         who = record.name.removeprefix("streamseg.").removeprefix("worker.")
-        text = redacted(self.format(record))
+        text = shown(self.format(record))
         above = f"{record.levelname.lower()}: {who}: {text}\n"
         self._write(f"\r\x1b[K{above}{self._line}" if self._line else above)
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streamseg.cli.parser import natural, numbers
+from streamseg.cli.text import shown
 from streamseg.errors import PromptError
 from streamseg.prompts.rules import NO_WORDS
 from streamseg.runtime.prompting import send_prompt
@@ -64,5 +65,5 @@ def run(args: argparse.Namespace) -> int:
     }
     prompt = {name: value for name, value in values.items() if value is not None}
     applied = send_prompt(args.control, prompt, node=args.node, timeout_s=args.timeout)
-    print(json.dumps(msgspec.to_builtins(applied)) if args.json else applied)
+    print(json.dumps(msgspec.to_builtins(applied)) if args.json else shown(str(applied)))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ from streamseg.graph import config
 from streamseg.graph.config import Graph
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
+from streamseg.redaction import HIDDEN
 from streamseg.regular_files import read_regular
 from streamseg.runtime import recovery
 
@@ -76,7 +78,7 @@ def graph_in(folder: Path) -> Graph:
         raise UsageError(
             f"expected {commits.NAME} in {folder} to name the graph of a run; start again with --overwrite"
         )
-    if "://***" in json.dumps(plain):
+    if re.search(r"://\S*" + re.escape(HIDDEN), json.dumps(plain)):
         raise UsageError(
             f"the source of the run in {folder} has a password, which is not kept; "
             f"give the source again: streamseg run SOURCE … -o {folder} --resume"

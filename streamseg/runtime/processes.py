@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from streamseg.graph.plan import thread_environment
-from streamseg.redaction import redact_text
+from streamseg.redaction import printable, redact_text
 from streamseg.runtime.worker_io import Assignment
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -113,7 +113,7 @@ class Child:
         """Pass on its log under its own name, with the level it had there, without the secrets of any URL."""
         log = logging.getLogger(f"streamseg.worker.{self.identity}")
         for raw in self._process.stderr or ():
-            line = redact_text(raw.decode("utf-8", "replace").rstrip())
+            line = printable(redact_text(raw.decode("utf-8", "replace").rstrip()))
             level, _, text = line.partition(" ")
             if level in _LEVELS:
                 log.log(_LEVELS[level], "%s", text)

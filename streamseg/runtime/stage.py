@@ -18,7 +18,7 @@ from streamseg.commands import Refused, Reply
 from streamseg.errors import RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
-from streamseg.redaction import redact_text
+from streamseg.redaction import printable, redact_text
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, Trouble
 from streamseg.transport.reorder import ReorderBuffer
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 LOST = "lost when a process of the graph was replaced"
 """Reason of a gap that a source sends in place of every frame in flight, in case nobody has it any more."""
+_LONGEST_TEXT = 20_000
+"""Characters of an exception that are passed on."""
 _REMEMBERED = 4096
 
 
@@ -246,15 +248,28 @@ class Stage:
 def trouble(error: Exception) -> Trouble:
     """An exception as the supervisor is told of it, without the secrets of any URL in it."""
     known = isinstance(error, StreamsegError)
-    message = redact_text(str(error)) if known else reason_of(error)
+    message = _said(error) if known else reason_of(error)
     fatal = isinstance(error, StreamsegError) and error.fatal
-    where = redact_text("".join(traceback.format_exception(error)))
+    where = _short(printable(redact_text("".join(traceback.format_exception(error)))))
     return Trouble(type(error).__name__, message, where, fatal)
 
 
 def reason_of(error: Exception) -> str:
     """Why a frame failed, for its gap, without the secrets of any URL in it."""
-    return redact_text(f"{type(error).__name__}: {error}")
+    return f"{type(error).__name__}: {_said(error)}"
+
+
+def _said(error: Exception) -> str:
+    """The text of any exception, fit to be sent and shown."""
+    try:
+        text = str(error)
+    except Exception as other:  # noqa: BLE001 (a node's own exception may fail at this too)
+        text = f"(its text cannot be had: {type(other).__name__})"
+    return _short(printable(redact_text(text[: 2 * _LONGEST_TEXT])))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… ({len(text)} characters)"
 
 
 def _place(message: Message) -> tuple[str, int]:
