@@ -91,7 +91,8 @@ def from_source(args: argparse.Namespace) -> Graph:
 def from_file(args: argparse.Namespace) -> Graph:
     """The graph of a file, with what the command says about its results and its length."""
     for name in _ONLY_WITHOUT_GRAPH:
-        if getattr(args, name):
+        given = getattr(args, name)
+        if given is not None and given is not False:  # 0 is a value
             raise UsageError(
                 f"--{name.replace('_', '-')} cannot be combined with a graph file; write it there, under the options "
                 f"of the node it is about ('streamseg nodes' lists them)"

@@ -12,9 +12,9 @@ import zmq
 from streamseg.commands import Answer
 from streamseg.errors import WireError
 from streamseg.graph import registry
-from streamseg.messages import End, Gap, Message
+from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
-from streamseg.runtime.stage import Passed, Stage
+from streamseg.runtime.stage import Passed, Stage, reason_of
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
 from streamseg.transport.control import Answered, Beat, Bye, Command, Done, Exit, Finalize
 from streamseg.transport.wire import MessageDecoder
@@ -88,11 +88,22 @@ class NodeWorker:
     def _pass(self, passed: Passed) -> None:
         if not self._io.spec.is_sink:
             if passed.message is not None:
-                self._io.send(passed.message)
+                self._send(passed.message, passed.stamp)
         elif passed.stamp is not None:
             self._io.finish(passed.stamp, passed.outcome)
         elif self._stage.ended_streams.issuperset(self._io.spec.streams):
             self._say_done()
+
+    def _send(self, message: Message, stamp: Stamp | None) -> None:
+        try:
+            self._io.send(message)
+        except (WireError, TypeError, ValueError, OverflowError) as error:
+            # Something of the node's own is in it that cannot travel. Those below still have to hear of the frame.
+            if stamp is None:
+                raise
+            name = self._io.spec.name
+            self._stage.report(WireError(f"what node {name!r} gave for frame {stamp.index} cannot be sent: {error}"))
+            self._io.send(Gap(stamp, name, "failed", reason_of(error)))
 
     def _say_done(self) -> None:
         if not self._said_done:

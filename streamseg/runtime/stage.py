@@ -57,7 +57,8 @@ class Stage:
         self._name = name
         self._ordered = ordered
         self._first_seqs = first_seqs or {}
-        self._is_sink = ports(type(node)).gives is None
+        self._gives = ports(type(node)).gives
+        self._is_sink = self._gives is None
         self._reorder: dict[str, ReorderBuffer[Message]] = {}
         self._queue: deque[Message] = deque()
         self._durations = Durations()
@@ -191,7 +192,26 @@ class Stage:
             self._durations.add(elapsed_ns / len(batch))
         return [self._passed(message, result) for message, result in zip(batch, results, strict=True)]
 
+    def _wrong(self, message: Message, result: object) -> str | None:
+        """What is wrong with what the node gave for a message; None if nothing is."""
+        gives = self._gives
+        if gives is None or result is None:
+            return None
+        if not isinstance(result, gives):
+            return (
+                f"expected process() of node {self._name!r} to give a {gives.__name__}, got a {type(result).__name__}"
+            )
+        if result.stamp != message.stamp:
+            return (
+                f"expected what node {self._name!r} gives for frame {message.stamp.index} to have that frame's stamp, "
+                f"got one of frame {result.stamp.index}; a message is not to be kept or given twice"
+            )
+        return None
+
     def _passed(self, message: Message, result: Message | None) -> Passed:
+        if (wrong := self._wrong(message, result)) is not None:
+            self.report(TypeError(wrong))
+            return self._failed(message, wrong)
         if result is None and not self._is_sink:
             self._stats.dropped += 1
             gap = Gap(message.stamp, self._name, "dropped", f"dropped by {self._name}")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.frames import frames
 from support.toy_nodes import Follow, Look, Sum, Summed
 
 from streamseg.messages import End, Gap, Regions
 from streamseg.node import NodeContext
-from streamseg.runtime.stage import Stage
+from streamseg.runtime.stage import Stage, reason_of, trouble
 
 
 def stage_of(node, **options):
@@ -147,3 +149,55 @@ def test_finalize_flushes_streams_that_were_cut_off(ordered):
     drain(stage)
     stage.finalize()
     assert flushed == ["s"]
+
+
+class Odd(Sum):
+    """Gives something of the kind that it is told, in frame 1."""
+
+    class Config(Sum.Config):
+        gives: Any = None
+
+    def process(self, message):
+        given = super().process(message)
+        self.first = getattr(self, "first", given)
+        return (
+            {"first": self.first, "frame": message}.get(self.config.gives, self.config.gives)
+            if message.stamp.seq == 1
+            else given
+        )
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [(42, "a Summed, got a int"), ("x", "got a str"), ("frame", "got a Frame"), ("first", "of frame 0")],
+)
+def test_what_a_node_may_not_give_costs_its_frame_and_names_the_node(gives, said):
+    stage = stage_of(Odd(Odd.Config(gives=gives)))
+    for message in [*frames(3), End("s", 3, "finished")]:
+        stage.accept(message)
+    found = drain(stage)
+    assert [passed.outcome for passed in found[:3]] == ["done", "failed", "done"]
+    assert isinstance(found[1].message, Gap) and said in found[1].message.reason and "'n'" in found[1].message.reason
+    assert [trouble.fatal for trouble in stage.troubles] == [False]
+    assert said in stage.troubles[0].message
+    assert isinstance(found[3].message, End)
+
+
+class Unsayable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unsayable(), "cannot be had"),
+        (ValueError("\x1b[31m\ud800"), r"\x1b[31m\ud800"),
+        (ValueError("x" * 10**7), "characters)"),
+    ],
+)
+def test_any_exception_can_be_said(error, said):
+    text = reason_of(error)
+    assert said in text and len(text) < 30_000
+    assert said in trouble(error).message
+    text.encode()
