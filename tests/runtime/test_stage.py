@@ -183,7 +183,7 @@ def test_what_a_node_may_not_give_costs_its_frame_and_names_the_node(gives, said
     assert isinstance(found[3].message, End)
 
 
-class Unsayable(Exception):
+class UnsayableError(Exception):
     def __str__(self):
         raise RuntimeError("no text")
 
@@ -191,7 +191,7 @@ class Unsayable(Exception):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (Unsayable(), "cannot be had"),
+        (UnsayableError(), "cannot be had"),
         (ValueError("\x1b[31m\ud800"), r"\x1b[31m\ud800"),
         (ValueError("x" * 10**7), "characters)"),
     ],
