@@ -16,7 +16,7 @@ from streamseg.messages import End, Gap, Message, Stamp
 from streamseg.node import Node, ports
 from streamseg.runtime.stage import Passed, Stage, reason_of
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
-from streamseg.transport.control import Answered, Beat, Bye, Command, Done, Exit, Finalize
+from streamseg.transport.control import Answered, Beat, Bye, Command, Done, Exit, Finalize, GiveUp
 from streamseg.transport.wire import MessageDecoder
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ class NodeWorker:
                     return
                 if isinstance(order, Command):
                     self._stage.command(order.body, partial(self._answer, order.number))
+                if isinstance(order, GiveUp):
+                    self._stage.failed_for_good = True
                 if isinstance(order, Finalize):
                     self._stage.finalize()
                     self._say_done()

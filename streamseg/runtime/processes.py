@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from streamseg.errors import RunError
 from streamseg.graph.plan import thread_environment
 from streamseg.redaction import printable, redact_text
 from streamseg.runtime.worker_io import Assignment
@@ -32,15 +33,21 @@ class Child:
         self.name = assignment.spec.name
         self.last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
         """The end of what it wrote to standard error."""
-        self._process = subprocess.Popen(
-            _python("streamseg.runtime.worker"),
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[*assignment.file_descriptors.values(), *(assignment.heart or ())[:1]],
-            env=_environment(assignment.spec.threads),
-            # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
-            process_group=0,
-        )
+        try:
+            self._process = subprocess.Popen(
+                _python("streamseg.runtime.worker"),
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[*assignment.file_descriptors.values(), *(assignment.heart or ())[:1]],
+                env=_environment(assignment.spec.threads),
+                # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
+                process_group=0,
+            )
+        except OSError as error:
+            raise RunError(
+                f"expected to start a process for node {self.name!r}, got: {error.strerror}; "
+                f"allow more open files or processes (ulimit -n, ulimit -u), or free memory"
+            ) from error
         self.pid = self._process.pid
         self.verdict = ""
         """Why it was killed, if that was done on purpose."""
