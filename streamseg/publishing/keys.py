@@ -231,15 +231,15 @@ def _check_ours_to_change(path: Path, facts: os.stat_result, above: Path | None 
     Args:
         path: of the list, a file of it, or a folder above.
         facts: of it.
-        above: the list, if `path` is a folder above it. There a sticky one, as /tmp is, will do: in it nobody can rename
-            what belongs to others.
+        above: the list, if `path` is a folder above it. There a sticky one, as /tmp is, will do: in it nobody can
+            rename what belongs to others.
     """
     others_write = facts.st_mode & 0o022 and not (above is not None and facts.st_mode & stat.S_ISVTX)
     if others_write or facts.st_uid not in (0, os.geteuid()):
         if above is not None:
             raise UsageError(
-                f"others may change {path} (mode {stat.S_IMODE(facts.st_mode):o}), and so put another list in the place "
-                f"of {above} and let anyone in; 'chmod go-w {path}', or keep the list in a folder of your own"
+                f"others may change {path} (mode {stat.S_IMODE(facts.st_mode):o}), and so put another list in the "
+                f"place of {above} and let anyone in; 'chmod go-w {path}', or keep the list in a folder of your own"
             )
         raise UsageError(
             f"others may change {path} (mode {stat.S_IMODE(facts.st_mode):o}) and so let anyone in; look at what is in "
