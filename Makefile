@@ -1,12 +1,14 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make lint     make bench     make keywords     make graphs     make fuzz     make clean
+# make test     make test-slow     make test-lowest     make lint     make bench     make keywords     make graphs
+# make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 INSTALLED := $(VENV)/.installed
 VIDEO ?=
 BOX ?=
@@ -14,7 +16,7 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow faults soak lint bench keywords graphs fuzz install clean
+.PHONY: demo test test-slow test-lowest faults soak lint bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -30,6 +32,12 @@ faults: $(INSTALLED)
 
 soak: $(INSTALLED)
 	$(BIN)/python benchmarks/soak.py
+
+# In an environment of its own, with the lowest versions that pyproject.toml allows.
+test-lowest:
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -q -c constraints-lowest.txt -e '.[dev]'
+	$(LOWEST)/bin/python -m pytest -m "not slow" $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -70,5 +78,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -112,6 +112,18 @@ def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
     return fd
 
 
+def write_own(path: Path, data: bytes) -> None:
+    """Write a file of a folder that is ours in one step: it appears under its name, with all that is in it, or not.
+
+    Raises:
+        OSError: it cannot be written, or what stands for it until it is complete is no regular file.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+        file.write(data)
+    part.replace(path)
+
+
 def check_own(path: Path) -> None:
     """See that what `open_own` would open is a regular file or not there.
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from streamseg.cli.parser import Parser
-from streamseg.cli.text import table
+from streamseg.cli.text import shown, table
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.sam.models import find
@@ -44,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"{origin} -> {to}  ({gives_type.__name__ if gives_type else '-'})")
     for origin, to in graph.feedback:
         print(f"{origin} -> {to}  (back-edge)")
-    print(f"\n{args.graph}: sound; {graph.tickets} frames in flight for each source")
+    print(f"\n{shown(args.graph)}: sound; {graph.tickets} frames in flight for each source")
     return 0

@@ -20,6 +20,7 @@ from streamseg.graph.standard import make_prompts
 from streamseg.masks.overlay import draw
 from streamseg.messages import Frame, Stamp
 from streamseg.node import NodeContext
+from streamseg.regular_files import write_own
 from streamseg.tracking import Candidate, full_mask
 from streamseg.video.open import open_source
 from streamseg.video.reader import Picture
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     choices = _choices(args, image_rgb)
     _make(folder)
     found = [_write(folder, number, image_rgb, each) for number, each in enumerate(choices)]
-    (folder / "choices.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_own(folder / "choices.json", json.dumps(found, indent=1).encode() + b"\n")
     if args.json:
         print(json.dumps(found))
         return 0
@@ -110,7 +111,7 @@ def _write(folder: Path, number: int, image_rgb: np.ndarray, choice: Candidate) 
     for name, content in ((names["picture"], drawn[..., ::-1]), (names["mask"], mask.astype(np.uint8) * 255)):
         encoded = cv2.imencode(".png", content)[1]
         try:
-            (folder / name).write_bytes(encoded.tobytes())
+            write_own(folder / name, encoded.tobytes())
         except OSError as error:
             raise OutputError(f"{folder / name} cannot be written: {error.strerror}") from error
     facts = {"score": round(choice.score, 4), "area_px": int(choice.area_px), "box_xyxy": list(choice.box)}

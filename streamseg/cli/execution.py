@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from streamseg.cli.text import say
 from streamseg.errors import RunError, StreamsegError
 from streamseg.graph.plan import Plan, cores, thread_environment
 from streamseg.jobs import Job
+from streamseg.prompts.files import given_prompts
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.recovery import Restarts, can_resume, frames, go_on, go_on_live, reached
@@ -105,6 +107,7 @@ def _run_once(
     plan: Plan, progress: Progress, interrupts: Interrupts, how: _How, job: Job | None, *, expendable: bool
 ) -> tuple[Outcome, Supervisor]:
     outcome = Outcome(job=job)
+    warned = job is not None and job.begun
     with Supervisor(
         plan, log_level=how.log_level, command_queue=how.command_queue, job=job, expendable=expendable
     ) as supervisor:
@@ -112,6 +115,9 @@ def _run_once(
             while supervisor.state != "finished" and not interrupts.stop_now:
                 supervisor.pump(_PUMP_MS)
                 if supervisor.state == "running":
+                    if not warned:
+                        warned = True
+                        warn_of_prompts_beyond(plan, supervisor.facts)
                     progress.show(supervisor.stats, expected_frames(plan, supervisor.facts))
                 if interrupts.stop and not supervisor.stopped_early:
                     progress.clear()
@@ -153,6 +159,23 @@ def _inline(plan: Plan, progress: Progress, interrupts: Interrupts, job: Job | N
         outcome.error = error
     outcome.stats, outcome.facts, outcome.interrupted = run.stats, run.facts, interrupts.stop
     return outcome
+
+
+def warn_of_prompts_beyond(plan: Plan, facts: Mapping[str, dict[str, Any]]) -> None:
+    """Say early that a prompt is for a frame that will not come; the sources' counts are estimates, so no more."""
+    for name, options in plan.options.items():
+        given = getattr(options, "prompts", None)
+        ends = {stream: _end(plan, stream, facts) for stream in plan.streams(name)}
+        for prompt in given_prompts(given) if given else ():
+            known = [end for stream, end in ends.items() if prompt.stream in (None, stream)]
+            if prompt.frame is not None and known and prompt.frame >= max(known):
+                say(f"warning: {prompt.name}: the source seems to have only {max(known):.0f} frames, from 0 on")
+
+
+def _end(plan: Plan, stream: str, facts: Mapping[str, dict[str, Any]]) -> float:
+    """The number after that of the last frame that a source seems to have."""
+    count = facts.get(stream, {}).get("frames")
+    return count + getattr(plan.options[stream], "start", 0) if isinstance(count, int) else math.inf
 
 
 def expected_frames(plan: Plan, facts: Mapping[str, dict[str, Any]]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -32,6 +33,7 @@ _COMMANDS = {
 """Command -> what it is for."""
 _ADD_TO = {"eval": "evaluate:add_videos_to", "eval-images": "evaluate:add_photos_to"}
 """Where its arguments are added, if not by ``add_to`` in the module of its name."""
+_LONGEST_NAME = 100
 
 _EXIT_CODES = """exit codes:
   0 done   2 usage, graph or prompt   3 video cannot be read   4 model   5 results cannot be written
@@ -72,14 +74,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except StreamsegError as error:
-        if "--json" in words:
-            print(json.dumps({"error": error_facts(error)}))
-        say(f"error: {error_facts(error)['message']}")
-        return error.exit_code
-    except KeyboardInterrupt as interrupt:
-        say(f"interrupted: {interrupt}" if str(interrupt) else "interrupted")
-        return EXIT_INTERRUPTED
+        return _ended_by(error, words)
     except BrokenPipeError:
         # Whoever read our output (``| head``) has gone; nothing may be flushed there at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # What the system refuses anywhere: a name that is too long, one more open file.
+        return _ended_by(StreamsegError(_system_says(error)), words)
+    except KeyboardInterrupt as interrupt:
+        say(f"interrupted: {interrupt}" if str(interrupt) else "interrupted")
+        return EXIT_INTERRUPTED
+
+
+def _ended_by(error: StreamsegError, words: Sequence[str]) -> int:
+    if "--json" in words:
+        print(json.dumps({"error": error_facts(error)}))
+    say(f"error: {error_facts(error)['message']}")
+    return error.exit_code
+
+
+def _system_says(error: OSError) -> str:
+    name = "" if error.filename is None else f" for {str(error.filename)[:_LONGEST_NAME]}"
+    hint = "; allow more open files (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+    return f"the system refused something{name}: {error.strerror or error}{hint}"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from streamseg.cli.parser import Parser
-from streamseg.cli.text import table
+from streamseg.cli.text import shown, table
 from streamseg.errors import GraphError, UsageError, nearest
 from streamseg.graph import registry
 from streamseg.node import AnyNode, Node, ports
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             kind = registry.load(name)
             print(_describe(kind, whole=bool(args.names)))
         except GraphError as error:
-            print(f"  cannot be used: {error}")
+            print(f"  cannot be used: {shown(str(error))}")
     return 0
 
 

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 
-from streamseg.cli.text import duration_text, redacted
+from streamseg.cli.text import duration_text, shown
 from streamseg.graph.plan import Plan
 from streamseg.transport.control import Stats
 
@@ -70,7 +70,7 @@ class Progress(logging.Handler):
         if not self._is_shown(record):
             return
         who = record.name.removeprefix("streamseg.").removeprefix("worker.")
-        text = redacted(self.format(record))
+        text = shown(self.format(record))
         above = f"{record.levelname.lower()}: {who}: {text}\n"
         self._write(f"\r\x1b[K{above}{self._line}" if self._line else above)
 

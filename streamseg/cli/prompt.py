@@ -9,7 +9,7 @@ import signal
 import msgspec
 
 from streamseg.cli.parser import Parser, natural, numbers
-from streamseg.cli.text import say
+from streamseg.cli.text import say, shown
 from streamseg.errors import PromptError
 from streamseg.prompts.rules import NO_WORDS
 from streamseg.runtime.prompting import send_prompt
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     applied = send_prompt(args.control, prompt, node=args.node, timeout_s=args.timeout, waiting=_say_that_it_waits)
-    print(json.dumps(msgspec.to_builtins(applied)) if args.json else applied)
+    print(json.dumps(msgspec.to_builtins(applied)) if args.json else shown(str(applied)))
     return 0
 
 

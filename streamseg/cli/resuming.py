@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -18,11 +19,14 @@ from streamseg.graph import config
 from streamseg.graph.config import Graph
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
+from streamseg.redaction import HIDDEN
+from streamseg.regular_files import read_regular
 from streamseg.runtime import recovery
 
 _NOT_THE_JOB = ("output", "overwrite")
 """Options that say where results go, not what they are: a folder may have been moved."""
 _LONGEST_VALUE = 80
+_LARGEST_REPORT_BYTES = 64 << 20
 
 
 def begin(plan: Plan, *, resume: bool) -> Job | None:
@@ -61,15 +65,24 @@ def graph_in(folder: Path) -> Graph:
         UsageError: there is no unfinished run in it, or its source had a password, which is not kept.
     """
     # In a folder of several streams there is one for each, and in each of these there may be segments.
-    logs = [path.parent for depth in ("", "*/", "*/*/") for path in sorted(folder.glob(depth + commits.NAME))]
+    logs = [
+        path.parent
+        for depth in ("", "*/", "*/*/")
+        for path in sorted(folder.glob(depth + commits.NAME))
+        if not any(each.is_symlink() for each in (path.parent, path.parent.parent) if folder in each.parents)
+    ]
     found = next((each for each in map(commits.read, logs) if each is not None), None)
     if found is None:
         raise UsageError(
             f"expected the folder of a run that was interrupted, but {folder} has no {commits.NAME}; "
             f"say what to run: streamseg run SOURCE … -o {folder} --resume"
         )
-    plain = found.began.facts["graph"]
-    if "://***" in json.dumps(plain):
+    plain = found.began.facts.get("graph")
+    if not isinstance(plain, dict):
+        raise UsageError(
+            f"expected {commits.NAME} in {folder} to name the graph of a run; start again with --overwrite"
+        )
+    if re.search(r"://\S*" + re.escape(HIDDEN), json.dumps(plain)):
         raise UsageError(
             f"the source of the run in {folder} has a password, which is not kept; "
             f"give the source again: streamseg run SOURCE … -o {folder} --resume"
@@ -93,8 +106,8 @@ def finished(folders: Mapping[str, Path]) -> bool:
 
 def _finished(folder: Path) -> bool:
     try:
-        report = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = json.loads(read_regular(folder / "run.json", _LARGEST_REPORT_BYTES))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(report, dict) and report.get("error", "") is None and report.get("stopped_early") is False
 

@@ -22,7 +22,7 @@ from streamseg.regular_files import inherited_fd
 from streamseg.runtime import given
 from streamseg.sam import checkpoints
 from streamseg.sam.models import find
-from streamseg.video.source import SourceKind, classify, local_path
+from streamseg.video.source import SourceKind, classify, local_path, redact
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
 
@@ -160,7 +160,7 @@ def _stem(source: str) -> str:
         return _folder_name(path.name if path.is_dir() else path.stem)
     if kind is SourceKind.CAMERA:
         return f"camera-{re.sub(r'[^A-Za-z0-9]+', '-', source).strip('-')}"
-    host = re.sub(r"^.*@", "", source.split("://", 1)[1].split("?")[0].split("/")[0])
+    host = re.sub(r"^.*@", "", redact(source).split("://", 1)[1].split("?")[0].split("/")[0])
     return f"stream-{re.sub(r'[^A-Za-z0-9.]+', '-', host).strip('-')}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from streamseg.cli.text import redacted, say
+from streamseg.regular_files import write_own
 from streamseg.runtime.report import Report
 
 _RESULTS = ("overlay.mp4", "masks", "tracks.jsonl", "run.json")
@@ -17,9 +18,7 @@ def write_record(folder: Path, report: Report) -> str:
     target = folder / "run.json"
     data = msgspec.json.format(msgspec.json.encode(redacted(msgspec.to_builtins(report))), indent=2)
     try:
-        part = target.with_name(".run.json.part")
-        part.write_bytes(data + b"\n")
-        part.replace(target)
+        write_own(target, data + b"\n")
     except OSError as error:
         say(f"warning: {target} could not be written: {error.strerror or error}")
     here = [name for name in _RESULTS if (folder / name).exists()]

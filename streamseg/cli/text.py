@@ -9,13 +9,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamseg.errors import StreamsegError, UsageError
-from streamseg.redaction import redact_text
+from streamseg.redaction import printable, redact, redact_text
 
 
 def say(line: str) -> None:
-    """A line on standard error; nobody may be there any more to read it."""
+    """A line on standard error, without secrets of URLs and what a terminal would obey.
+
+    Nobody may be there any more to read it.
+    """
     with contextlib.suppress(OSError):
-        print(f"streamseg: {line}", file=sys.stderr, flush=True)
+        print(f"streamseg: {shown(line)}", file=sys.stderr, flush=True)
+
+
+def shown(text: str) -> str:
+    """Text as people are shown it: no secrets of URLs, and nothing in it that a terminal would obey."""
+    return printable(redact_text(text))
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -35,13 +43,14 @@ def check_words(words: Sequence[str]) -> None:
 def error_facts(error: StreamsegError, exit_code: int | None = None) -> dict[str, Any]:
     """An error for scripts, without the secrets of a URL."""
     code = error.exit_code if exit_code is None else exit_code
-    return {"kind": type(error).__name__, "message": redact_text(str(error)), "exit_code": code}
+    return {"kind": type(error).__name__, "message": shown(str(error)), "exit_code": code}
 
 
 def redacted(value: Any) -> Any:
     """Plain data with the secrets of every URL in it hidden."""
     if isinstance(value, str):
-        return redact_text(value)
+        # A value that begins as a URL is one to its end, with white space too.
+        return redact_text(redact(value))
     if isinstance(value, dict):
         return {key: redacted(each) for key, each in value.items()}
     return [redacted(each) for each in value] if isinstance(value, (list, tuple)) else value
@@ -51,7 +60,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as aligned columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(printable(line).rstrip() for line in lines)
 
 
 def size_text(size_bytes: int) -> str:

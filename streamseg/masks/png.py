@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from streamseg.errors import OutputError, UsageError
+from streamseg.regular_files import open_own
 
 # Runs of one value are what a label image is made of: a third of the size of zlib's default, at the same speed.
 _ZLIB_RLE = 3
@@ -59,7 +61,8 @@ def write_labels_png(path: str | Path, labels: np.ndarray, ids: Sequence[int] | 
     part = path.with_name(f".{path.name}.part")
     try:
         # PNG is named here since Pillow would judge by the name, which ends otherwise.
-        image.save(part, "PNG", compress_level=1, compress_type=_ZLIB_RLE)
+        with os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            image.save(file, "PNG", compress_level=1, compress_type=_ZLIB_RLE)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from streamseg.prompts.model import ObjectPrompt
 from streamseg.regular_files import read_regular
 from streamseg.yaml_files import LARGEST_BYTES, parse_json, parse_yaml
 
+_UNSAID = ObjectPrompt()
 _LARGEST_JSON_BYTES = 16 << 20
 
 
@@ -43,7 +44,7 @@ def plain_prompts(prompts: Sequence[ObjectPrompt]) -> list[dict[str, Any]]:
         {
             field.name: getattr(prompt, field.name)
             for field in msgspec.structs.fields(prompt)
-            if getattr(prompt, field.name) not in (None, "", [], False)
+            if getattr(prompt, field.name) != getattr(_UNSAID, field.name)
         }
         for prompt in prompts
     ]

@@ -131,6 +131,9 @@ def load_allowed(path: Path) -> frozenset[bytes]:
         files = sorted(path.glob(f"*{PUBLIC_SUFFIX}")) if path.is_dir() else [path]
         for each in (path, *files):
             _check_ours_to_change(each, each.stat())
+        # Who can change a folder above can put another list in the place of this one.
+        for above in {*path.absolute().parents, *(parent for each in files for parent in each.resolve().parents)}:
+            _check_ours_to_change(above, above.stat(), above=path)
     except OSError as error:
         raise UsageError(
             f"expected the public keys of those who may listen, but {path} gave: {error.strerror}; {_MAKE_ONE}"
@@ -222,9 +225,22 @@ def _check_private(path: Path, facts: os.stat_result) -> None:
         raise UsageError(f"the secret key {path} belongs to another user; {_MAKE_ONE}")
 
 
-def _check_ours_to_change(path: Path, facts: os.stat_result) -> None:
-    """Who can change the list can let anyone in."""
-    if facts.st_mode & 0o022 or facts.st_uid not in (0, os.geteuid()):
+def _check_ours_to_change(path: Path, facts: os.stat_result, above: Path | None = None) -> None:
+    """Who can change the list can let anyone in.
+
+    Args:
+        path: of the list, a file of it, or a folder above.
+        facts: of it.
+        above: the list, if `path` is a folder above it. There a sticky one, as /tmp is, will do: in it nobody can
+            rename what belongs to others.
+    """
+    others_write = facts.st_mode & 0o022 and not (above is not None and facts.st_mode & stat.S_ISVTX)
+    if others_write or facts.st_uid not in (0, os.geteuid()):
+        if above is not None:
+            raise UsageError(
+                f"others may change {path} (mode {stat.S_IMODE(facts.st_mode):o}), and so put another list in the "
+                f"place of {above} and let anyone in; 'chmod go-w {path}', or keep the list in a folder of your own"
+            )
         raise UsageError(
             f"others may change {path} (mode {stat.S_IMODE(facts.st_mode):o}) and so let anyone in; look at what is in "
             f"it, then 'chmod go-w {path}', or make your own"

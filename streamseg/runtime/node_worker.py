@@ -16,7 +16,7 @@ from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.node import Node, ports
 from streamseg.runtime.stage import Passed, Stage
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
-from streamseg.transport.control import Answered, Beat, Command, Done, Exit, Finalize, Stats, Withdraw
+from streamseg.transport.control import Answered, Beat, Command, Done, Exit, Finalize, GiveUp, Stats, Withdraw
 from streamseg.transport.wire import MessageDecoder
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class NodeWorker:
                     self._stage.command(instruction.body, reply)
                 if isinstance(instruction, Withdraw) and instruction.number in self._replies:
                     self._stage.withdraw(self._replies[instruction.number])
+                if isinstance(instruction, GiveUp):
+                    self._stage.failed_for_good = True
                 if isinstance(instruction, Finalize):
                     self._stage.finalize(stopped=instruction.stopped)
                     self._say_done()

@@ -19,7 +19,7 @@ from streamseg.commands import Refused, Reply
 from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Node, ports
-from streamseg.redaction import redact_text
+from streamseg.redaction import printable, redact_text
 from streamseg.runtime.plain_text import plain_text, text_of
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, TrackerAt, Trouble
@@ -305,16 +305,16 @@ class Stage:
 def trouble(error: Exception) -> Trouble:
     """An exception as the supervisor is told of it, without the secrets of any URL in it."""
     known = isinstance(error, StreamsegError)
-    message = redact_text(text_of(error)) if known else reason_of(error)
+    message = printable(redact_text(text_of(error))) if known else reason_of(error)
     fatal = isinstance(error, StreamsegError) and error.fatal
     lines = traceback.format_exception(error)
-    where = redact_text("".join(plain_text(line) for line in lines[-_TRACEBACK_LINES:]))
+    where = printable(redact_text("".join(plain_text(line) for line in lines[-_TRACEBACK_LINES:])))
     return Trouble(type(error).__name__, message, where, fatal)
 
 
 def reason_of(error: Exception) -> str:
     """Why a frame failed, for its gap, without the secrets of any URL in it."""
-    return redact_text(f"{type(error).__name__}: {text_of(error)}")
+    return printable(redact_text(f"{type(error).__name__}: {text_of(error)}"))
 
 
 def check_output(gives: type[Message], stamp: Stamp, output: object) -> None:

@@ -263,6 +263,11 @@ class Supervisor:
         if trouble.fatal:
             log.debug("%s: %s", who, trouble.traceback)
             self._fail(rebuild(trouble.kind, trouble.message))
+            # Who waits for what the failed node says back would wait for ever, and nobody below could finish.
+            waiting = {to for origin, to in self.plan.graph.feedback if origin == self.pool.children[who].name}
+            for identity, child in self.pool.children.items():
+                if child.name in waiting:
+                    self.pool.send(identity, GiveUp())
         else:
             log.warning("%s failed at a frame: %s", who, trouble.message)
             log.debug("%s", trouble.traceback)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 
-from streamseg.redaction import redact_text
+from streamseg.redaction import printable, redact_text
 from streamseg.runtime.plain_text import plain_text
 
 _LEVELS = {b"DEBUG": 10, b"INFO": 20, b"WARNING": 30, b"ERROR": 40, b"CRITICAL": 50}
@@ -102,4 +102,4 @@ class WorkerOutput:
 
 
 def _text(line: bytes) -> str:
-    return redact_text(plain_text(line.decode("utf-8", "replace").rstrip(), _LONGEST_LINE_BYTES))
+    return printable(redact_text(plain_text(line.decode("utf-8", "replace").rstrip(), _LONGEST_LINE_BYTES)))

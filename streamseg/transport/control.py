@@ -129,7 +129,11 @@ class WhatIsInFlight(ToWorker, frozen=True):
 
 
 class GiveUp(ToWorker, frozen=True):
-    """Sources: that process is replaced; send every frame in flight once more, as a gap, in case it was lost."""
+    """Something that was waited for will not come.
+
+    Sources: that process is replaced; send every frame in flight once more, as a gap, in case it was lost. Nodes: the
+    one that says something back has failed; pass on frames as gaps.
+    """
 
 
 class Exit(ToWorker, frozen=True):

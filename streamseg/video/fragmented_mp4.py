@@ -6,6 +6,7 @@ any piece and gone on with, by another process too. `to_plain` turns it into a p
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -19,6 +20,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from streamseg.errors import OutputError
+from streamseg.regular_files import check_own, open_own
 from streamseg.video.writer import FRAGMENTED, SQUARE, VideoWriter
 
 _PIECE = f"{FRAGMENTED}+skip_trailer"
@@ -91,7 +93,7 @@ def is_plain(path: Path) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         while head := file.read(8):
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
             if kind == b"moof":
@@ -127,6 +129,9 @@ def to_fragments(path: Path) -> None:
 def _copy(path: Path, options: dict[str, str]) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
+        check_own(path)
+        # FFmpeg would follow a link that lies there.
+        part.unlink(missing_ok=True)
         with av.open(f"file:{path}") as source, av.open(f"file:{part}", "w", format="mp4", options=options) as copy:
             video = source.streams.video[0]
             stream: VideoStream = copy.add_stream_from_template(video)
@@ -139,7 +144,8 @@ def _copy(path: Path, options: dict[str, str]) -> None:
         part.replace(path)
         _sync(path.parent)
     except (av.error.FFmpegError, OSError) as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"expected to rewrite {path} in another form, got: {reason}; free space") from error
 

@@ -201,6 +201,46 @@ def test_bad_input(folder: Path, name: str) -> None:
     assert [path.name for path in (folder / "full").iterdir()] == ["mine.txt"]
 
 
+def test_an_error_of_the_first_frame_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    """With focus, embed waits for what propagate says back, which has failed."""
+    done = streamseg("run", "clip.mp4", "--box", "900,900,950,950", "-o", tmp_path / "results", "-vv", cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert "lies outside the 160x120 frame" in done.stderr.splitlines()[-1]
+    assert "not every sink finished" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "zero"])
+def test_names_that_the_system_refuses(folder: Path, name: str) -> None:
+    entries = [("mask", {"mask": name}), ("prompts", None)]
+    for what, entry in entries:
+        if entry is not None:
+            (folder / "named.json").write_text(json.dumps([entry]))
+        words = ("--prompts", "named.json") if what == "mask" else (*BOX, "-o", name.replace("\0", "") * 2 + "x" * 300)
+        done = streamseg("run", "clip.mp4", *words, cwd=folder)
+        assert done.returncode in (1, 2), done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("streamseg: error: ")
+
+
+def test_too_few_files_may_be_open(folder: Path, tmp_path: Path) -> None:
+    import resource
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+
+    done = streamseg("run", "clip.mp4", *BOX, "-o", tmp_path / "results", cwd=folder, preexec_fn=few)
+    assert done.returncode in (1, 7), done.stderr
+    assert "ulimit -n" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_prompt_beyond_the_end_is_said_early(folder: Path, tmp_path: Path) -> None:
+    done = streamseg("run", "clip.mp4", *BOX, "--frame", "5", "-o", tmp_path / "results", cwd=folder)
+    lines = done.stderr.splitlines()
+    assert "frame 5" in lines[1] and "5 frames" in lines[1] and "warning" in lines[1], done.stderr
+    assert done.returncode == 2
+
+
 def test_address_in_use(folder: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"

@@ -9,6 +9,7 @@ import pytest
 
 from streamseg.errors import PromptError
 from streamseg.prompts.files import plain_prompts, read_prompts
+from streamseg.prompts.model import prepare
 
 ENTRIES = [
     {"id": 1, "label": "ball", "box": [1, 2, 30, 40]},
@@ -75,3 +76,30 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("- " + " " * (17 << 20))
     with pytest.raises(PromptError, match="at most 1 are read"):
         read_prompts(tmp_path / "p.yaml")
+
+
+def test_zero_is_a_value(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "- {id: 0, frame: 0, points: [[0, 0]], choice: 0}\n- {time_s: 0, box: [0, 0, 1, 1]}\n"
+    )
+    assert plain_prompts(read_prompts(tmp_path / "p.yaml")) == [
+        {"id": 0, "frame": 0, "points": [[0.0, 0.0]], "choice": 0, "origin": f"{tmp_path}/p.yaml, entry 1"},
+        {"time_s": 0.0, "box": [0.0, 0.0, 1.0, 1.0], "origin": f"{tmp_path}/p.yaml, entry 2"},
+    ]
+    with pytest.raises(PromptError, match="object id 0: expected a number from 1"):
+        prepare(read_prompts(tmp_path / "p.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"label": "\ud800"}, "expected text in UTF-8, got '\\\\ud800' at label"),
+        ({"frame": 1 << 63}, "expected a number of 64 bits, got one of 64 bits at frame"),
+        ({"id": -(10**30)}, "one of 100 bits at id"),
+        ({"points": [[1, 10**30]]}, r"points\[0\]\[1\]"),
+    ],
+)
+def test_what_cannot_be_handed_on_is_refused_at_once(tmp_path: Path, entry: dict[str, object], said: str) -> None:
+    (tmp_path / "p.json").write_text(json.dumps([{"box": [0, 0, 9, 9], **entry}]))
+    with pytest.raises(PromptError, match=f"entry 1: .*{said}"):
+        read_prompts(tmp_path / "p.json")

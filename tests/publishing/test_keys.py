@@ -137,3 +137,20 @@ def test_the_command_makes_and_shows_keys(tmp_path: Path) -> None:
     assert "not here" in streamseg("keys", "show", "-o", tmp_path).stdout
     public.unlink()
     assert streamseg("keys", "show", "-o", tmp_path).returncode == 2
+
+
+def test_a_list_below_a_folder_that_others_may_change_is_refused(tmp_path: Path) -> None:
+    """They could rename what lies in it, and put their own list in its place."""
+    folder = tmp_path / "open" / "mine" / "list"
+    folder.mkdir(parents=True)
+    keys.make("a", folder)
+    assert len(keys.load_allowed(folder)) == 1
+    (tmp_path / "link").symlink_to(folder)
+    for mode in (0o777, 0o775):
+        (tmp_path / "open").chmod(mode)
+        for path in (folder, folder / "a.key", tmp_path / "link"):
+            with pytest.raises(UsageError, match=f"others may change {tmp_path}/open .*another list"):
+                keys.load_allowed(path)
+    # As /tmp is: everybody may put something there, nobody may move what is there.
+    (tmp_path / "open").chmod(0o1777)
+    assert len(keys.load_allowed(folder)) == 1

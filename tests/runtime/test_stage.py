@@ -6,7 +6,7 @@ from support.toy_nodes import Follow, Look, Sum, Summed
 
 from streamseg.messages import End, Gap, Regions, SourceStatus
 from streamseg.node import NodeContext
-from streamseg.runtime.stage import Stage
+from streamseg.runtime.stage import Stage, reason_of, trouble
 
 
 def stage_of(node, **options):
@@ -190,3 +190,23 @@ def test_a_node_that_fails_by_the_clock_costs_no_frame():
         stage.tick()
     assert [each.outcome for each in drain(stage)] == ["done"] * 3
     assert [trouble.kind for trouble in stage.troubles] == ["ValueError"]
+
+
+class UnsayableError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UnsayableError(), "it cannot say what it is"),
+        (ValueError("\x1b[31m\ud800"), r"\x1b[31m\ud800"),
+        (ValueError("x" * 10**7), "characters)"),
+    ],
+)
+def test_any_exception_can_be_said(error, said):
+    text = reason_of(error)
+    assert said in text and len(text) < 30_000
+    assert said in trouble(error).message
+    text.encode()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streamseg.redaction import printable
 from streamseg.video.source import classify, local_path, redact, redact_text
 
 
@@ -54,12 +55,25 @@ def test_file_urls_are_unwrapped() -> None:
         ("rtsp://admin:p@ss:w@host/live", "rtsp://***@host/live"),
         ("rtsp://admin:pa/ss?#x@host/live", "rtsp://***@host/live"),
         ("http://host/@user/live", "http://host/@user/live"),
-        ("http://host:80/@user/live", "http://host:80/@user/live"),
+        # As far as anybody can tell, a user named host with the password 80/.
+        ("http://host:80/@user/live", "http://***@user/live"),
+        ("rtsp://admin:2024#X@host/live", "rtsp://***@host/live"),
+        ("rtsp://admin:12/X@host/live", "rtsp://***@host/live"),
+        ("rtsp://admin:a@b/c@host/live", "rtsp://***@host/live"),
+        ("rtsp://my user:my 'pass\"<word@host/live", "rtsp://***@host/live"),
+        ("rtsp://10.0.0.5/user=admin_password=X_channel=1_stream=0.sdp?real", "rtsp://10.0.0.5/user=***"),
+        ("rtsp://10.0.0.5/live_password=X/y&channel=1", "rtsp://10.0.0.5/live_password=***&channel=1"),
+        (
+            "http://host/videostream.cgi?loginuse=me&loginpas=X&rate=0",
+            "http://host/videostream.cgi?loginuse=***&loginpas=***&rate=0",
+        ),
+        ("http://host/a?password=my secret words&rate=0", "http://host/a?password=***&rate=0"),
+        ("http://host/a?pwd%3DX", "http://host/a?pwd%3D***"),
         ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
         ("udp://@239.0.0.1:1234", "udp://***@239.0.0.1:1234"),
         ("http://host/a?token=abc&channel=1", "http://host/a?token=***&channel=1"),
-        ("http://host/a?channel=1&API_KEY=abc#top", "http://host/a?channel=1&API_KEY=***#top"),
-        ("http://host/a?user=me&pwd=x;y&password=z", "http://host/a?user=***&pwd=***;y&password=***"),
+        ("http://host/a?channel=1&API_KEY=abc#top", "http://host/a?channel=1&API_KEY=***"),
+        ("http://host/a?user=me&pwd=x;y&password=z", "http://host/a?user=***&pwd=***&password=***"),
         (
             "https://b.s3/a.mp4?X-Amz-Signature=ff&X-Amz-Credential=k%2F1",
             "https://b.s3/a.mp4?X-Amz-Signature=***&X-Amz-Credential=***",
@@ -76,6 +90,20 @@ def test_redact(source: str, shown: str) -> None:
 def test_urls_in_a_text_are_redacted() -> None:
     text = "Connection refused: 'rtsp://a:b@host/x' and http://host/?sig=1 too"
     assert redact_text(text) == "Connection refused: 'rtsp://***@host/x' and http://host/?sig=*** too"
+
+
+@pytest.mark.parametrize(
+    "user", ["admin:my pass", "my user:pass", "admin:12 34", "a:'b'", 'a:"<b>"', "a:b@c d", "a:1/2 3"]
+)
+def test_a_password_with_white_space_or_quotes_in_a_text(user: str) -> None:
+    shown = redact_text(f"lost 'rtsp://{user}@host/x', then http://other:80/y: no answer\nwrite to me@home")
+    assert shown == "lost 'rtsp://***@host/x', then http://other:80/y: no answer\nwrite to me@home"
+    assert redact_text(shown) == shown
+
+
+def test_what_a_terminal_would_obey_is_written_out() -> None:
+    assert printable("a\x1b[31mb\x07\x00\x9b\u202e\ud800\r") == r"a\x1b[31mb\x07\x00\x9b\u202e\ud800\r"
+    assert printable("Bär 犬 a\tb\nc") == "Bär 犬 a\tb\nc"
 
 
 @pytest.mark.parametrize("text", ["a" * 300_000, "a+." * 100_000, "http://" * 50_000, "x://" + "?key=" * 50_000])

@@ -17,6 +17,7 @@ from streamseg.errors import OutputError
 from streamseg.jobs import Natural
 from streamseg.masks.overlay import draw
 from streamseg.messages import Segmented, Stamp
+from streamseg.regular_files import open_own
 from streamseg.tracking.records import TrackRecord, write_lines
 from streamseg.video.fragmented_mp4 import Piece, is_plain, to_fragments, to_plain
 
@@ -43,7 +44,8 @@ class TracksFile:
         """Length of the file up to the last whole frame."""
         try:
             # Unbuffered: a frame's lines are in the file once `append` is over, so a crash cannot take them away.
-            self._file = path.open("r+b" if keep_bytes else "wb", buffering=0)
+            fd = open_own(path, os.O_RDWR if keep_bytes else os.O_WRONLY | os.O_CREAT)
+            self._file = os.fdopen(fd, "r+b" if keep_bytes else "wb", buffering=0)
             if (there_bytes := os.fstat(self._file.fileno()).st_size) < keep_bytes:
                 self._file.close()
                 raise OutputError(
@@ -160,7 +162,8 @@ class OverlayFile:
         head, body = piece.finish()
         data = body if self._whole_bytes else head + body
         try:
-            with self._path.open("r+b" if self._whole_bytes else "wb", buffering=0) as file:
+            fd = open_own(self._path, os.O_RDWR if self._whole_bytes else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            with os.fdopen(fd, "r+b" if self._whole_bytes else "wb", buffering=0) as file:
                 file.seek(self._whole_bytes)
                 rest = memoryview(data)
                 while rest:
@@ -169,7 +172,7 @@ class OverlayFile:
                     os.fsync(file.fileno())
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.truncate(self._path, self._whole_bytes)
+                self._cut_off(self._whole_bytes)
             raise self._cannot(error) from error
         self._whole_bytes += len(data)
         height, width = self._last_rgb.shape[:2]
@@ -201,13 +204,20 @@ class OverlayFile:
                         f"expected {mark.bytes} bytes of an earlier run in {self._path}, it is shorter; "
                         f"start again with --overwrite"
                     )
-                os.truncate(self._path, mark.bytes)
+                self._cut_off(mark.bytes)
         except OutputError:
             raise
         except OSError as error:
             raise self._cannot(error) from error
         self.begin(*mark.size)
         self._origin_s, self._last_tick = mark.origin_s, mark.last_tick
+
+    def _cut_off(self, end_bytes: int) -> None:
+        fd = open_own(self._path, os.O_WRONLY)
+        try:
+            os.ftruncate(fd, end_bytes)
+        finally:
+            os.close(fd)
 
     def _write(self, image_rgb: np.ndarray, stamp: Stamp) -> None:
         shown_s = stamp.index / _USUAL_FPS if stamp.pts_s is None else stamp.pts_s

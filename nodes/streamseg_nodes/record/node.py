@@ -129,12 +129,14 @@ class Record(Node[Segmented, None]):
         self._locks: dict[Path, int | None] = {}
         job = self.context.job
         self._begun = job is not None and job.begun
+        several = len(self.context.streams) > 1
+        for stream in self.context.streams:
+            own = output_folder.stream_folder(self._folder, stream)
+            output_folder.check_files(own if several else self._folder, begun=self._begun)
         if self._folder.is_dir():
             self._own(self._folder)
         else:
             output_folder.check(self._folder, overwrite=True)
-        for stream in self.context.streams:
-            output_folder.stream_folder(self._folder, stream)
         for stream, position in job.positions.items() if job is not None and job.begun else ():
             if position.seq and stream in self.context.streams:
                 self._recording(stream)

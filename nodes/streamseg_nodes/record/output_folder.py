@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ RUN = "run.json"
 _log = logging.getLogger("streamseg.nodes.record")
 
 _COMMITS_PART = f".{commits.NAME}.part"
+_FILES = (OVERLAY, TRACKS, RUN, commits.NAME, *(f".{name}.part" for name in (commits.NAME, OVERLAY, RUN)))
 _LOCK_WITHIN_S = 5.0
 
 SEGMENT = re.compile(r"segment-(\d{9,})")
@@ -73,6 +75,31 @@ def check(folder: Path, *, overwrite: bool) -> None:
             f"expected an empty or new folder, but {folder} has files in it; choose another output, or say "
             f"--overwrite (overwrite: true in a graph) to replace the results of an earlier run{resume}"
         )
+
+
+def check_files(folder: Path, *, begun: bool) -> None:
+    """Make sure, without touching anything, that the files of ours that lie in a folder are files, and in there.
+
+    Args:
+        begun: whether it is gone on with them; else they are removed first, whatever they are but for folders.
+
+    Raises:
+        OutputError: one of them is a folder, or, where it is gone on with it, a link, a FIFO or a device.
+    """
+    for name in (*_FILES, MASKS):
+        path = folder / name
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        is_right = stat.S_ISDIR(mode) if name == MASKS else stat.S_ISREG(mode)
+        stays = stat.S_ISDIR(mode) or (name == MASKS and not stat.S_ISLNK(mode))
+        if not is_right and (begun or stays):
+            kind = "a link that leads elsewhere" if stat.S_ISLNK(mode) else "something else"
+            raise OutputError(
+                f"expected a {'folder' if name == MASKS else 'file'} at {path}, it is {kind}; "
+                f"remove it or choose another output"
+            )
 
 
 def lock(folder: Path, *, patient: bool) -> int | None:
@@ -164,9 +191,10 @@ def clear(folder: Path) -> None:
 
 
 def _results(folder: Path) -> Iterator[Path]:
-    for name in (OVERLAY, TRACKS, RUN, commits.NAME, _COMMITS_PART, f".{OVERLAY}.part"):
+    for name in _FILES:
         path = folder / name
-        if path.is_file() or path.is_symlink():
+        # FIFOs and devices too: nobody could write results there.
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
             yield path
     masks = folder / MASKS
     if masks.is_dir() and not masks.is_symlink():

@@ -85,6 +85,7 @@ class Recording:
         before: Progress | None = None,
     ) -> None:
         self.folder = folder
+        output_folder.check_files(folder, begun=True)
         self._masks = folder / MASKS if masks and not rle else None
         self._rle = masks and rle
         try:
