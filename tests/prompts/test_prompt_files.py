@@ -9,7 +9,7 @@ import pytest
 
 from streamseg.errors import PromptError
 from streamseg.prompts.files import plain_prompts, read_prompts
-from streamseg.prompts.model import prepare
+from streamseg.prompts.prepare import prepare
 
 ENTRIES = [
     {"id": 1, "label": "ball", "box": [1, 2, 30, 40]},
