@@ -30,10 +30,10 @@ from bench_clip import Box, make_clip
 
 from streamseg.graph.plan import cores
 from streamseg.masks import roi
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.prompts import DecoderPrompt
 from streamseg.sam.torchvision_ops import ensure_torchvision
 
 HEIGHT, WIDTH = 720, 1280

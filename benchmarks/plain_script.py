@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import torch
 
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.prompts import DecoderPrompt
 
 MARGIN = 0.1
 

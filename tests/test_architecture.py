@@ -49,7 +49,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.prompts": (*FOUNDATION, "streamseg.masks", "streamseg.prompts"),
     "streamseg.video": (*FOUNDATION, "streamseg.mailbox", "streamseg.masks", "streamseg.video"),
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
-    "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.sam"),
+    "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.runtime": (*GRAPHS, "streamseg.transport"),

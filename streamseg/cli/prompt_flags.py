@@ -9,7 +9,7 @@ from typing import Any
 
 from streamseg.cli.parser import moment, natural, numbers
 from streamseg.errors import PromptError, UsageError
-from streamseg.graph.standard import Prompt, make_prompts
+from streamseg.graph.standard import PlainPrompt, make_prompts
 from streamseg.prompts.files import plain_prompts, read_prompts
 from streamseg.prompts.rules import NO_WORDS
 
@@ -81,7 +81,7 @@ def refuse_prompts(args: argparse.Namespace, graph: str) -> None:
         )
 
 
-def given_prompts(args: argparse.Namespace) -> list[Prompt]:
+def given_prompts(args: argparse.Namespace) -> list[PlainPrompt]:
     """The prompts of the flags, or of the file that they name.
 
     Raises:

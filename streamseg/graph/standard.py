@@ -14,13 +14,13 @@ from streamseg.graph.options import SINKS, NamedOption, check_names, named_optio
 from streamseg.messages import Detected
 from streamseg.node import ports
 
-Prompt = dict[str, Any]
-"""One object, as the options of propagate have it: id, label, frame, box, points, negative, mask."""
+PlainPrompt = dict[str, Any]
+"""An `ObjectPrompt` as plain data, the way graph files and callers write it."""
 
 
 def standard_graph(
     source: str,
-    prompts: list[Prompt] | str,
+    prompts: list[PlainPrompt] | str,
     *,
     everything: dict[str, Any] | None = None,
     detect: str | None = None,
@@ -98,7 +98,7 @@ def make_prompts(
     *,
     frame: int = 0,
     choice: int | None = None,
-) -> list[Prompt]:
+) -> list[PlainPrompt]:
     """Prompts from plain values: each box or mask is an object of its own; points make up one object or refine a box.
 
     Args:
@@ -125,10 +125,10 @@ def make_prompts(
             f"points beside {len(boxes)} boxes and {len(masks)} masks could belong to any of them; write a prompts "
             f"file (--prompts) with an entry for each object: - {{id: 1, box: [X0, Y0, X1, Y1], points: [[X, Y]]}}"
         )
-    shared: Prompt = _given(frame=frame or None, choice=choice)
+    shared: PlainPrompt = _given(frame=frame or None, choice=choice)
     clicks = {"points": [_point(p) for p in points], "negative": [_point(p) for p in negatives]}
     shared |= {name: found for name, found in clicks.items() if found}
-    given: list[Prompt] = [{"box": _box(box)} for box in boxes]
+    given: list[PlainPrompt] = [{"box": _box(box)} for box in boxes]
     given += [{"mask": mask} for mask in masks]
     return [{"id": number, **each, **shared} for number, each in enumerate(given or [{}], 1)]
 

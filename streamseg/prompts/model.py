@@ -15,7 +15,7 @@ _SAME_TIME_S = 0.0005
 
 
 class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One object, pointed at in one frame: by a box, clicks, a mask, or any mix of them.
+    """One object, pointed at in one frame, as people say it: by a box, clicks, a mask, or any mix of them.
 
     A new id adds an object. A later prompt for a known id corrects that object from there on: clicks alone refine its
     mask, a box or a mask points it out anew.
@@ -71,7 +71,7 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     @property
     def mask_name(self) -> str:
         """How an error message calls its mask."""
-        return "given as an array" if (self.mask or "").startswith(MASK_URL) else str(self.mask)
+        return "that came along" if (self.mask or "").startswith(MASK_URL) else str(self.mask)
 
     @property
     def only_clicks(self) -> bool:
@@ -79,8 +79,8 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return bool(self.points or self.negative) and self.box is None and self.mask is None
 
 
-class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt that has been checked as far as that goes without the frame; `prepare.fit` does the rest."""
+class PendingPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt on its way to its frame, checked as far as that goes without it; `prepare.fit` does the rest."""
 
     prompt: ObjectPrompt
     id: int
@@ -113,8 +113,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
         return (self.prompt.frame or 0) <= index
 
 
-class Fitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt checked against its frame."""
+class FramePrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt in its frame, checked against it: what the tracker takes."""
 
     id: int
     label: str

@@ -15,7 +15,7 @@ from streamseg.errors import PromptError
 from streamseg.masks.boxes import validate_box, validate_points
 from streamseg.masks.image_files import FILE_MAX_BYTES, decode_image
 from streamseg.prompts.mask_picture import pixels_of
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.prompts.rules import check_alone, check_mask, check_together, free_id
 from streamseg.regular_files import read_regular
 from streamseg.types import MASK_URL
@@ -23,7 +23,7 @@ from streamseg.types import MASK_URL
 _log = logging.getLogger("streamseg.prompts")
 
 
-def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> list[Pointer]:
+def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> list[PendingPrompt]:
     """Give every prompt an id and a place, read the masks, and check all that needs no frame.
 
     Args:
@@ -37,7 +37,7 @@ def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> lis
         PromptError: nothing in a prompt, numbers that cannot be meant, prompts that contradict each other.
     """
     taken = {prompt.id for prompt in prompts if prompt.id is not None}
-    pointers = []
+    pending = []
     for prompt in prompts:
         identity = prompt.id
         if identity is None and not prompt.remove:
@@ -45,37 +45,36 @@ def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> lis
             taken.add(identity)
         frame = 0 if prompt.time_s is None and prompt.frame is None else prompt.frame
         prompt = msgspec.structs.replace(prompt, id=identity, frame=frame)
-        pointers.append(point(prompt, streams))
-    pointers.sort(key=lambda pointer: pointer.prompt.time_s or pointer.prompt.frame or 0)
-    check_together([pointer.prompt for pointer in pointers], streams)
-    return pointers
+        pending.append(prepare_one(prompt, streams))
+    pending.sort(key=lambda each: each.prompt.time_s or each.prompt.frame or 0)
+    check_together([each.prompt for each in pending], streams)
+    return pending
 
 
-def point(prompt: ObjectPrompt, streams: Sequence[str], mask_png: bytes | None = None) -> Pointer:
+def prepare_one(prompt: ObjectPrompt, streams: Sequence[str]) -> PendingPrompt:
     """One prompt, checked by itself.
 
     Args:
         prompt: has an id.
         streams: names of the streams there are; not checked if empty.
-        mask_png: its mask, if that came along; else the one it names is read.
 
     Raises:
         PromptError: it cannot be meant.
     """
     check_alone(prompt, streams)
-    found = _read_mask(prompt) if mask_png is None else decode_mask(mask_png, prompt)
+    found = _read_mask(prompt)
     mask, note = (None, None) if found is None else found
     check_mask(prompt, mask)
-    return Pointer(prompt=prompt, id=prompt.id or 0, mask=mask, note=note)
+    return PendingPrompt(prompt=prompt, id=prompt.id or 0, mask=mask, note=note)
 
 
-def fit(pointer: Pointer, width: int, height: int) -> Fitted:
+def fit(pending: PendingPrompt, width: int, height: int) -> FramePrompt:
     """The prompt in a frame of `width` x `height` pixels.
 
     Raises:
         PromptError: a box or click outside the frame, a mask of another size.
     """
-    prompt = pointer.prompt
+    prompt = pending.prompt
     clicks = [*prompt.points, *prompt.negative]
     labels = [1] * len(prompt.points) + [0] * len(prompt.negative)
     try:
@@ -85,16 +84,16 @@ def fit(pointer: Pointer, width: int, height: int) -> Fitted:
             points, point_labels = validate_points(clicks, labels, width, height)
     except PromptError as error:
         raise PromptError(f"{prompt.name}: {error}") from error
-    mask = pointer.mask
-    if pointer.note is not None:
-        _log.warning("%s", pointer.note)
+    mask = pending.mask
+    if pending.note is not None:
+        _log.warning("%s", pending.note)
     if mask is not None and mask.shape != (height, width):
         raise PromptError(
             f"{prompt.name}: expected a mask of the frame's size, {width}x{height}, got "
             f"{mask.shape[1]}x{mask.shape[0]} from {prompt.mask_name}; draw it on a frame of this video"
         )
-    return Fitted(
-        id=pointer.id,
+    return FramePrompt(
+        id=pending.id,
         label=prompt.label,
         box=box,
         points_xy=points,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -16,6 +17,10 @@ from streamseg.regular_files import read_regular
 from streamseg.runtime import given
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.transport import command_socket
+from streamseg.types import MASK_URL
+
+_MASK_MAX_BYTES = LARGEST_BYTES * 3 // 4
+"""As text it is a third longer."""
 
 
 def send_prompt(
@@ -71,22 +76,19 @@ def command_of(prompt: Mapping[str, Any]) -> bytes:
     Raises:
         PromptError: the mask cannot be read, or a value is of no type that a prompt may have.
     """
-    command: dict[str, Any] = {"prompt": dict(prompt)}
-    mask = prompt.get("mask")
-    if mask is not None and not isinstance(mask, (str, os.PathLike)):
-        command["mask_png"] = given.mask_png(mask)
-        command["prompt"]["mask"] = "given as an array"
-    elif mask is not None:
+    found = given.prompt(prompt)
+    mask = found.get("mask")
+    if mask is not None and not mask.startswith(MASK_URL):
         try:
-            command["mask_png"] = read_regular(Path(mask).expanduser(), LARGEST_BYTES)
-        except (OSError, TypeError) as error:
-            reason = getattr(error, "strerror", None) or error
+            picture = read_regular(Path(mask).expanduser(), _MASK_MAX_BYTES)
+        except OSError as error:
+            reason = error.strerror or error
             raise PromptError(
                 f"prompt for object {prompt.get('id')}: the mask {mask} cannot be read: {reason}"
             ) from error
-        command["prompt"]["mask"] = str(mask)
+        found["mask"] = MASK_URL + base64.b64encode(picture).decode()
     try:
-        return msgspec.msgpack.encode(command, enc_hook=_plain)
+        return msgspec.msgpack.encode(found, enc_hook=_plain)
     except (TypeError, ValueError, OverflowError) as error:
         raise PromptError(f"prompt for object {prompt.get('id')}: {error}") from error
 

@@ -17,7 +17,7 @@ from streamseg.commands import Applied
 from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.graph.options import PIPELINE, check_names, named_options
 from streamseg.graph.plan import Plan
-from streamseg.graph.standard import Prompt, make_prompts, standard_graph
+from streamseg.graph.standard import PlainPrompt, make_prompts, standard_graph
 from streamseg.messages import Gap, Segmented
 from streamseg.runtime import given
 from streamseg.runtime.command_queue import CommandQueue
@@ -115,7 +115,7 @@ class Results(Iterator[FrameResult]):
         self._frames.close()
         self._command_queue.close()
 
-    def prompt(self, prompt: Prompt) -> Future[Applied]:
+    def prompt(self, prompt: PlainPrompt) -> Future[Applied]:
         """Add, correct or remove an object from a frame on that is still to come. May be called from any thread.
 
             results.prompt({"id": 3, "label": "cup", "box": [10, 20, 30, 40]})
@@ -142,7 +142,7 @@ def segment_video(
     boxes: Sequence[Sequence[float]] = (),
     points: Sequence[Sequence[float]] = (),
     negatives: Sequence[Sequence[float]] = (),
-    prompts: Sequence[Prompt] | str | os.PathLike[str] | None = None,
+    prompts: Sequence[PlainPrompt] | str | os.PathLike[str] | None = None,
     everything: bool | Mapping[str, Any] = False,
     detect: str | None = None,
     **options: Unpack[Keywords],
@@ -194,7 +194,7 @@ def segment_video(
     return Results(Plan(graph, results_from=_RESULTS_FROM))
 
 
-def _prompts(prompts: Sequence[Prompt] | str | os.PathLike[str]) -> list[Prompt] | str:
+def _prompts(prompts: Sequence[PlainPrompt] | str | os.PathLike[str]) -> list[PlainPrompt] | str:
     return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else list(map(given.prompt, prompts))
 
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from streamseg.errors import UsageError
+from streamseg.prompts.decoder import DecoderPrompt, as_points, check
 from streamseg.sam.engines import DecoderEngine
 from streamseg.sam.geometry import Geometry, features_shape, fit
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.prompts import DecoderPrompt, as_points, check
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,7 @@ class DecoderEngine(Protocol):
         Args:
             features: (1, C, h, w) for all prompts, or (N, C, h, w); float32.
             points_xy: (N, K, 2) float32 in pixels of the resized picture.
-            point_labels: (N, K) int64, see `streamseg.sam.prompts`.
+            point_labels: (N, K) int64, see `streamseg.prompts.decoder`.
             mask_input: (N, 1, 4h, 4w) float32 logits, or None.
             wanted: which of the four masks.
 

@@ -87,7 +87,7 @@ class DecoderModule(nn.Module):
         Args:
             features: (1, C, h, w) for all prompts, or (N, C, h, w).
             points_xy: (N, K, 2) float32 in pixels of the resized picture.
-            point_labels: (N, K) int64: see `streamseg.sam.prompts`.
+            point_labels: (N, K) int64: see `streamseg.prompts.decoder`.
             mask_input: (N, 1, 4h, 4w) logits of earlier answers; None if no prompt has any.
             has_mask_input: (N,) bool, which of them count; None: all.
             positions: those of the features, if they are at hand.

@@ -9,7 +9,7 @@ import numpy as np
 
 from streamseg.masks.boxes import center_size
 from streamseg.masks.roi import resample_logits, to_view
-from streamseg.prompts.model import Fitted
+from streamseg.prompts.model import FramePrompt
 from streamseg.tracking.candidate import Candidate, Pasted, measure
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import initial_motion
@@ -23,7 +23,7 @@ _PREFER_CHANGED = 0.3
 
 
 def correct_track(
-    prompt: Fitted,
+    prompt: FramePrompt,
     track: Track,
     pasted: Pasted,
     answers: Sequence[Answer],
@@ -69,7 +69,7 @@ def correct_track(
 
 
 def best_correction(
-    prompt: Fitted, track: Track, answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions
+    prompt: FramePrompt, track: Track, answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions
 ) -> Candidate | None:
     """The mask that does most of what the clicks say, of those the one with the best score; None if all are empty.
 
@@ -110,7 +110,7 @@ def _changed(logits: np.ndarray, part: Answer, click_xy: np.ndarray) -> np.ndarr
     return np.asarray(np.where(near, changed, logits))
 
 
-def correction_reason(prompt: Fitted, pasted: Pasted) -> str:
+def correction_reason(prompt: FramePrompt, pasted: Pasted) -> str:
     """Whether the mask does what the clicks say: a model may know better."""
     satisfied = _clicks_satisfied(prompt, pasted)
     return (
@@ -120,7 +120,7 @@ def correction_reason(prompt: Fitted, pasted: Pasted) -> str:
     )
 
 
-def _clicks_satisfied(prompt: Fitted, pasted: Pasted) -> int:
+def _clicks_satisfied(prompt: FramePrompt, pasted: Pasted) -> int:
     """How many clicks have the mask on their side."""
     logits, (x0, y0, _, _) = pasted
     satisfied = 0

@@ -9,7 +9,7 @@ import numpy as np
 from streamseg.masks.boxes import area, box_iou, box_of_mask, shared_area
 from streamseg.masks.measures import mask_iou
 from streamseg.masks.roi import resample_logits
-from streamseg.prompts.model import Fitted
+from streamseg.prompts.model import FramePrompt
 from streamseg.tracking.candidate import NO_MASK, Candidate, Pasted, full_mask, measure
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import initial_motion
@@ -90,7 +90,7 @@ def choices(answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingO
 
 
 def initialize_track(
-    prompt: Fitted,
+    prompt: FramePrompt,
     known: Track | None,
     view: EncodedView | None,
     answers: Sequence[Answer],
@@ -154,7 +154,7 @@ def _best_candidate(
     return next((candidate for candidate in candidates if candidate is not None), None)
 
 
-def _track_of_mask(prompt: Fitted, mask: np.ndarray, view: EncodedView | None, label: str) -> tuple[Track, Pasted]:
+def _track_of_mask(prompt: FramePrompt, mask: np.ndarray, view: EncodedView | None, label: str) -> tuple[Track, Pasted]:
     """A given mask is the answer; which colors the object has is learned in the next frame."""
     height, width = mask.shape
     side = float(max(width, height))

@@ -6,14 +6,15 @@ Here are also the values that pass between the steps: views, queries and their a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from streamseg.masks.boxes import clip, expand, has
 from streamseg.masks.roi import to_view
-from streamseg.prompts.model import Fitted
+from streamseg.prompts.decoder import DecoderPrompt
+from streamseg.prompts.model import FramePrompt
 from streamseg.tracking.appearance import FrameColors, Template
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import (
@@ -67,14 +68,11 @@ class EncodedView:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A prompt to the decoder, in pixels of the view's picture."""
+    """What is asked of the decoder about one object in one view: the prompt is in pixels of the view's picture."""
 
     object_id: int
     view: EncodedView
-    box_xyxy: Box | None = None
-    points_xy: np.ndarray | None = None
-    point_labels: np.ndarray | None = None
-    mask_logits: np.ndarray | None = None
+    prompt: DecoderPrompt = field(default_factory=DecoderPrompt)
     multimask: bool = False
     prompted: bool = False
     """Made because of somebody's prompt. Such queries go to the decoder apart from the others, which it therefore
@@ -101,7 +99,7 @@ class Queries:
     """All queries about one frame."""
 
     queries: list[Query] = field(default_factory=list)
-    prompts: dict[int, Fitted] = field(default_factory=dict)
+    prompts: dict[int, FramePrompt] = field(default_factory=dict)
     """By object id, the prompts that came into force."""
     views: dict[int, EncodedView] = field(default_factory=dict)
     """By object id, the view of an object whose mask was given."""
@@ -111,11 +109,11 @@ class Queries:
 
 def build_queries(
     state: TrackerState,
-    prompts: Sequence[Fitted],
+    prompts: Sequence[FramePrompt],
     views: Sequence[EncodedView],
     image_rgb: np.ndarray,
     options: TrackingOptions,
-    unplanned: Sequence[Fitted] = (),
+    unplanned: Sequence[FramePrompt] = (),
 ) -> Queries:
     """The queries to the decoder.
 
@@ -154,21 +152,23 @@ def build_queries(
     return built
 
 
-def _prompt_query(prompt: Fitted, view: EncodedView) -> Query:
+def _prompt_query(prompt: FramePrompt, view: EncodedView) -> Query:
     points = len(prompt.points_xy) > 0
     return Query(
         object_id=prompt.id,
         view=view,
-        box_xyxy=None if prompt.box is None else _to_box(view, prompt.box),
-        points_xy=_to_picture(view, prompt.points_xy) if points else None,
-        point_labels=prompt.point_labels if points else None,
+        prompt=DecoderPrompt(
+            box_xyxy=None if prompt.box is None else _to_box(view, prompt.box),
+            points_xy=_to_picture(view, prompt.points_xy) if points else None,
+            point_labels=prompt.point_labels if points else None,
+        ),
         multimask=prompt.box is None and (len(prompt.points_xy) == 1 or prompt.choice is not None),
         prompted=True,
     )
 
 
 def _correction_queries(
-    prompt: Fitted, track: Track, view: EncodedView, frame_size: tuple[int, int], options: TrackingOptions
+    prompt: FramePrompt, track: Track, view: EncodedView, frame_size: tuple[int, int], options: TrackingOptions
 ) -> list[Query]:
     """Clicks on a mask. SAM's way is the mask's logits and the clicks; to a model that was not taught corrections a
     box says more, or what lies under each click. So all of that is asked."""
@@ -181,10 +181,7 @@ def _correction_queries(
         Query(
             object_id=prompt.id,
             view=view,
-            box_xyxy=box_xyxy,
-            points_xy=clicks,
-            point_labels=prompt.point_labels,
-            mask_logits=mask_logits,
+            prompt=DecoderPrompt(box_xyxy, clicks, prompt.point_labels, mask_logits),
             prompted=True,
         )
         for box_xyxy, mask_logits in ways
@@ -193,8 +190,7 @@ def _correction_queries(
         Query(
             object_id=prompt.id,
             view=view,
-            points_xy=click[None],
-            point_labels=np.ones(1, np.int32),
+            prompt=DecoderPrompt(points_xy=click[None], point_labels=np.ones(1, np.int32)),
             multimask=True,
             prompted=True,
             part="missing" if label else "too much",
@@ -220,10 +216,12 @@ def _propagation_queries(
         Query(
             object_id=track.id,
             view=view,
-            box_xyxy=_to_box(view, inside) if with_box else None,
-            points_xy=_to_picture(view, points_xy) if len(points_xy) else None,
-            point_labels=labels if len(points_xy) else None,
-            mask_logits=mask,
+            prompt=DecoderPrompt(
+                box_xyxy=_to_box(view, inside) if with_box else None,
+                points_xy=_to_picture(view, points_xy) if len(points_xy) else None,
+                point_labels=labels if len(points_xy) else None,
+                mask_logits=mask,
+            ),
             templates=templates,
         )
         for inside in widened
@@ -244,7 +242,7 @@ def _redetection_queries(
     widened = (clip(expand(box, options.margins[0]), frame_size[1], frame_size[0]) for box in boxes)
     templates = _templates(track, view, options)
     return [
-        Query(object_id=track.id, view=view, box_xyxy=_to_box(view, inside), templates=templates)
+        Query(object_id=track.id, view=view, prompt=DecoderPrompt(_to_box(view, inside)), templates=templates)
         for inside in widened
         if inside is not None
     ]
@@ -269,10 +267,11 @@ def refine_query(answer: Answer, best: int, box: Box) -> Query:
     return Query(
         object_id=first.object_id,
         view=first.view,
-        box_xyxy=_to_box(first.view, box),
-        points_xy=first.points_xy,
-        point_labels=first.point_labels,
-        mask_logits=np.clip(answer.logits[best], -LOGIT_LIMIT, LOGIT_LIMIT),
+        prompt=replace(
+            first.prompt,
+            box_xyxy=_to_box(first.view, box),
+            mask_logits=np.clip(answer.logits[best], -LOGIT_LIMIT, LOGIT_LIMIT),
+        ),
         prompted=first.prompted,
         templates=first.templates,
     )
@@ -288,7 +287,7 @@ def _to_picture(view: EncodedView, coordinates: np.ndarray) -> np.ndarray:
     return to_view(coordinates, view.region, view.image_size) - 0.5
 
 
-def _views_of_prompt(prompt: Fitted, views: Sequence[EncodedView]) -> list[EncodedView]:
+def _views_of_prompt(prompt: FramePrompt, views: Sequence[EncodedView]) -> list[EncodedView]:
     """A click is asked of every view that has it, since it does not say how large the object is."""
     if not prompt.only_clicks:
         return _last_view_of(prompt, views)
@@ -296,7 +295,7 @@ def _views_of_prompt(prompt: Fitted, views: Sequence[EncodedView]) -> list[Encod
     return [view for view in own if has(view.region, prompt.points_xy)]
 
 
-def _last_view_of(prompt: Fitted, views: Sequence[EncodedView]) -> list[EncodedView]:
+def _last_view_of(prompt: FramePrompt, views: Sequence[EncodedView]) -> list[EncodedView]:
     """The view made for the prompt, which comes after that of its object; else one of the whole frame."""
     own = [view for view in views if view.object_id == prompt.id]
     return (own or [view for view in views if view.object_id is None])[-1:]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from streamseg.errors import PromptError
 from streamseg.masks.boxes import center_size, expand, from_center_size
-from streamseg.prompts.model import Pointer
+from streamseg.prompts.model import PendingPrompt
 from streamseg.prompts.rules import check_sequel
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import box_around_clicks, predict_box, usual_size
@@ -23,16 +23,16 @@ _SOON_S = 1.0
 
 def next_regions(
     state: TrackerState,
-    pointers: Sequence[Pointer],
+    planned: Sequence[PendingPrompt],
     next_index: int,
     options: TrackingOptions,
-    given: Sequence[Pointer] = (),
+    given: Sequence[PendingPrompt] = (),
 ) -> list[Region]:
     """Where to look in the next frame.
 
     Args:
         state: after this frame; the empty one before the first.
-        pointers: all prompts of the stream, in order of frame or time.
+        planned: all prompts of the stream, in order of frame or time.
         next_index: position of the next frame in its stream.
         options: of the tracker.
         given: prompts beyond those, given while the stream is running, that may come into force at the next frame.
@@ -40,12 +40,12 @@ def next_regions(
     tracks = {track.id: track for track in state.tracks}
     found = _regions_of_tracks(state, options)
     # Of several for one object the first comes into force, the others wait.
-    for pointer in reversed(due(state, pointers, next_index, None)):
-        if not pointer.prompt.remove:
-            found[pointer.id] = _region_of_prompt(pointer, tracks.get(pointer.id), options)
+    for pending in reversed(due(state, planned, next_index, None)):
+        if not pending.prompt.remove:
+            found[pending.id] = _region_of_prompt(pending, tracks.get(pending.id), options)
     # Beside the objects' own regions: these prompts may not come into force after all.
-    maybe = [*_soon(state, pointers), *(pointer for pointer in given if not pointer.prompt.remove)]
-    return [*found.values(), *(_region_of_prompt(pointer, tracks.get(pointer.id), options) for pointer in maybe)]
+    maybe = [*_soon(state, planned), *(pending for pending in given if not pending.prompt.remove)]
+    return [*found.values(), *(_region_of_prompt(pending, tracks.get(pending.id), options) for pending in maybe)]
 
 
 def _regions_of_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Region]:
@@ -60,52 +60,52 @@ def _regions_of_tracks(state: TrackerState, options: TrackingOptions) -> dict[in
     return found
 
 
-def due(state: TrackerState, pointers: Sequence[Pointer], index: int, pts_s: float | None) -> list[Pointer]:
+def due(state: TrackerState, planned: Sequence[PendingPrompt], index: int, pts_s: float | None) -> list[PendingPrompt]:
     """Prompts that come into force at a frame, or should have earlier but were missed.
 
     Args:
         state: after the frame before.
-        pointers: all prompts of the stream, in order of frame or time.
+        planned: all prompts of the stream, in order of frame or time.
         index: of the frame in its stream.
         pts_s: its presentation time; None if it has none, or it is not known yet.
     """
-    return list(itertools.takewhile(lambda pointer: pointer.due(index, pts_s), pointers[state.prompts_done :]))
+    return list(itertools.takewhile(lambda pending: pending.due(index, pts_s), planned[state.prompts_done :]))
 
 
-def _soon(state: TrackerState, pointers: Sequence[Pointer]) -> list[Pointer]:
+def _soon(state: TrackerState, planned: Sequence[PendingPrompt]) -> list[PendingPrompt]:
     """Of the prompts that say a time, the next, and those shortly after it: the next frame's time is not known."""
-    timed = [p for p in pointers[state.prompts_done :] if p.prompt.time_s is not None and not p.prompt.remove]
+    timed = [p for p in planned[state.prompts_done :] if p.prompt.time_s is not None and not p.prompt.remove]
     return [p for p in timed if (p.prompt.time_s or 0) <= (timed[0].prompt.time_s or 0) + _SOON_S]
 
 
-def usable_prompts(due_now: Sequence[Pointer], views: Sequence[EncodedView]) -> list[Pointer]:
+def usable_prompts(due_now: Sequence[PendingPrompt], views: Sequence[EncodedView]) -> list[PendingPrompt]:
     """Those of the prompts that can be used now, in order, up to the first for whose place there is no view.
 
     When a live source jumps over frames, a prompt may come into force before anybody was told to look there. And of
     two prompts for one object the second waits for the next frame.
     """
-    usable: list[Pointer] = []
-    for pointer in due_now:
-        if not has_view(pointer, views) or any(pointer.id == earlier.id for earlier in usable):
+    usable: list[PendingPrompt] = []
+    for pending in due_now:
+        if not has_view(pending, views) or any(pending.id == earlier.id for earlier in usable):
             break
-        usable.append(pointer)
+        usable.append(pending)
     return usable
 
 
-def has_view(pointer: Pointer, views: Sequence[EncodedView]) -> bool:
+def has_view(pending: PendingPrompt, views: Sequence[EncodedView]) -> bool:
     """Whether there is a view of the place that a prompt is about."""
-    return pointer.prompt.remove or any(view.object_id in (pointer.id, None) for view in views)
+    return pending.prompt.remove or any(view.object_id in (pending.id, None) for view in views)
 
 
-def check_possible(pointer: Pointer, state: TrackerState) -> None:
+def check_possible(pending: PendingPrompt, state: TrackerState) -> None:
     """Whether a prompt fits what has become of the objects.
 
     Raises:
         PromptError: it is about an object that was removed, is not there, or is lost, and so cannot be corrected.
     """
-    prompt = pointer.prompt
+    prompt = pending.prompt
     check_sequel(prompt, {track.id: track.label for track in state.tracks}, state.former_ids)
-    lost = next((track for track in state.tracks if track.id == pointer.id and not track.has_mask), None)
+    lost = next((track for track in state.tracks if track.id == pending.id and not track.has_mask), None)
     if lost is not None and prompt.only_clicks and not prompt.points:
         raise PromptError(
             f"{prompt.name} has clicks on what is not the object only, and the object is {lost.state}, so it has no "
@@ -113,14 +113,14 @@ def check_possible(pointer: Pointer, state: TrackerState) -> None:
         )
 
 
-def _region_of_prompt(pointer: Pointer, track: Track | None, options: TrackingOptions) -> Region:
-    from_s = pointer.prompt.time_s
-    if not pointer.prompt.only_clicks:
-        return Region(pointer.where, pointer.id, (), from_s)
+def _region_of_prompt(pending: PendingPrompt, track: Track | None, options: TrackingOptions) -> Region:
+    from_s = pending.prompt.time_s
+    if not pending.prompt.only_clicks:
+        return Region(pending.where, pending.id, (), from_s)
     if track is None or not track.has_mask:
-        return Region(pointer.where, pointer.id, CLICK_SCALES, from_s)
-    clicks = [*pointer.prompt.points, *pointer.prompt.negative]
-    return Region(box_around_clicks(track, clicks, options), pointer.id, (), from_s)
+        return Region(pending.where, pending.id, CLICK_SCALES, from_s)
+    clicks = [*pending.prompt.points, *pending.prompt.negative]
+    return Region(box_around_clicks(track, clicks, options), pending.id, (), from_s)
 
 
 def _region_of_track(track: Track, options: TrackingOptions) -> Region:

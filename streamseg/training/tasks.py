@@ -36,7 +36,7 @@ class Template:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A prompt, in pixels of the picture, as `streamseg.sam.prompts` has them."""
+    """A prompt, in pixels of the picture, as `streamseg.prompts.decoder` has them."""
 
     points_xy: np.ndarray
     """(K, 2) float32."""

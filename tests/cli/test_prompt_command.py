@@ -50,7 +50,7 @@ def test_a_live_run_takes_prompts_and_says_from_which_frame_on_they_hold(tmp_pat
             "no such object to remove; known are objects 1, 2": {"id": 7, "remove": True},
             "lies outside its box": {"id": 7, "box": BOX, "points": [[1, 1]]},
             "no words": {"text": "a dog"},
-            "unknown key 'bx' in 'prompt'; did you mean 'box'": {"id": 7, "bx": BOX},
+            "the command: unknown key 'bx'; did you mean 'box'": {"id": 7, "bx": BOX},
         }
         for complaint, prompt in complaints.items():
             with pytest.raises(PromptError, match=complaint):

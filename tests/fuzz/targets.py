@@ -15,7 +15,6 @@ import yaml
 import zmq
 from fuzz.base import PIXELS_MAX, SEPARATOR, Target, file_of, folder_of_inputs
 from fuzz.file_targets import FILE_TARGETS
-from streamseg_nodes.propagate.prompts import PromptCommand
 
 from streamseg import redaction
 from streamseg.commands import Refused, Request
@@ -26,14 +25,14 @@ from streamseg.masks import rle
 from streamseg.messages import Crops, Embedded, End, Frame, Gap, ObjectResult, Regions, Segmented, Stamp, View
 from streamseg.prompts import files
 from streamseg.prompts.model import ObjectPrompt
-from streamseg.prompts.prepare import fit, point, prepare
+from streamseg.prompts.prepare import fit, prepare, prepare_one
 from streamseg.publishing import format, keys
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
 from streamseg.transport.command_socket import CommandServer
 from streamseg.transport.slots import SlotBuffer, make_shared_file
 from streamseg.transport.wire import MessageDecoder, MessageEncoder, stamp_of
-from streamseg.types import Region
+from streamseg.types import MASK_URL, Region
 from streamseg.video.open import open_source
 
 _BUILT_IN = {"decode", "propagate", "cleanup", "record", "publish", "embed"}
@@ -179,9 +178,9 @@ def prompts_file(data: bytes) -> None:
         try:
             found = files.read_prompts(file_of(suffix, data))
             # A mask is a file of the user's; whether it can be read is not the question here.
-            pointers = prepare([each for each in found if each.mask is None], ["camera"])
-            for pointer in pointers:
-                fit(pointer, 640, 480)
+            planned = prepare([each for each in found if each.mask is None], ["camera"])
+            for pending in planned:
+                fit(pending, 640, 480)
         except PromptError:
             continue
 
@@ -235,9 +234,9 @@ def command(data: bytes) -> None:
     for request, reply in server.requests():
         reply(Refused("PromptError", "not today"))
         try:
-            asked = msgspec.msgpack.decode(request.body, type=PromptCommand)
-            pointer = point(asked.prompt, ("camera",), asked.mask_png if asked.prompt.mask else None)
-            fit(pointer, 640, 480)
+            asked = msgspec.msgpack.decode(request.body, type=ObjectPrompt)
+            if asked.mask is None or asked.mask.startswith(MASK_URL):
+                fit(prepare_one(asked, ("camera",)), 640, 480)
         except (PromptError, msgspec.DecodeError, UnicodeDecodeError):
             continue  # `Stage.command` answers with any of them
     assert client.poll(5000)
@@ -247,8 +246,7 @@ def command(data: bytes) -> None:
 
 def _command_seeds() -> list[bytes]:
     pack = msgspec.msgpack.encode
-    asked = [PromptCommand(prompt=ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"))]
-    asked.append(PromptCommand(prompt=ObjectPrompt(id=1, remove=True)))
+    asked = [ObjectPrompt(id=1, box=[1.0, 2.0, 30.0, 40.0], label="cup"), ObjectPrompt(id=1, remove=True)]
     bodies = [*map(pack, asked), b"\xc0"]
     return [pack(Request(3, "propagate", msgspec.Raw(body))) for body in bodies]
 

@@ -10,6 +10,7 @@ import pytest
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
 
 from streamseg.messages import View
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.loading import load_decoder, load_encoder, load_matching
 from streamseg.tracking import Query, Template
 
@@ -31,7 +32,9 @@ def nothing():
 
 
 def test_a_prompt_on_nothing_gets_what_a_click_would_get(decoder_queries, nothing):
-    query = Query(object_id=1, view=decoder_queries.encoded_view(nothing), box_xyxy=(60.0, 60.0, 190.0, 190.0))
+    query = Query(
+        object_id=1, view=decoder_queries.encoded_view(nothing), prompt=DecoderPrompt((60.0, 60.0, 190.0, 190.0))
+    )
     (propagated,) = decoder_queries.answer([query])
     assert not (propagated.logits > 0).any()
     assert propagated.logits.shape[0] == 1
@@ -49,7 +52,7 @@ def test_earlier_views_say_which_of_two_things_is_meant(decoder_queries):
     assert view.keys is not None
     y, x = np.mgrid[:128, :128]
     red, blue = ((x - at) ** 2 + (y - 64) ** 2 < 18**2 for at in (42, 85))
-    query = Query(object_id=1, view=view, box_xyxy=(45.0, 88.0, 211.0, 168.0))
+    query = Query(object_id=1, view=view, prompt=DecoderPrompt((45.0, 88.0, 211.0, 168.0)))
     templates = [Template.of(view.keys, np.where(thing, 1, -1)) for thing in (red, blue)]
     answers = decoder_queries.answer([replace(query, templates=(template,)) for template in templates])
     of_red, of_blue = (answer.logits[0] for answer in answers)

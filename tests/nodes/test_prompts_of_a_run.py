@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 from streamseg_nodes.embed import Embed
 from streamseg_nodes.propagate.node import Propagate
-from streamseg_nodes.propagate.prompts import PromptCommand
 from support.disks import box_of, picture, truth
 
 from streamseg import tracking
@@ -22,6 +22,7 @@ from streamseg.jobs import Job, PastCommand, Position
 from streamseg.messages import Frame, Message, Regions, Segmented, Stamp
 from streamseg.node import NodeContext
 from streamseg.prompts.model import ObjectPrompt
+from streamseg.types import MASK_URL
 
 
 class Running:
@@ -58,8 +59,9 @@ class Running:
         return [[found.id for found in self.step().objects] for _ in range(count)]
 
     def say(self, mask_png: bytes | None = None, **prompt: Any) -> None:
-        command = PromptCommand(prompt=msgspec.convert(prompt, ObjectPrompt), mask_png=mask_png)
-        self.node.on_command(command, self.answers.append)
+        if mask_png is not None:
+            prompt["mask"] = MASK_URL + base64.b64encode(mask_png).decode()
+        self.node.on_command(msgspec.convert(prompt, ObjectPrompt), self.answers.append)
 
     def refusal(self, **prompt: Any) -> str:
         before = len(self.answers)
@@ -205,7 +207,7 @@ def test_what_had_come_into_force_does_so_again_at_the_same_frame(focus: bool, b
     commands = [
         PastCommand(
             node="propagate",
-            body=msgspec.msgpack.encode({"prompt": prompt}),
+            body=msgspec.msgpack.encode(prompt),
             id=answer.id,
             stream="disks",
             frame=answer.frame,

@@ -12,16 +12,16 @@ from PIL import Image
 
 from streamseg.errors import PromptError
 from streamseg.masks.png import write_labels_png
-from streamseg.prompts.model import ObjectPrompt, Pointer
-from streamseg.prompts.prepare import fit, point
+from streamseg.prompts.model import ObjectPrompt, PendingPrompt
+from streamseg.prompts.prepare import fit, prepare_one
 
 LEFT, RIGHT = np.zeros((30, 40), bool), np.zeros((30, 40), bool)
 LEFT[5:20, 3:15] = True
 RIGHT[5:20, 20:38] = True
 
 
-def pointed(path: Path, object_id: int) -> Pointer:
-    return point(ObjectPrompt(id=object_id, mask=str(path)), ())
+def pointed(path: Path, object_id: int) -> PendingPrompt:
+    return prepare_one(ObjectPrompt(id=object_id, mask=str(path)), ())
 
 
 def soft() -> np.ndarray:
@@ -36,9 +36,9 @@ def test_of_numbers_of_several_objects_the_prompts_own_is_taken_and_that_is_said
     cv2.imwrite(str(tmp_path / "gray.png"), numbers)
     for name in ("palette.png", "gray.png"):
         for object_id, expected in ((1, LEFT), (2, RIGHT)):
-            pointer = pointed(tmp_path / name, object_id)
-            np.testing.assert_array_equal(pointer.mask, expected)
-            fit(pointer, 40, 30)
+            pending = pointed(tmp_path / name, object_id)
+            np.testing.assert_array_equal(pending.mask, expected)
+            fit(pending, 40, 30)
             assert f"has 2 objects (1, 2): of it object {object_id} is taken" in caplog.text
         with pytest.raises(PromptError, match=r"2 objects \(1, 2\), and none of them is object 7"):
             pointed(tmp_path / name, 7)
@@ -55,12 +55,12 @@ def test_soft_edges_are_cut_at_half_and_that_is_said(
 ) -> None:
     path = tmp_path / f"soft.{suffix}"
     cv2.imwrite(str(path), soft())
-    pointer = pointed(path, 1)
-    assert pointer.mask is not None
+    pending = pointed(path, 1)
+    assert pending.mask is not None
     # Of a straight edge half of the blur is on each side; only corners differ.
-    assert np.count_nonzero(pointer.mask != LEFT) <= 8
+    assert np.count_nonzero(pending.mask != LEFT) <= 8
     with caplog.at_level(logging.WARNING, "streamseg"):
-        fit(pointer, 40, 30)
+        fit(pending, 40, 30)
     assert "levels of gray: the object is taken to be where it is 128 or more" in caplog.text
 
 
@@ -87,6 +87,6 @@ def test_several_colors_are_refused(tmp_path: Path) -> None:
 def test_what_is_transparent_is_not_the_object(tmp_path: Path, color: int) -> None:
     cut_out = np.dstack([np.full((30, 40, 3), color, np.uint8), LEFT.astype(np.uint8) * 255])
     cv2.imwrite(str(tmp_path / "cut-out.png"), cut_out)
-    pointer = pointed(tmp_path / "cut-out.png", 1)
-    np.testing.assert_array_equal(pointer.mask, LEFT)
-    assert "transparent" in (pointer.note or "")
+    pending = pointed(tmp_path / "cut-out.png", 1)
+    np.testing.assert_array_equal(pending.mask, LEFT)
+    assert "transparent" in (pending.note or "")

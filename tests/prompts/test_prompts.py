@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamseg.errors import PromptError
-from streamseg.prompts.model import ObjectPrompt, Pointer
+from streamseg.prompts.model import ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare
 
 
@@ -19,9 +19,9 @@ def prompts(*entries: dict[str, Any]) -> list[ObjectPrompt]:
     return msgspec.convert(list(entries), list[ObjectPrompt])
 
 
-def one(**values: Any) -> Pointer:
-    (pointer,) = prepare(prompts(values))
-    return pointer
+def one(**values: Any) -> PendingPrompt:
+    (pending,) = prepare(prompts(values))
+    return pending
 
 
 def write_mask(path: Path, mask: np.ndarray) -> str:
@@ -167,9 +167,9 @@ def test_clicks_must_agree_with_the_mask(tmp_path: Path) -> None:
 
 
 def test_a_prompt_with_a_time_is_due_at_the_first_frame_that_is_not_earlier() -> None:
-    pointer = one(box=[1, 1, 5, 5], time_s=0.12)
-    assert [pointer.due(index, index / 25) for index in range(5)] == [False, False, False, True, True]
-    assert not pointer.due(9, None)
+    pending = one(box=[1, 1, 5, 5], time_s=0.12)
+    assert [pending.due(index, index / 25) for index in range(5)] == [False, False, False, True, True]
+    assert not pending.due(9, None)
 
 
 def test_the_same_id_may_be_used_again_in_another_frame_or_stream() -> None:
@@ -188,12 +188,12 @@ def test_the_same_id_may_be_used_again_in_another_frame_or_stream() -> None:
     ],
 )
 def test_what_lies_outside_the_frame_is_refused(entry: dict[str, Any], complaint: str) -> None:
-    pointer = one(**entry)
+    pending = one(**entry)
     with pytest.raises(PromptError, match=complaint):
-        fit(pointer, 40, 30)
+        fit(pending, 40, 30)
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
-    pointer = one(mask=write_mask(tmp_path / "m.png", np.ones((30, 41), np.uint8)))
+    pending = one(mask=write_mask(tmp_path / "m.png", np.ones((30, 41), np.uint8)))
     with pytest.raises(PromptError, match="40x30, got 41x30"):
-        fit(pointer, 40, 30)
+        fit(pending, 40, 30)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from streamseg.prompts.model import ObjectPrompt
 from streamseg.prompts.prepare import prepare
 from streamseg.runtime import given
 from streamseg.runtime.prompting import command_of
+from streamseg.types import MASK_URL
 
 BOX = [1.0, 2.0, 30.0, 40.0]
 
@@ -72,7 +75,8 @@ def test_prompts_with_numbers_of_numpy_and_masks_of_any_kind_are_understood(tmp_
         (pointer,) = prepare([ObjectPrompt(**plain)])
         assert pointer.id == 7 and pointer.prompt.points == [[5, 6]]
         np.testing.assert_array_equal(pointer.mask, mask)
-        assert b"\x89PNG" in command_of({"id": 7, "mask": kind})
+        body = msgspec.msgpack.decode(command_of({"id": 7, "mask": kind}))
+        assert base64.b64decode(body["mask"].removeprefix(MASK_URL)).startswith(b"\x89PNG")
 
 
 def test_a_mask_of_ids_keeps_them() -> None:
@@ -90,7 +94,7 @@ def test_what_is_no_mask_is_refused_in_a_sentence(mask: Any) -> None:
 
 
 def test_an_error_about_a_mask_that_was_an_array_does_not_show_it() -> None:
-    with pytest.raises(PromptError, match="the mask given as an array is empty"):
+    with pytest.raises(PromptError, match="the mask that came along is empty"):
         prepare([ObjectPrompt(**given.prompt({"id": 1, "mask": np.zeros((300, 400), bool)}))])
 
 

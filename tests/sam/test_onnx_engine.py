@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import save_file
 
 from streamseg.errors import CheckpointError, DeviceError, ModelError, UsageError
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam import engines, packaged_graphs
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
 from streamseg.sam.onnx_engine import session_options
-from streamseg.sam.prompts import DecoderPrompt
 from streamseg.sam.tiny import Tiny
 
 SIZES = {"focus": (256, 256), "landscape": (360, 640), "portrait": (640, 360), "odd": (31, 257)}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from streamseg.errors import DeviceError, PromptError, UsageError
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.geometry import features_shape
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.prompts import DecoderPrompt
 
 from segment_anything import SamPredictor  # isort: skip  (needs torchvision put right)
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from streamseg.masks.roi import focus_region, to_frame
-from streamseg.prompts.model import Fitted, ObjectPrompt
+from streamseg.prompts.model import FramePrompt, ObjectPrompt
 from streamseg.prompts.prepare import fit, prepare
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.query import Answer, EncodedView, Query, build_queries
@@ -83,16 +83,16 @@ class Run:
         self.world = world
         self.options = options
         entry = msgspec.convert(prompt or {"box": list(world.box)}, ObjectPrompt)
-        self.pointers = prepare([entry])
+        self.pending = prepare([entry])
         self.state = TrackerState()
         self.index = 0
         self.regions: list[Region] = []
 
     def step(self) -> Update:
-        self.regions = next_regions(self.state, self.pointers, self.index, self.options)
+        self.regions = next_regions(self.state, self.pending, self.index, self.options)
         views = [self.world.encode(region) for region in self.regions]
-        due = [p for p in self.pointers[self.state.prompts_done :] if p.prompt.frame <= self.index]
-        prompts: list[Fitted] = [fit(p, WIDTH, HEIGHT) for p in usable_prompts(due, views)]
+        due = [p for p in self.pending[self.state.prompts_done :] if p.prompt.frame <= self.index]
+        prompts: list[FramePrompt] = [fit(p, WIDTH, HEIGHT) for p in usable_prompts(due, views)]
         queries = build_queries(self.state, prompts, views, self.world.image, self.options)
         answers = [self.world.answer(query) for query in queries.queries]
         update = update_tracks(self.state, queries, answers, self.world.image, self.options)

@@ -45,7 +45,7 @@ class Things:
         regions = next_regions(self.state, self._pointers, self.index, self.options)
         views = [self._encode(region) for region in regions]
         due = self._pointers if self.index == 0 else []
-        prompts = [fit(pointer, WIDTH, HEIGHT) for pointer in due]
+        prompts = [fit(pending, WIDTH, HEIGHT) for pending in due]
         return build_queries(self.state, prompts, views, self._image(), self.options)
 
     def step(self) -> Update:
@@ -87,8 +87,8 @@ class Things:
         return EncodedView(region, size, features, None if whole else wanted.object_id)
 
     def _answer(self, query: Query) -> Answer:
-        assert query.box_xyxy is not None
-        wanted = to_frame(np.array(query.box_xyxy) + 0.5, query.view.region, query.view.image_size)
+        assert query.prompt.box_xyxy is not None
+        wanted = to_frame(np.array(query.prompt.box_xyxy) + 0.5, query.view.region, query.view.image_size)
         x0, y0, x1, y1 = wanted.tolist()
         near = self._meeting((x0, y0, x1, y1))
         best = max(near, key=lambda k: (box_iou(self.boxes[k], (x0, y0, x1, y1)), k), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.prompts.model import Fitted
+from streamseg.prompts.model import FramePrompt
 from streamseg.tracking.candidate import Candidate
 from streamseg.tracking.correction import best_correction, correction_reason
 from streamseg.tracking.options import TrackingOptions
@@ -25,13 +25,13 @@ def logits(*boxes: tuple[int, int, int, int]) -> np.ndarray:
     return found
 
 
-def clicked(x: float, y: float, label: int) -> Fitted:
+def clicked(x: float, y: float, label: int) -> FramePrompt:
     labels = np.array([label], np.int32)
-    return Fitted(id=1, label="", box=None, points_xy=np.array([[x, y]]), point_labels=labels, mask=None)
+    return FramePrompt(id=1, label="", box=None, points_xy=np.array([[x, y]]), point_labels=labels, mask=None)
 
 
 def corrected(
-    prompt: Fitted, new_mask: np.ndarray, new_score: float, under_click: list[np.ndarray]
+    prompt: FramePrompt, new_mask: np.ndarray, new_score: float, under_click: list[np.ndarray]
 ) -> tuple[Candidate, np.ndarray]:
     """The candidate, and its mask on the frame."""
     area = float((logits(MASK) > 0).sum())

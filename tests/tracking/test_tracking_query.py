@@ -20,7 +20,9 @@ def test_several_margins_are_several_queries_and_one_mask() -> None:
     run = Run(World(), msgspec.structs.replace(OPTIONS, margins=(0.0, 0.1, 0.2)))
     run.step()
     views = [run.world.encode(region) for region in next_regions(run.state, [], 1, run.options)]
-    boxes = [query.box_xyxy for query in build_queries(run.state, [], views, run.world.image, run.options).queries]
+    boxes = [
+        query.prompt.box_xyxy for query in build_queries(run.state, [], views, run.world.image, run.options).queries
+    ]
     assert len(boxes) == 3
     sides = [box[2] - box[0] for box in boxes if box is not None]
     np.testing.assert_allclose(np.array(sides) / sides[0], [1, 1.2, 1.4], atol=0.01)
@@ -47,20 +49,20 @@ def test_what_of_the_last_mask_is_the_next_prompt(
     run.step()
     views = [run.world.encode(region) for region in next_regions(run.state, [], 1, run.options)]
     (query,) = build_queries(run.state, [], views, run.world.image, run.options).queries
-    given = {"box": query.box_xyxy, "point": query.points_xy, "mask": query.mask_logits}
+    given = {"box": query.prompt.box_xyxy, "point": query.prompt.points_xy, "mask": query.prompt.mask_logits}
     assert {name for name, value in given.items() if value is not None} == asked
     assert bool(query.templates) is compares
     wanted = run.world.answer(query).logits[0] > 0
-    if query.mask_logits is not None:
-        together = wanted & (query.mask_logits > 0)
-        assert together.sum() / (wanted | (query.mask_logits > 0)).sum() > 0.95
-    if query.points_xy is not None:
+    if query.prompt.mask_logits is not None:
+        together = wanted & (query.prompt.mask_logits > 0)
+        assert together.sum() / (wanted | (query.prompt.mask_logits > 0)).sum() > 0.95
+    if query.prompt.points_xy is not None:
         # The picture has twice the pixels of the logits.
-        x, y = (query.points_xy[0] / 2).astype(int)
+        x, y = (query.prompt.points_xy[0] / 2).astype(int)
         assert wanted[y, x]
         assert wanted[y - 20 : y + 21, x - 20 : x + 21].all()
-        assert query.point_labels is not None
-        assert query.point_labels.tolist() == [1]
+        assert query.prompt.point_labels is not None
+        assert query.prompt.point_labels.tolist() == [1]
 
 
 def test_other_objects_near_by_are_background_points() -> None:
@@ -70,13 +72,13 @@ def test_other_objects_near_by_are_background_points() -> None:
     first, second, third = (
         [each for each in things.build_queries().queries if each.object_id == identity] for identity in (1, 2, 3)
     )
-    assert third[0].points_xy is None
+    assert third[0].prompt.points_xy is None
     for of_one, stranger in ((first, other), (second, near)):
         (query,) = of_one
-        assert query.points_xy is not None
-        assert query.point_labels is not None
-        assert query.point_labels.tolist() == [0]
-        point = to_frame(query.points_xy + 0.5, query.view.region, query.view.image_size)[0]
+        assert query.prompt.points_xy is not None
+        assert query.prompt.point_labels is not None
+        assert query.prompt.point_labels.tolist() == [0]
+        point = to_frame(query.prompt.points_xy + 0.5, query.view.region, query.view.image_size)[0]
         middle = ((stranger[0] + stranger[2]) / 2, (stranger[1] + stranger[3]) / 2)
         np.testing.assert_allclose(point, middle, atol=3)
 
@@ -91,7 +93,7 @@ def test_a_hint_is_asked_about_together_with_the_likely_places_in_the_view() -> 
 
     def boxes(track: Track) -> list[Box | None]:
         built = build_queries(TrackerState(tracks=[track]), [], [view], image, options)
-        return [query.box_xyxy for query in built.queries]
+        return [query.prompt.box_xyxy for query in built.queries]
 
     first, second = (11.5, 39.5, 31.5, 59.5), (59.5, 39.5, 79.5, 59.5)
     assert boxes(lost()) == [first, second]

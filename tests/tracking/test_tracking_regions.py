@@ -28,11 +28,11 @@ def test_a_lost_object_is_searched_ever_wider_and_then_everywhere() -> None:
 
 
 def test_a_prompt_waits_for_a_view_of_its_place() -> None:
-    (pointer,) = prepare([msgspec.convert({"id": 2, "box": [1, 1, 9, 9]}, ObjectPrompt)])
+    (pending,) = prepare([msgspec.convert({"id": 2, "box": [1, 1, 9, 9]}, ObjectPrompt)])
     world = World()
-    assert usable_prompts([pointer], [world.encode(Region((10, 10, 40, 40), 1))]) == []
-    assert usable_prompts([pointer], [world.encode(Region((1, 1, 9, 9), 2))]) == [pointer]
-    assert usable_prompts([pointer], [world.encode(Region((1, 1, 9, 9), 1, (1.0,)))]) == [pointer]
+    assert usable_prompts([pending], [world.encode(Region((10, 10, 40, 40), 1))]) == []
+    assert usable_prompts([pending], [world.encode(Region((1, 1, 9, 9), 2))]) == [pending]
+    assert usable_prompts([pending], [world.encode(Region((1, 1, 9, 9), 1, (1.0,)))]) == [pending]
 
 
 def searched_everywhere(things: Things) -> list[int | None]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from streamseg.errors import CheckpointError, DeviceError
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.prompts import DecoderPrompt
 from streamseg.training.network import TrainingModel, build
 from streamseg.training.tasks import click_prompt, make_prompt
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from support.training_data import painted, plain_recipe, shape, write_film
 
 from streamseg.errors import CheckpointError, OutputError
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.prompts import DecoderPrompt
 from streamseg.training import datasets, executors, schedule
 from streamseg.training.episodes import Episode
 from streamseg.training.network import TrainingModel, build, to_float16

@@ -10,7 +10,7 @@ import numpy as np
 from streamseg.masks.boxes import expand
 from streamseg.masks.label_map import MAX_ID
 from streamseg.messages import Detected, Embedded, View, Wanted
-from streamseg.prompts.model import Fitted, Pointer
+from streamseg.prompts.model import FramePrompt, PendingPrompt
 from streamseg.tracking import DetectionOptions, TrackerState, TrackingOptions, predict_box
 from streamseg.tracking.initialize import new_detections
 from streamseg.types import Box
@@ -29,7 +29,7 @@ class Admission:
         self._tracking = tracking
         self._wanted: dict[str, Wanted] = {}
 
-    def want(self, stream: str, state: TrackerState, due: Sequence[Pointer]) -> Wanted:
+    def want(self, stream: str, state: TrackerState, due: Sequence[PendingPrompt]) -> Wanted:
         """Which detections of the next frame will become objects, so that embed looks at just these.
 
         Args:
@@ -39,13 +39,13 @@ class Admission:
         """
         options = self._options
         known = [self._place(state, position) for position in range(len(state.tracks))]
-        known += [pointer.where for pointer in due if not pointer.prompt.remove]
+        known += [pending.where for pending in due if not pending.prompt.remove]
         room = max(0, options.max_objects - len(known))
         wanted = Wanted(known, options.min_score, options.same_iou, options.inside, room)
         self._wanted[stream] = wanted
         return wanted
 
-    def find(self, message: Embedded, ids: Iterable[int]) -> dict[int, Fitted]:
+    def find(self, message: Embedded, ids: Iterable[int]) -> dict[int, FramePrompt]:
         """The new objects of a frame by the position of their detection; only those that embed looked at.
 
         Args:
@@ -145,7 +145,7 @@ def new_in(frame: Detected, wanted: Wanted) -> list[int]:
     )
 
 
-def views_of(message: Embedded, new: dict[int, Fitted]) -> list[View]:
+def views_of(message: Embedded, new: dict[int, FramePrompt]) -> list[View]:
     """The views of the new objects, as if they had been made for them."""
     return [
         msgspec.structs.replace(view, object_id=new[view.detection].id)
@@ -154,10 +154,10 @@ def views_of(message: Embedded, new: dict[int, Fitted]) -> list[View]:
     ]
 
 
-def _prompt(identity: int, frame: Detected, position: int) -> Fitted:
+def _prompt(identity: int, frame: Detected, position: int) -> FramePrompt:
     found = (frame.detections or [])[position]
     nowhere, unlabeled = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
-    return Fitted(
+    return FramePrompt(
         id=identity,
         label=found.label,
         box=found.box_xyxy,

@@ -14,7 +14,7 @@ from streamseg.errors import PromptError
 from streamseg.masks.label_map import MAX_ID
 from streamseg.masks.roi import resample_logits, to_frame, to_view
 from streamseg.messages import Crops, Stamp
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.sam.automatic_masks import (
     AutomaticMaskOptions,
     Crop,
@@ -47,7 +47,7 @@ class ChosenMask:
 class FoundObjects:
     """Objects that nobody pointed at."""
 
-    prompts: list[Fitted] = field(default_factory=list)
+    prompts: list[FramePrompt] = field(default_factory=list)
     """One click for each."""
     chosen: dict[int, ChosenMask] = field(default_factory=dict)
     """By object id."""
@@ -71,7 +71,7 @@ class AutomaticMasks:
 
     def __init__(self, options: AutomaticMaskOptions, decoder: MaskDecoder, log: logging.Logger) -> None:
         self._options = options
-        self._when = Pointer(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
+        self._when = PendingPrompt(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
         self._decoder = decoder
         self._settings = options.settings(decoder.info.name)
         self._log = log
@@ -106,7 +106,7 @@ class AutomaticMasks:
         views: Sequence[EncodedView],
         crops: Sequence[tuple[EncodedView, int]],
         state: TrackerState,
-        prompts: Sequence[Fitted],
+        prompts: Sequence[FramePrompt],
         first_id: int,
     ) -> FoundObjects:
         """All objects but those there are already, if this is the frame to look for them and all of it was encoded.
@@ -213,7 +213,7 @@ def _tracked_masks(view: EncodedView, state: TrackerState) -> list[np.ndarray]:
     ]
 
 
-def _prompted_mask(view: EncodedView, prompt: Fitted) -> np.ndarray:
+def _prompted_mask(view: EncodedView, prompt: FramePrompt) -> np.ndarray:
     """(h, w) bool in the picture: the mask of a prompt, all of its box, or the places of its clicks."""
     height, width = view.image_size
     if prompt.mask is not None:
@@ -230,8 +230,8 @@ def _prompted_mask(view: EncodedView, prompt: Fitted) -> np.ndarray:
     return mask
 
 
-def _click(view: EncodedView, proposal: Proposal, identity: int) -> Fitted:
+def _click(view: EncodedView, proposal: Proposal, identity: int) -> FramePrompt:
     # The decoder counts from the middle of the first pixel.
     point = to_frame(np.array([proposal.point_xy]) + 0.5, view.region, view.image_size)
     labels = np.ones(1, np.int32)
-    return Fitted(id=identity, label="", box=None, points_xy=point, point_labels=labels, mask=None)
+    return FramePrompt(id=identity, label="", box=None, points_xy=point, point_labels=labels, mask=None)

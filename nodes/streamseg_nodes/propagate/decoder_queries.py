@@ -53,8 +53,6 @@ class DecoderQueries:
         return answers
 
     def _answer(self, queries: list[Query]) -> list[Answer]:
-        from streamseg.sam.prompts import DecoderPrompt
-
         groups: dict[tuple[tuple[int, int], bool, bool], list[int]] = defaultdict(list)
         for position, query in enumerate(queries):
             groups[query.view.image_size, query.multimask, query.prompted].append(position)
@@ -64,10 +62,7 @@ class DecoderQueries:
             decoded = self._decoder.decode(
                 [self._features(query) for query in chosen],
                 image_size,
-                [
-                    DecoderPrompt(query.box_xyxy, query.points_xy, query.point_labels, query.mask_logits)
-                    for query in chosen
-                ],
+                [query.prompt for query in chosen],
                 multimask=multimask,
             )
             for position, logits, scores in zip(members, decoded.logits, decoded.scores, strict=True):

@@ -19,7 +19,7 @@ from streamseg.masks.label_map import MAX_ID
 from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
 from streamseg.node import Node, Option
 from streamseg.prompts.files import given_prompts
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
+from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare
 from streamseg.sam.automatic_masks import AutomaticMaskOptions
 from streamseg.sam.checkpoints import weights_of
@@ -30,7 +30,6 @@ from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
 from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
-from streamseg_nodes.propagate.prompts import PromptCommand
 from streamseg_nodes.propagate.stream_state import StreamState
 
 
@@ -59,7 +58,7 @@ class Propagate(Node[Embedded, Segmented]):
         tracking: Annotated[TrackingOptions, Option("thresholds of the default tracker")] = TrackingOptions()
 
     gives_feedback = Regions
-    takes_commands = PromptCommand
+    takes_commands = ObjectPrompt
     resumable = True
 
     @classmethod
@@ -156,8 +155,8 @@ class Propagate(Node[Embedded, Segmented]):
                 if view.detection is None and not view.crop_layer
             ]
             planned = tracking.usable_prompts(stream.due(stamp.index, stamp.pts_s), views)
-            prompts = [prompt for pointer in planned for prompt in self._fit(pointer, state, (width, height))]
-            busy = {pointer.id for pointer in planned}
+            prompts = [prompt for pending in planned for prompt in self._fit(pending, state, (width, height))]
+            busy = {pending.id for pending in planned}
             given_due = stream.given.due(stamp, views, busy, has_feedback=self.context.has_feedback)
             given = stream.given.fit(given_due, state, (width, height))
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
@@ -226,13 +225,13 @@ class Propagate(Node[Embedded, Segmented]):
         state = TrackerState() if position.tracker == NO_TRACKER else tracking.from_bytes(position.tracker)
         self.restore(stream, state, position.next_index, position.seq)
 
-    def on_command(self, command: PromptCommand, reply: Reply) -> None:
+    def on_command(self, prompt: ObjectPrompt, reply: Reply) -> None:
         """Add, correct or remove an object; answered when it has come into force.
 
         Raises:
             PromptError: that is not possible.
         """
-        self._stream_of(command.prompt).take(command, reply, has_feedback=self.context.has_feedback)
+        self._stream_of(prompt).take(prompt, reply, has_feedback=self.context.has_feedback)
 
     def on_withdrawn(self, reply: Reply) -> None:
         """A prompt that has not come into force is taken back."""
@@ -277,14 +276,14 @@ class Propagate(Node[Embedded, Segmented]):
                 "all ids up to %d have been used; those of objects of the detector that are gone are used again", MAX_ID
             )
 
-    def _fit(self, pointer: Pointer, state: TrackerState, frame_size: tuple[int, int]) -> list[Fitted]:
+    def _fit(self, pending: PendingPrompt, state: TrackerState, frame_size: tuple[int, int]) -> list[FramePrompt]:
         """The prompt in this frame, if what has become of its object allows it."""
         try:
-            tracking.check_possible(pointer, state)
+            tracking.check_possible(pending, state)
         except PromptError as error:
             self.context.log.warning("%s; it is left out", error)
             return []
-        return [fit(pointer, *frame_size)]
+        return [fit(pending, *frame_size)]
 
     def _stream_of(self, prompt: ObjectPrompt) -> StreamState:
         """The stream that a command is about.

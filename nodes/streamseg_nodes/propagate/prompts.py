@@ -12,26 +12,17 @@ from streamseg.commands import Answer, Applied, Refused, Reply
 from streamseg.errors import PromptError
 from streamseg.jobs import PastCommand
 from streamseg.messages import Stamp
-from streamseg.prompts.model import Fitted, ObjectPrompt, Pointer
-from streamseg.prompts.prepare import fit, point
+from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
+from streamseg.prompts.prepare import fit, prepare_one
 from streamseg.prompts.rules import check_sequel, free_id
 from streamseg.tracking import EncodedView, TrackerState
 
 
-class PromptCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Add, correct or remove an object of a running stream."""
-
-    prompt: ObjectPrompt
-    """Without frame and time: as soon as possible."""
-    mask_png: bytes | None = None
-    """The picture of its mask, if it has one."""
-
-
 @dataclass(eq=False)
-class Given:
-    """One that has not come into force yet."""
+class _Given:
+    """A prompt that has not come into force yet, and who waits for its answer."""
 
-    pointer: Pointer
+    pending: PendingPrompt
     reply: Reply
     told_seq: int | None = None
     """The frame after which embed was told to look for it; None if it was not yet."""
@@ -42,7 +33,7 @@ class Moment:
     """How far a stream is."""
 
     state: TrackerState
-    planned: Sequence[Pointer]
+    planned: Sequence[PendingPrompt]
     """Its planned prompts that have not come into force yet."""
     first_possible: int
     """The first frame that a prompt can hold for now."""
@@ -61,65 +52,61 @@ class GivenPrompts:
 
     def __init__(self, stream: str) -> None:
         self._stream = stream
-        self._waiting: list[Given] = []
+        self._waiting: list[_Given] = []
 
     @property
     def ids(self) -> list[int]:
         """Of the objects that prompts wait for."""
-        return [given.pointer.id for given in self._waiting]
+        return [given.pending.id for given in self._waiting]
 
-    def take(self, command: PromptCommand, reply: Reply, now: Moment) -> None:
+    def take(self, prompt: ObjectPrompt, reply: Reply, now: Moment) -> None:
         """A command that can come into force, as far as that can be said before its frame.
 
         Raises:
             PromptError: it cannot; says what is possible.
         """
-        prompt = command.prompt
         self._check_when(prompt, now)
         known, removed, taken = self._objects(now)
         if prompt.id is None and not prompt.remove:
             prompt = msgspec.structs.replace(prompt, id=free_id(taken))
-        if command.mask_png is not None:
-            prompt = msgspec.structs.replace(prompt, mask=prompt.mask or "of the command")
-        pointer = point(prompt, (self._stream,), command.mask_png)
-        later = next((each for each in now.planned if each.id == pointer.id), None)
-        if later is not None and pointer.id not in known and pointer.id not in removed:
+        pending = prepare_one(prompt, (self._stream,))
+        later = next((each for each in now.planned if each.id == pending.id), None)
+        if later is not None and pending.id not in known and pending.id not in removed:
             raise PromptError(
-                f"{prompt.name}: object {pointer.id} is planned to come{later.prompt.when}; a new object can have id "
+                f"{prompt.name}: object {pending.id} is planned to come{later.prompt.when}; a new object can have id "
                 f"{free_id(taken)}"
             )
         check_sequel(prompt, known, removed)
-        if all(each.pointer.id != pointer.id for each in self._waiting):
-            tracking.check_possible(pointer, now.state)
+        if all(each.pending.id != pending.id for each in self._waiting):
+            tracking.check_possible(pending, now.state)
         if now.frame_size is not None:
-            fit(pointer, *now.frame_size)
-        self._waiting.append(Given(pointer, reply))
+            fit(pending, *now.frame_size)
+        self._waiting.append(_Given(pending, reply))
 
     def repeat(self, past: PastCommand) -> None:
         """One that had come into force at a frame which comes once more, or whose state was lost: it does so again."""
-        command = msgspec.msgpack.decode(past.body, type=PromptCommand)
-        mask = command.prompt.mask or (None if command.mask_png is None else "of the command")
-        prompt = msgspec.structs.replace(command.prompt, id=past.id, frame=past.frame, time_s=None, mask=mask)
-        self._waiting.append(Given(point(prompt, (self._stream,), command.mask_png), _no_reply))
+        prompt = msgspec.msgpack.decode(past.body, type=ObjectPrompt)
+        prompt = msgspec.structs.replace(prompt, id=past.id, frame=past.frame, time_s=None)
+        self._waiting.append(_Given(prepare_one(prompt, (self._stream,)), _no_reply))
 
     def withdraw(self, reply: Reply) -> None:
         """Its sender wants the prompt with this reply no more."""
         for given in [given for given in self._waiting if given.reply == reply]:
             self._waiting.remove(given)
-            given.reply(Refused.of(PromptError(f"{given.pointer.prompt.name}: taken back before it came into force")))
+            given.reply(Refused.of(PromptError(f"{given.pending.prompt.name}: taken back before it came into force")))
 
-    def to_look_for(self, seq: int, next_index: int) -> list[Pointer]:
+    def to_look_for(self, seq: int, next_index: int) -> list[PendingPrompt]:
         """Those that embed has to be told of after frame `seq`, since they may come into force at the next one."""
         found = []
         for given in self._waiting:
-            prompt = given.pointer.prompt
+            prompt = given.pending.prompt
             if prompt.time_s is not None or (prompt.frame or 0) <= next_index:
                 if given.told_seq is None:
                     given.told_seq = seq
-                found.append(given.pointer)
+                found.append(given.pending)
         return found
 
-    def due(self, stamp: Stamp, views: Sequence[EncodedView], busy: set[int], *, has_feedback: bool) -> list[Given]:
+    def due(self, stamp: Stamp, views: Sequence[EncodedView], busy: set[int], *, has_feedback: bool) -> list[_Given]:
         """Those that come into force at a frame.
 
         Args:
@@ -128,40 +115,42 @@ class GivenPrompts:
             busy: ids of the objects that another prompt comes into force for: they wait for the next frame.
             has_feedback: whether embed is told where to look.
         """
-        found: list[Given] = []
+        found: list[_Given] = []
         for given in self._waiting:
             told = not has_feedback or (given.told_seq is not None and given.told_seq < stamp.seq)
-            reached = given.pointer.due(stamp.index, stamp.pts_s)
-            if told and reached and given.pointer.id not in busy and tracking.has_view(given.pointer, views):
+            reached = given.pending.due(stamp.index, stamp.pts_s)
+            if told and reached and given.pending.id not in busy and tracking.has_view(given.pending, views):
                 found.append(given)
             # In the order they were given, those for one object.
-            busy.add(given.pointer.id)
+            busy.add(given.pending.id)
         return found
 
-    def fit(self, due: Sequence[Given], state: TrackerState, frame_size: tuple[int, int]) -> list[tuple[Given, Fitted]]:
+    def fit(
+        self, due: Sequence[_Given], state: TrackerState, frame_size: tuple[int, int]
+    ) -> list[tuple[_Given, FramePrompt]]:
         """Those of the due ones that fit their frame (width, height); the others are refused."""
         fitted = []
         for given in due:
             try:
-                tracking.check_possible(given.pointer, state)
-                fitted.append((given, fit(given.pointer, *frame_size)))
+                tracking.check_possible(given.pending, state)
+                fitted.append((given, fit(given.pending, *frame_size)))
             except PromptError as error:
                 self._waiting.remove(given)
                 given.reply(Refused.of(error))
         return fitted
 
-    def applied(self, given: Sequence[Given], stamp: Stamp, before: TrackerState, after: TrackerState) -> None:
+    def applied(self, given: Sequence[_Given], stamp: Stamp, before: TrackerState, after: TrackerState) -> None:
         """They have come into force at a frame."""
         known = {track.id for track in before.tracks}
         tracks = {track.id: track for track in after.tracks}
         for each in given:
             self._waiting.remove(each)
-            prompt, track = each.pointer.prompt, tracks.get(each.pointer.id)
+            prompt, track = each.pending.prompt, tracks.get(each.pending.id)
             again = "corrected" if prompt.only_clicks else "pointed anew"
             each.reply(
                 Applied(
-                    what="removed" if prompt.remove else again if each.pointer.id in known else "added",
-                    id=each.pointer.id,
+                    what="removed" if prompt.remove else again if each.pending.id in known else "added",
+                    id=each.pending.id,
                     stream=stamp.stream,
                     frame=stamp.index,
                     pts_s=stamp.pts_s,
@@ -176,7 +165,7 @@ class GivenPrompts:
             given.reply(
                 Refused.of(
                     PromptError(
-                        f"{given.pointer.prompt.name}: stream {self._stream!r} ended before the prompt could come into "
+                        f"{given.pending.prompt.name}: stream {self._stream!r} ended before the prompt could come into "
                         f"force; it had {frames} frames"
                     )
                 )
@@ -188,12 +177,12 @@ class GivenPrompts:
         known = {track.id: track.label for track in now.state.tracks}
         removed = now.state.former_ids
         for given in self._waiting:
-            if given.pointer.prompt.remove:
-                removed.add(given.pointer.id)
-                known.pop(given.pointer.id, None)
+            if given.pending.prompt.remove:
+                removed.add(given.pending.id)
+                known.pop(given.pending.id, None)
             else:
-                known[given.pointer.id] = known.get(given.pointer.id, "") or given.pointer.prompt.label
-        return known, removed, {*known, *removed, *(pointer.id for pointer in now.planned)}
+                known[given.pending.id] = known.get(given.pending.id, "") or given.pending.prompt.label
+        return known, removed, {*known, *removed, *(pending.id for pending in now.planned)}
 
     @staticmethod
     def _check_when(prompt: ObjectPrompt, now: Moment) -> None:

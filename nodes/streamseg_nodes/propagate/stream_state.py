@@ -8,10 +8,10 @@ from streamseg import tracking
 from streamseg.commands import Reply
 from streamseg.errors import PromptError
 from streamseg.messages import Stamp
-from streamseg.prompts.model import Pointer
+from streamseg.prompts.model import ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit
 from streamseg.tracking import TrackerState
-from streamseg_nodes.propagate.prompts import GivenPrompts, Moment, PromptCommand
+from streamseg_nodes.propagate.prompts import GivenPrompts, Moment
 
 
 class StreamState:
@@ -22,9 +22,9 @@ class StreamState:
         prompts: all that are planned, in order of frame or time; those for other streams too, since ids are shared.
     """
 
-    def __init__(self, name: str, prompts: Sequence[Pointer]) -> None:
+    def __init__(self, name: str, prompts: Sequence[PendingPrompt]) -> None:
         self.name = name
-        self.planned = [pointer for pointer in prompts if pointer.prompt.stream in (None, name)]
+        self.planned = [pending for pending in prompts if pending.prompt.stream in (None, name)]
         """Its planned prompts, in order of frame or time."""
         self.given = GivenPrompts(name)
         """Its prompts that were given while it is running and have not come into force yet."""
@@ -35,7 +35,7 @@ class StreamState:
         self.last_seq = -1
         """Number of the last frame among those that enter the graph; -1 before the first."""
         self.over = False
-        self._highest_planned_id = max((pointer.id for pointer in prompts), default=0)
+        self._highest_planned_id = max((pending.id for pending in prompts), default=0)
         self._begun = False
         self._last_s: float | None = None
         self._frame_size: tuple[int, int] | None = None
@@ -48,7 +48,7 @@ class StreamState:
     @property
     def meant_ids(self) -> set[int]:
         """Ids that prompts have, those that have not come into force yet included."""
-        return {*(pointer.id for pointer in self.planned), *self.given.ids}
+        return {*(pending.id for pending in self.planned), *self.given.ids}
 
     def resume(self, state: TrackerState, next_index: int, next_seq: int) -> None:
         """Go on from a state that was written down.
@@ -87,10 +87,10 @@ class StreamState:
         """
         self._frame_size = frame_size
         if not self._begun:
-            for pointer in self.planned:
-                fit(pointer, *frame_size)
+            for pending in self.planned:
+                fit(pending, *frame_size)
 
-    def due(self, index: int, pts_s: float | None) -> list[Pointer]:
+    def due(self, index: int, pts_s: float | None) -> list[PendingPrompt]:
         """Planned prompts that come into force at a frame, or were missed; see `tracking.due`."""
         return tracking.due(self.state, self.planned, index, pts_s)
 
@@ -99,11 +99,11 @@ class StreamState:
         self.state = state
         self._begun = True
 
-    def take(self, command: PromptCommand, reply: Reply, *, has_feedback: bool) -> None:
+    def take(self, prompt: ObjectPrompt, reply: Reply, *, has_feedback: bool) -> None:
         """Take a prompt that is given now; answered when it has come into force.
 
         Args:
-            command: the prompt.
+            prompt: without frame and time it holds as soon as possible.
             reply: gets the answer.
             has_feedback: whether embed is told where to look.
 
@@ -118,7 +118,7 @@ class StreamState:
             last_s=self._last_s,
             frame_size=self._frame_size,
         )
-        self.given.take(command, reply, now)
+        self.given.take(prompt, reply, now)
 
     def end(self) -> None:
         """No more frames come."""

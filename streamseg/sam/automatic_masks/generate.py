@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.automatic_masks.options import AutomaticMaskOptions, GeneratorSettings
 from streamseg.sam.decoder import MaskDecoder
-from streamseg.sam.prompts import DecoderPrompt
 
 _POINTS_PER_BATCH = 64
 _PIXELS_PER_BATCH = 1 << 22
