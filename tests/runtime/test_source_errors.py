@@ -93,9 +93,9 @@ class Notebook:
 def test_the_error_is_told_before_the_end_that_it_leads_to() -> None:
     with zmq.Context() as context:
         notebook = Notebook(context)
-        SourceWorker(notebook, Broken()).run()  # type: ignore[arg-type]
-        for socket in (notebook.finished_inbox, notebook.control):
-            socket.close()
+        # Left open they would warn, and hide what went wrong.
+        with notebook.finished_inbox, notebook.control:
+            SourceWorker(notebook, Broken()).run()  # type: ignore[arg-type]
     assert [type(each) for each in notebook.said] == [Trouble, End]
     assert notebook.said[1].reason == "failed"
 
