@@ -76,6 +76,7 @@ class AnimationReader(Reader):
         self._bits = 16
         first = self._load(0)
         if first is None:
+            self.close()
             raise MediaError(f"expected pictures in {path}, but its first one cannot be decoded; check it")
         if first.dtype == np.uint16:
             self._bits = bits_in_use(int(first.max()))
@@ -102,7 +103,8 @@ class AnimationReader(Reader):
                 raise ValueError(f"it says that it has {pixels} pixels, at most {self._max_pixels} are decoded")
             if self._is_tiff:
                 found, pages = cv2.imreadmulti(str(self._path), index, 1, flags=cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-                return cv2.cvtColor(pages[0], cv2.COLOR_BGR2RGB) if found and pages else None
+                known = found and pages and pages[0].dtype in (np.uint8, np.uint16)
+                return cv2.cvtColor(pages[0], cv2.COLOR_BGR2RGB) if known else None
             return np.array(self._image.convert("RGB"))
         except (*PILLOW_ERRORS, cv2.error) as error:
             _log.debug("%s: picture %d: %s", self._path, index, error)

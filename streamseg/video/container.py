@@ -7,7 +7,6 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -169,27 +168,41 @@ def _open_file(opening: Opening) -> InputContainer:
     path = local_path(opening.source)
     playlists.check_list(path)
     options = {**_no_larger(opening), "format_whitelist": playlists.allowed_formats(path)} | opening.options
-    with _written_to(path, opening.open_timeout_s) if path.is_fifo() else contextlib.nullcontext():
-        # With the protocol, since a name such as concat:a would be taken for one. A local file never blocks; without
-        # a timeout FFmpeg does not have to ask for the time at each read.
-        return av.open(f"file:{path}", "r", options=options)
+    if path.is_fifo():
+        return av.open(_Fifo(path, opening.open_timeout_s), "r", options=options)
+    # With the protocol, since a name such as concat:a would be taken for one. A local file never blocks; without
+    # a timeout FFmpeg does not have to ask for the time at each read.
+    return av.open(f"file:{path}", "r", options=options)
 
 
-@contextlib.contextmanager
-def _written_to(path: Path, seconds: float) -> Iterator[None]:
-    """Wait until somebody writes into a FIFO, since opening it would wait for ever; it stays open in the block."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
+class _Fifo:
+    """A FIFO that somebody writes into, for FFmpeg to read from.
+
+    By its name it would be opened once more, which waits for ever where the writer has been and gone.
+
+    Raises:
+        MediaError: nobody has written within the time, in seconds.
+    """
+
+    def __init__(self, path: Path, within_s: float) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         news = select.poll()
-        news.register(fd, select.POLLIN)
-        if not news.poll(1000 * seconds):
+        news.register(self._fd, select.POLLIN)
+        if not news.poll(1000 * within_s):
             raise MediaError(
-                f"expected a video to be written into the FIFO {path}, nothing came within {seconds:g} s; "
+                f"expected a video to be written into the FIFO {path}, nothing came within {within_s:g} s; "
                 f"start who writes, or allow a longer open timeout"
             )
-        yield
-    finally:
-        os.close(fd)
+        os.set_blocking(self._fd, True)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; nothing at the end."""
+        return os.read(self._fd, size)
+
+    def __del__(self) -> None:
+        # PyAV lets go of it with the container, but closes nothing that it has not opened.
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
 
 
 def _no_larger(opening: Opening) -> dict[str, str]:

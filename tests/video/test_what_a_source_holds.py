@@ -232,3 +232,24 @@ def test_a_change_of_size_is_in_the_log_in_the_report_and_with_each_frame(tmp_pa
     node.setup()
     assert [frame.scaled_from for frame in node.produce()] == [None] * 12 + [(64, 48)] * 12 + [None] * 12
     node.close()
+
+
+def test_pictures_of_an_animation_that_are_too_large_are_not_decoded(tmp_path: Path) -> None:
+    path = write_animation(tmp_path / "a.webp", lossless=True)
+    with pytest.raises(MediaError, match="its first one cannot be decoded"):
+        open_source(str(path), max_pixels=96 * 64 - 1)
+    pages = [Image.fromarray(image) for image in IMAGES[:3]]
+    pages[1] = pages[1].resize((96, 65))
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with open_source(str(tmp_path / "a.tif"), max_pixels=96 * 64) as reader:
+        assert [picture.index for picture in reader] == [0, 2]
+        assert reader.damaged == 1
+
+
+def test_images_of_decimal_numbers_are_refused(tmp_path: Path) -> None:
+    pages = [image.astype(np.float32) for image in IMAGES[:2]]
+    cv2.imwrite(str(tmp_path / "one.tif"), pages[0])
+    cv2.imwritemulti(str(tmp_path / "two.tif"), [page[..., 0] for page in pages])
+    for source, sentence in (("one.tif", "none of its 1 can be decoded"), ("two.tif", "first one cannot be decoded")):
+        with pytest.raises(MediaError, match=sentence):
+            open_source(str(tmp_path / source))
