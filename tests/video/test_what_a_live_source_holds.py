@@ -17,15 +17,15 @@ PATIENT_S = 600.0
 """Everything comes at once here and waits."""
 
 
-def poured(path: Path, *pieces: bytes, go_on: threading.Event | None = None) -> str:
-    """A FIFO that a thread writes into, from the second piece on once it is told to."""
+def poured(path: Path, first: bytes, then: bytes = b"", go_on: threading.Event | None = None) -> str:
+    """A FIFO that a thread writes into: the first piece again and again until it is told to go on."""
 
     def pour() -> None:
         with path.open("wb", buffering=0) as pipe:
-            for piece in pieces:
-                pipe.write(piece)
-                if go_on is not None:
-                    go_on.wait(60)
+            pipe.write(first)
+            while go_on is not None and not go_on.wait(0.05):
+                pipe.write(first)
+            pipe.write(then)
 
     os.mkfifo(path)
     threading.Thread(target=pour, daemon=True).start()
