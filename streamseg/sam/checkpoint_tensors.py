@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +18,12 @@ from streamseg.errors import CheckpointError
 from streamseg.sam.architectures import ARCHITECTURES, describe
 from streamseg.sam.checkpoints import check_largest
 from streamseg.sam.models import ModelInfo
+
+_SCRAMBLED = (
+    *(RuntimeError, EOFError, OSError, AssertionError, struct.error),
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
+)
+"""What torch's reader raises: a file that is cut off or scrambled can fail anywhere in it."""
 
 
 def load_part(info: ModelInfo, path: Path, part: str, device: str) -> nn.Module:
@@ -101,8 +108,7 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
             f"checkpoint {path} holds more than weights (code, or objects that run code when they are opened) and was "
             "not opened; get it from a source you trust, or save its state_dict alone"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
-        # A cut or scrambled file can fail anywhere in torch's reader.
+    except _SCRAMBLED as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"checkpoint {path} is truncated or damaged: {first}") from error
     # Training scripts like to wrap the weights with optimizer state.

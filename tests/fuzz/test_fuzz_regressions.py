@@ -44,6 +44,7 @@ FOUND = {
     "a list that is in itself": ("graph", b"nodes: &a {b: *a}"),
     "more characters than a key has bytes": ("keys", b'public-key = "' + b"#" * 40 + b'"'),
     "pixels that cannot be converted": ("container", _ODD_PIXELS),
+    "weights that end in their first number": ("weights", b"J"),
 }
 
 
