@@ -53,6 +53,11 @@ class StreamState:
         return self.planned[self.state.prompts_done :]
 
     @property
+    def known_ids(self) -> set[int]:
+        """Ids of the objects that are followed, or will be by prompts that wait."""
+        return {*(track.id for track in self.state.tracks), *(pending.id for pending in self.waiting)}
+
+    @property
     def meant_ids(self) -> set[int]:
         """Ids that prompts have, those that have not come into force yet included."""
         return {*(pending.id for pending in self.planned), *self.given.ids}
