@@ -229,7 +229,7 @@ class Tracker:
         """All that it takes to go on from here, in another tracker of the same model, or after a restart.
 
         Returns:
-            What `restore` takes; a few kilobytes for each object. Prompts that wait for their frame are in it.
+            What `restore` takes; some tens of kilobytes for each object. Prompts that wait for their frame are in it.
         """
         with self._lock:
             return saved_tracker.to_bytes(self._saved())
