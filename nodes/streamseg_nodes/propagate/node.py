@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,6 +86,20 @@ class Propagate(Node[Embedded, Segmented]):
                 "a detector before embed"
             )
         prepare(given_prompts(config.prompts or []))
+
+    @classmethod
+    def check_stream(cls, config: Config, stream: str, facts: Mapping[str, Any]) -> None:
+        """Whether the prompts lie in the stream's frames, all of which have one size.
+
+        Raises:
+            PromptError: a box or click outside the frame, a mask of another size.
+        """
+        width, height = facts.get("width"), facts.get("height")
+        if not isinstance(width, int) or not isinstance(height, int):
+            return
+        for pending in prepare(given_prompts(config.prompts or [])):
+            if pending.prompt.stream in (None, stream):
+                fit(msgspec.structs.replace(pending, note=None), width, height)
 
     @classmethod
     def awaits(cls, config: Config) -> list[Awaited]:
