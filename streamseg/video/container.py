@@ -144,6 +144,9 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
     if is_endless(opening.source) or opening.live:
         # Not with `nobuffer`, which throws away what was read to find out about the stream: its first key frame.
         options = {"analyzeduration": "2000000"} | options
+    if ".m3u8" in opening.source.lower():
+        # A player begins some segments back, for safety; who acts on what it sees begins with the newest.
+        options = {"live_start_index": "-1"} | options
     if opening.source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)

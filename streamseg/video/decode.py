@@ -42,6 +42,13 @@ class Timing:
     """When it came out of the demuxer, by the monotonic clock, if that may be later than when it came."""
     sender_ns: int | None = None
     """When it was taken by the clock of whoever sent it, nanoseconds since the epoch; None if they do not say."""
+    planned_ns: int | None = None
+    """When it is to be given, by the monotonic clock, if it came with many others at once."""
+
+    @property
+    def ages_from_ns(self) -> int:
+        """From when on it gets old, by the monotonic clock."""
+        return self.received_ns if self.planned_ns is None else self.planned_ns
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class LiveReader(Reader):
         self._opening = replace(opening, live=True)
         self._reconnect = reconnect
         self._attempts = reconnect_attempts
-        self.max_age_s = self._max_age_s = max_age_s
+        self._max_age_s = max_age_s
         # All there from the beginning, since other threads look at it while it grows.
         self.dropped.update(dict.fromkeys((WAITED, LATE, DAMAGED), 0))
         self._watch = ClockWatch(self.clock)
@@ -150,7 +150,7 @@ class LiveReader(Reader):
             index += decoded.skipped if given else 0
             pts = timeline.place(decoded.timing)
             self._note_jumps(timeline)
-            if time.monotonic_ns() - decoded.timing.received_ns > self._max_age_s * 1e9:
+            if time.monotonic_ns() > self._good_until_ns(decoded.timing):
                 index += given
                 late += 1
                 self._note_late(late)
@@ -174,6 +174,7 @@ class LiveReader(Reader):
             captured_clock="arrival" if timing.sender_ns is None else "sender",
             arrived_ns=timing.wall_ns,
             arrived_monotonic_ns=timing.received_ns,
+            good_until_monotonic_ns=self._good_until_ns(timing),
             width=self.info.width,
             height=self.info.height,
             fill=partial(self._converter.write, taken.decoded.frame, taken.orientation),
@@ -196,6 +197,10 @@ class LiveReader(Reader):
                 in_a_row,
                 self._max_age_s,
             )
+
+    def _good_until_ns(self, timing: Timing) -> int:
+        """When a picture is too old, by the monotonic clock."""
+        return timing.ages_from_ns + round(self._max_age_s * 1e9)
 
     def _look_at_clock(self, timing: Timing) -> None:
         for sentence in self._watch.look(timing.sender_ns, timing.wall_ns, timing.received_ns):
