@@ -68,7 +68,8 @@ class LiveReader(Reader):
         reconnect_attempts: failures in a row after which it is given up; None for never.
         wait: whether to wait for a source that is not there yet. Then there may be no facts about it at first.
         first_index: number of the first picture.
-        max_age_s: how old a picture may be when it is given.
+        max_age_s: how old a picture may be when it is given; of a stream in segments, how long after it is due by the
+            pace of the stream.
         keep_damaged: whether damaged pictures are given too, marked, rather than left out and counted.
         on_event: told of losses and returns, in the thread that decodes.
 

@@ -74,7 +74,8 @@ def open_source(
         options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
         wait: whether to wait for a live source that is not there yet, in the background, rather than raise. A URL of
             HTTP is live only if `live` says so.
-        max_age_s: how old a picture of a live source may be when it is given.
+        max_age_s: how old a picture of a live source may be when it is given; of a stream in segments (HLS), how long
+            after it is due by the pace of the stream.
         keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too,
             marked, rather than left out and counted. Those of a file are always given.
         on_event: told of losses and returns of a live source, in a thread of the reader.
