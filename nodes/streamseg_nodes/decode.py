@@ -98,6 +98,14 @@ class Decode(Source[Frame]):
                 rare=True,
             ),
         ] = "drop"
+        playlists_anywhere: Annotated[
+            bool,
+            Option(
+                "follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it",
+                flag="--playlists-anywhere",
+                rare=True,
+            ),
+        ] = False
         max_pixels: Annotated[
             AtLeastOne,
             Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
@@ -177,6 +185,7 @@ class Decode(Source[Frame]):
             on_event=self._tell,
             keep_damaged=config.damaged == "keep",
             stream=config.stream,
+            playlists_anywhere=config.playlists_anywhere,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Opening:
     """A picture that has more is not decoded."""
     stream: int | None = None
     """Position among the video streams of the one to read; None takes the best."""
+    playlists_anywhere: bool = False
+    """Whether a local list of media may name files and addresses that do not lie beside it."""
 
     @property
     def shown(self) -> str:
@@ -169,8 +171,13 @@ def _is_web_page(opening: Opening) -> bool:
 
 def _open_file(opening: Opening) -> InputContainer:
     path = local_path(opening.source)
-    playlists.check_list(path)
-    options = {**_no_larger(opening), "format_whitelist": playlists.allowed_formats(path)} | opening.options
+    follow: dict[str, str] = {}
+    if opening.playlists_anywhere:
+        follow = playlists.anywhere(path)
+    else:
+        playlists.check_list(path)
+    allowed = {"format_whitelist": playlists.allowed_formats(path)}
+    options = _no_larger(opening) | allowed | follow | opening.options
     if path.is_fifo():
         return av.open(_Fifo(path, opening.open_timeout_s), "r", options=options)
     # With the protocol, since a name such as concat:a would be taken for one. A local file never blocks; without
