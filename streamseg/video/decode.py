@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import av.error
@@ -89,6 +90,12 @@ class Decoding:
         self._stopping = stopping
         self._on_damage = on_damage
         self._packets_read = 0
+        self._covered: tuple[float, float] | None = None
+
+    @property
+    def covered_s(self) -> float | None:
+        """From the beginning of the first packet of any stream to the end of the last one; None if none has a time."""
+        return None if self._covered is None else self._covered[1] - self._covered[0]
 
     def __iter__(self) -> Iterator[Decoded]:
         deinterlacer: Deinterlacer[Timing] = Deinterlacer()
@@ -125,10 +132,14 @@ class Decoding:
         failures = 0
         while failures < _MAX_FAILURES:
             try:
-                for packet in self._container.demux(self._stream):
+                for each in self._container.demux():
                     if self._stopping.is_set():
                         return
                     failures = 0
+                    self._cover(each)
+                    if each.stream_index != self._stream.index:
+                        continue
+                    packet = cast("Packet[VideoStream]", each)
                     if packet.size:
                         self._packets_read += 1
                     else:
@@ -144,6 +155,14 @@ class Decoding:
                 return
         _log.warning("%s: %d reads in a row failed; what follows is given up", self._shown, failures)
         yield None
+
+    def _cover(self, packet: Packet[Any]) -> None:
+        if packet.pts is None:
+            return
+        begin_s = float(packet.pts * packet.time_base)
+        end_s = begin_s + float((packet.duration or 0) * packet.time_base)
+        first_s, last_s = self._covered or (begin_s, end_s)
+        self._covered = min(first_s, begin_s), max(last_s, end_s)
 
     def _check_all_read(self) -> None:
         """A file that was cut off ends like a whole one; only its index still knows of what is missing."""

@@ -58,6 +58,7 @@ class FileReader(Reader):
             stopping=self._stopping,
             on_damage=self._damage,
         )
+        self._decoding = decoding
         self._decoded = iter(decoding)
         first = self._first()
         self._decoded = itertools.chain([first], self._decoded)
@@ -111,7 +112,7 @@ class FileReader(Reader):
     def _note_missing(self, frames: int, last_pts: int | None) -> None:
         usual_s = 1 / self.info.fps if self.info.fps else 0.0
         shown_s = None if last_pts is None else last_pts * self.info.time_base[0] / self.info.time_base[1] + usual_s
-        self.note(note_on_missing(self._stream, frames, shown_s, self._shown))
+        self.note(note_on_missing(self._stream, frames, shown_s, self._decoding.covered_s, self._shown))
 
     def _read(self) -> Iterator[Picture]:
         pace = _Pace() if self.info.live else None

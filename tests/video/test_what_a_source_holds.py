@@ -73,7 +73,58 @@ def test_a_page_of_another_size_is_left_out_and_said(tmp_path: Path) -> None:
         assert "picture 1 is 24x16, the first 96x64; left out" in reader.notes[0]
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mkv", "libx264"), ("a.flv", "flv1")])
+def write_with_sound(path: Path, codec: str, sound: str, sound_s: float) -> Path:
+    """A hundred pictures in four seconds, and sound that lasts as long as that or longer."""
+    with av.open(str(path), "w") as container:
+        video, audio = (
+            container.add_stream(codec, rate=25, options={"g": "10"}),
+            container.add_stream(sound, rate=44100),
+        )
+        assert isinstance(video, VideoStream) and isinstance(audio, AudioStream)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        quiet = np.zeros((2 if audio.codec_context.channels == 2 else 1, 1024), np.float32)
+        images, heard = moving_images(100), 0
+        for number in range(round(sound_s * 25)):
+            if number < len(images):
+                frame = av.VideoFrame.from_ndarray(images[number], format="rgb24").reformat(format="yuv420p")
+                container.mux(video.encode(frame))
+            while heard / 44100 < number / 25:
+                samples = av.AudioFrame.from_ndarray(quiet, "fltp", "stereo" if len(quiet) == 2 else "mono")
+                samples.sample_rate, samples.pts = 44100, heard
+                container.mux(audio.encode(samples))
+                heard += 1024
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"),
+    [("a.flv", "flv1", "aac"), ("a.avi", "mpeg4", "mp2"), ("a.mkv", "libx264", "aac")],
+)
+def test_a_film_with_sound_that_was_cut_off_says_so_and_one_whose_sound_is_longer_does_not(
+    tmp_path: Path, name: str, codec: str, sound: str
+) -> None:
+    path = write_with_sound(tmp_path / name, codec, sound, 7.0)
+    with open_source(str(path)) as reader:
+        assert len(list(reader)) == 100
+        assert not reader.notes
+    path = write_with_sound(tmp_path / name, codec, sound, 4.0)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_source(str(path)) as reader:
+        frames = len(list(reader))
+        assert 20 < frames < 80
+        assert "cut off: its header promises" in reader.notes[0] and str(frames) in reader.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.avi", "mpeg4"),
+        ("a.mkv", "libx264"),
+        ("a.flv", "flv1"),
+    ],
+)
 def test_a_file_that_was_cut_off_says_what_its_header_promises(tmp_path: Path, name: str, codec: str) -> None:
     path = write_video(tmp_path / name, moving_images(100), codec=codec, options={"g": "10"})
     with open_source(str(path)) as reader:
@@ -84,6 +135,15 @@ def test_a_file_that_was_cut_off_says_what_its_header_promises(tmp_path: Path, n
         frames = len(list(reader))
         assert 20 < frames < 80
         assert "cut off: its header promises" in reader.notes[0] and str(frames) in reader.notes[0]
+
+
+def test_of_a_windows_media_file_that_was_cut_off_ffmpeg_keeps_the_length_to_itself(tmp_path: Path) -> None:
+    """It believes no header that the size of the file contradicts; that something is wrong is said all the same."""
+    path = write_video(tmp_path / "a.wmv", moving_images(100), codec="wmv2", options={"g": "10"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_source(str(path)) as reader:
+        assert 20 < len(list(reader)) < 80
+        assert reader.damaged == 1 and not reader.notes
 
 
 def test_the_cover_of_music_is_no_film(tmp_path: Path) -> None:
