@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import av
 import av.error
+import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -22,6 +23,7 @@ from streamseg.errors import MediaError
 from streamseg.video.container import strerror
 from streamseg.video.deinterlace import Deinterlacer
 from streamseg.video.orientation import Orientation
+from streamseg.video.pixels import to_eight_bits
 
 _log = logging.getLogger("streamseg.video")
 
@@ -190,18 +192,23 @@ class Converter:
         self._threads = threads
         self._reformatter = VideoReformatter()
 
-    def write(self, frame: av.VideoFrame, orientation: Orientation, out: np.ndarray) -> None:
+    def write(self, frame: av.VideoFrame, orientation: Orientation, bits: int, out: np.ndarray) -> None:
         """Convert into `out`, (height, width, 3) uint8; one copy after swscale. A frame of another size is scaled.
+
+        Args:
+            bits: how many are in use, if it has 16 of gray or of RGB (`streamseg.video.pixels.Depth`); else 16.
 
         Raises:
             MediaError: FFmpeg cannot convert pixels of that format.
         """
         width, height = orientation.size(self.width, self.height)
+        kind = "rgb24" if bits == 16 else "gray16le" if frame.format.name == "gray16le" else "rgb48le"
         try:
-            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=self._threads)
+            rgb = self._reformatter.reformat(frame, width, height, kind, threads=self._threads)
         except av.error.FFmpegError as error:
             raise MediaError(
                 f"pictures of {frame.width}x{frame.height} in pixel format {frame.format.name} cannot be converted to "
                 f"RGB: {strerror(error)}; convert the video, say with ffmpeg -pix_fmt yuv420p"
             ) from error
-        orientation.write(rgb.to_ndarray(), out)
+        image = to_eight_bits(rgb.to_ndarray(), bits)
+        orientation.write(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), out)

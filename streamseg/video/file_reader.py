@@ -18,7 +18,7 @@ from streamseg.errors import MediaError
 from streamseg.video.container import Opening, StreamFacts, set_threads, stream_facts, strerror
 from streamseg.video.decode import Converter, Decoded, Decoding
 from streamseg.video.orientation import orientation_of
-from streamseg.video.pixels import notes_on_pixels, pixel_aspect
+from streamseg.video.pixels import Depth, notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import SourceKind, classify
 from streamseg.video.streams import note_on_choice, note_on_missing
@@ -72,6 +72,7 @@ class FileReader(Reader):
         self.pixel_aspect = pixel_aspect(facts, stream.codec_context, self._orientation)
         self._stream = stream
         self._first_pts = first.timing.pts
+        self._depth = Depth(self._shown, self.note)
         self.note(note_on_choice(self._container, stream, self._shown))
         for sentence in notes_on_pixels(first.frame, self._shown):
             self.note(sentence)
@@ -128,6 +129,7 @@ class FileReader(Reader):
             pts = self._since_first(self._timeline.place(decoded.timing.pts))
             self._note_jumps()
             last_pts = pts
+            bits = self._depth.look(decoded.frame, index)
             if index < self._start_index:
                 continue
             captured_ns = decoded.timing.wall_ns
@@ -142,7 +144,7 @@ class FileReader(Reader):
                 captured_ns=captured_ns,
                 width=self.info.width,
                 height=self.info.height,
-                fill=partial(self._converter.write, decoded.frame, self._orientation),
+                fill=partial(self._converter.write, decoded.frame, self._orientation, bits),
                 size_in_source=self._orientation.size(decoded.frame.width, decoded.frame.height),
             )
         if self.damaged:

@@ -24,7 +24,7 @@ from streamseg.video.decode import Converter, Decoded, Timing
 from streamseg.video.file_reader import describe
 from streamseg.video.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
 from streamseg.video.orientation import Orientation, orientation_of
-from streamseg.video.pixels import notes_on_pixels, pixel_aspect
+from streamseg.video.pixels import Depth, notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.timeline import Timeline
 
@@ -108,6 +108,7 @@ class LiveReader(Reader):
         self._connections = 0
         self._barren = 0
         self._converter: Converter | None = None
+        self._depth = Depth(opening.shown, self.note)
         self._timeline: Timeline | None = None
         self._error: Exception | None = None
         self._wait = wait
@@ -167,6 +168,7 @@ class LiveReader(Reader):
         if self._converter is None:
             raise RuntimeError("the first picture makes the converter")
         timing = taken.decoded.timing
+        bits = self._depth.look(taken.decoded.frame, index)
         return Picture(
             index=index,
             pts=pts,
@@ -178,7 +180,7 @@ class LiveReader(Reader):
             good_until_monotonic_ns=self._good_until_ns(timing),
             width=self.info.width,
             height=self.info.height,
-            fill=partial(self._converter.write, taken.decoded.frame, taken.orientation),
+            fill=partial(self._converter.write, taken.decoded.frame, taken.orientation, bits),
             damaged=taken.decoded.damaged,
             size_in_source=taken.orientation.size(taken.decoded.frame.width, taken.decoded.frame.height),
         )
