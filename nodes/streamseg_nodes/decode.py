@@ -100,6 +100,14 @@ class Decode(Source[Frame]):
                 rare=True,
             ),
         ] = "drop"
+        playlists_anywhere: Annotated[
+            bool,
+            Option(
+                "follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it",
+                flag="--playlists-anywhere",
+                rare=True,
+            ),
+        ] = False
         max_pixels: Annotated[
             AtLeastOne,
             Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
@@ -198,6 +206,7 @@ class Decode(Source[Frame]):
             on_event=self._tell,
             keep_damaged=config.damaged == "keep",
             stream=config.stream,
+            playlists_anywhere=config.playlists_anywhere,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -218,6 +227,7 @@ class Decode(Source[Frame]):
             "damaged": reader.damaged,
             "reconnects": reader.reconnects,
             "jumps": reader.jumps,
+            "clock": dict(reader.clock),
             "dropped": dict(reader.dropped),
         }
 
@@ -279,7 +289,10 @@ class Decode(Source[Frame]):
             picture.time_base,
             picture.captured_ns,
             make,
-            good_until_ns=None if reader.max_age_s is None else picture.captured_ns + round(reader.max_age_s * 1e9),
+            captured_clock=picture.captured_clock,
+            arrived_ns=picture.arrived_ns,
+            arrived_monotonic_ns=picture.arrived_monotonic_ns,
+            good_until_monotonic_ns=picture.good_until_monotonic_ns,
             damaged=picture.damaged,
             pixel_aspect=(reader.pixel_aspect.numerator, reader.pixel_aspect.denominator),
             scaled_from=scaled,

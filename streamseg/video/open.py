@@ -48,6 +48,7 @@ def open_source(
     keep_damaged: bool = False,
     on_event: Callable[[SourceEvent], None] | None = None,
     stream: int | None = None,
+    playlists_anywhere: bool = False,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
 
@@ -74,11 +75,14 @@ def open_source(
         options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
         wait: whether to wait for a live source that is not there yet, in the background, rather than raise. A URL of
             HTTP is live only if `live` says so.
-        max_age_s: how old a picture of a live source may be when it is given.
+        max_age_s: how old a picture of a live source may be when it is given; of a stream in segments (HLS), how long
+            after it is due by the pace of the stream.
         keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too,
             marked, rather than left out and counted. Those of a file are always given.
         on_event: told of losses and returns of a live source, in a thread of the reader.
         stream: position among the video streams of the one to read, from 0; None takes the best.
+        playlists_anywhere: whether a local list of media (``.m3u8``, ``.ffconcat``) may name files and addresses that
+            do not lie beside it or below.
 
     Raises:
         MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
@@ -100,7 +104,17 @@ def open_source(
             max_frames=max_frames,
             max_pixels=max_pixels,
         )
-    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels, stream)
+    opening = Opening(
+        source,
+        live,
+        open_timeout_s,
+        read_timeout_s,
+        threads,
+        dict(options or {}),
+        max_pixels,
+        stream,
+        playlists_anywhere,
+    )
     opened: tuple[InputContainer, VideoStream] | None = None
     if kind is SourceKind.URL and live is None and not is_endless(source):
         opened = open_video(opening)
