@@ -17,6 +17,7 @@ LONGEST_FILE = 400
 FOUNDATION = (
     "streamseg.types",
     "streamseg.errors",
+    "streamseg.extras",
     "streamseg.plain_data",
     "streamseg.redaction",
     "streamseg.regular_files",
@@ -32,6 +33,7 @@ ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.m
 ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.types": (),
+    "streamseg.extras": ("streamseg.errors",),
     "streamseg.redaction": (),
     "streamseg.plain_data": (),
     "streamseg.regular_files": (),
@@ -47,7 +49,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
     "streamseg.masks": (*FOUNDATION, "streamseg.masks"),
     "streamseg.prompts": (*FOUNDATION, "streamseg.masks", "streamseg.prompts"),
-    "streamseg.video": (*FOUNDATION, "streamseg.mailbox", "streamseg.masks", "streamseg.video"),
+    "streamseg.video": (
+        *FOUNDATION,
+        "streamseg.mailbox",
+        "streamseg.masks",
+        "streamseg.robotics",
+        "streamseg.video",
+    ),
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),

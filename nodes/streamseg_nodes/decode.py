@@ -1,4 +1,4 @@
-"""Frames of a video file, a folder of images, a camera or a stream."""
+"""Frames of a video file, a folder of images, a bag, a camera or a stream."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 Age = Annotated[float, msgspec.Meta(ge=0.05, le=3600)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Decode(Source[Frame]):
@@ -36,14 +37,16 @@ class Decode(Source[Frame]):
     class Config(NodeConfig, frozen=True):
         """Options of decode."""
 
-        source: Annotated[str, Option("a file, a folder of images, a camera (0, /dev/video0) or a URL")]
+        source: Annotated[
+            str, Option("a file, a folder of images, a bag (MCAP, ROS 2), a camera (0, /dev/video0) or a URL")
+        ]
         live: Annotated[
             bool | None,
             Option("drop frames rather than fall behind; without it, cameras and endless streams do", flag="--live"),
         ] = None
         max_frames: Annotated[AtLeastOne | None, Option("stop after N frames", flag="--max-frames", metavar="N")] = None
         start: Annotated[
-            Count, Option("begin at frame N, counted from 0; files and folders only", flag="--start", metavar="N")
+            Count, Option("begin at frame N, counted from 0; files, bags and folders only", flag="--start", metavar="N")
         ] = 0
         fps: Annotated[
             Rate, Option("frames per second of a folder of images", flag="--image-fps", metavar="N", rare=True)
@@ -54,6 +57,28 @@ class Decode(Source[Frame]):
                 "which of several video streams to read, from 0; without it, the best",
                 flag="--stream",
                 metavar="N",
+                rare=True,
+            ),
+        ] = None
+        topic: Annotated[
+            str | None,
+            Option("which topic of a bag has the pictures; without it, the only one", flag="--topic", metavar="NAME"),
+        ] = None
+        start_s: Annotated[
+            NotNegative | None,
+            Option(
+                "begin so many seconds after the first picture of a bag, by the time of recording",
+                flag="--start-s",
+                metavar="S",
+                rare=True,
+            ),
+        ] = None
+        end_s: Annotated[
+            Seconds | None,
+            Option(
+                "end so many seconds after the first picture of a bag, by the time of recording",
+                flag="--end-s",
+                metavar="S",
                 rare=True,
             ),
         ] = None
@@ -131,7 +156,7 @@ class Decode(Source[Frame]):
 
     @classmethod
     def depends_on(cls, config: Config) -> dict[str, Any]:
-        """The file, or those of the folder."""
+        """The file, or those of the folder or bag."""
         return {"source": source_facts(config.source)}
 
     @property
@@ -177,6 +202,9 @@ class Decode(Source[Frame]):
             on_event=self._tell,
             keep_damaged=config.damaged == "keep",
             stream=config.stream,
+            topic=config.topic,
+            start_s=config.start_s,
+            end_s=config.end_s,
         )
 
     def describe(self) -> dict[str, Any]:
