@@ -30,6 +30,7 @@ from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
 from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
+from streamseg_nodes.propagate.prompts import as_given
 from streamseg_nodes.propagate.stream_state import StreamState
 
 
@@ -193,7 +194,7 @@ class Propagate(Node[Embedded, Segmented]):
             stream.reach(update.state)
             stream.given.applied([each for each, _ in given], stamp, state, update.state)
         # Embed is at work again by now.
-        return self._segmented(message, update)
+        return self._segmented(message, update, [*prompts, *(prompt for _, prompt in given)])
 
     def choices(self, message: Embedded) -> list[Candidate]:
         """The things that the first prompt, a click, may mean in a frame, the largest first; for `streamseg choose`.
@@ -328,7 +329,7 @@ class Propagate(Node[Embedded, Segmented]):
                 f"from {message.model!r}; give embed and propagate the same model"
             )
 
-    def _segmented(self, message: Embedded, update: Update) -> Segmented:
+    def _segmented(self, message: Embedded, update: Update, prompts: Sequence[FramePrompt]) -> Segmented:
         frame = message.frame
         height, width = frame.image_rgb.shape[:2]
         kept = self.context.empty(frame.stamp, (height, width), np.uint16)
@@ -338,4 +339,5 @@ class Propagate(Node[Embedded, Segmented]):
             ObjectResult(track.id, track.state, track.score, box, area, track.label, track.reason)
             for track, (area, box) in zip(tracks, label_map.areas_and_boxes(kept, len(tracks)), strict=True)
         ]
-        return Segmented(frame, objects, kept, msgspec.Raw(tracking.to_bytes(update.state)))
+        tracker = msgspec.Raw(tracking.to_bytes(update.state))
+        return Segmented(frame, objects, kept, tracker, list(map(as_given, prompts)))
