@@ -151,6 +151,8 @@ class BagReader(Reader):
                 pts=captured_ns - self._first_ns,
                 time_base=_TIME_BASE,
                 captured_ns=captured_ns,
+                captured_clock="recording",
+                arrived_ns=time.time_ns(),
                 width=self.info.width,
                 height=self.info.height,
                 fill=partial(_write, image_rgb),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from pathlib import Path
 
 import pytest
+from mcap.reader import make_reader
+from streamseg_nodes.record.mcap.messages import PROMPTS
 from support.bags import TOPIC, foxglove_mcap, raw_message, ros_bag, ros_mcap, stamp_ns, video_messages
 from support.command import eventually, running, streamseg
 from support.media import moving_images
@@ -15,6 +18,7 @@ from support.storm import chained_graph, check_same
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 FRAMES = 100
+GIVEN = {"label": "", "points_xy": [], "negative_xy": [], "has_mask": False, "remove": False}
 
 
 @pytest.fixture(scope="module", params=["sqlite3", "mcap", "video"])
@@ -45,6 +49,10 @@ def test_a_topic_is_a_flag_of_the_command(tmp_path: Path) -> None:
     words = ("run", bag, "--box", "10,10,40,40", "-o", tmp_path / "out", "--no-overlay")
     failed = streamseg(*words)
     assert (failed.returncode, "say which with --topic NAME" in failed.stderr) == (2, True), failed.stderr
-    done = streamseg(*words, "--topic", TOPIC, "--start", 2)
+    done = streamseg(*words, "--topic", TOPIC, "--start", 2, "--mcap", "foxglove")
     assert done.returncode == 0, done.stderr
+    assert "results.mcap" in done.stderr
     assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == [f"{n:05d}.png" for n in range(2, 6)]
+    with (tmp_path / "out" / "results.mcap").open("rb") as file:
+        found = [(each.log_time, json.loads(each.data)) for _, _, each in make_reader(file).iter_messages([PROMPTS])]
+    assert found == [(stamp_ns(2), {"frame": 2, "prompts": [GIVEN | {"id": 1, "box_xyxy": [10.0, 10.0, 40.0, 40.0]}]})]

@@ -48,7 +48,7 @@ def read(source: Path, **options: Any) -> list[tuple[Picture, np.ndarray]]:
 def check(found: list[tuple[Picture, np.ndarray]], images: list[np.ndarray], first: int = 0) -> None:
     assert [picture.index for picture, _ in found] == list(range(first, len(images)))
     for picture, image in found:
-        assert picture.captured_ns == stamp_ns(picture.index)
+        assert (picture.captured_ns, picture.captured_clock) == (stamp_ns(picture.index), "recording")
         assert picture.pts == stamp_ns(picture.index) - stamp_ns(0)
         np.testing.assert_array_equal(image, images[picture.index])
 
