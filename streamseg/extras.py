@@ -8,6 +8,7 @@ from types import ModuleType
 from streamseg.errors import UsageError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "rerun": ("rerun",),
     "bags": ("mcap", "mcap_protobuf", "rosbags"),
 }
 """Extra -> what it brings, by the names of the modules."""

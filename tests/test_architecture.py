@@ -72,6 +72,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *NODE,
         "streamseg.commits",
         "streamseg.detector",
+        "streamseg.mailbox",
         "streamseg.publishing",
         "streamseg.robotics",
         *ARRAYS,

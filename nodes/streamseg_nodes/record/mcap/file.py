@@ -15,11 +15,11 @@ from streamseg_nodes.record.mcap.foxglove import FoxgloveEncoder
 from streamseg_nodes.record.mcap.growing import GrowingMcap, McapMark, Piece
 from streamseg_nodes.record.mcap.messages import Encoder, Result, label_image
 from streamseg_nodes.record.mcap.ros2 import Ros2Encoder
+from streamseg_nodes.source_times import taken_ns
 
 Schemas = Literal["foxglove", "ros2"]
 
 _JPEG_QUALITY = 85
-_USUAL_FPS = 25.0
 
 
 class McapFile:
@@ -51,14 +51,14 @@ class McapFile:
         """One frame with its objects."""
         image = label_image(message.labels, [found.id for found in message.objects])
         result = Result(
-            stamp_ns(message.stamp), message.stamp, message.objects, image, self._overlay(message), message.prompts
+            taken_ns(message.stamp), message.stamp, message.objects, image, self._overlay(message), message.prompts
         )
         self._gather(message.stamp, self._encoder.frame(result))
 
     def add_gap(self, gap: Gap) -> None:
         """A frame of which no masks are known."""
         reason = f"{gap.kind} at {gap.node}: {gap.reason}"
-        self._gather(gap.stamp, self._encoder.gap(stamp_ns(gap.stamp), gap.stamp, reason))
+        self._gather(gap.stamp, self._encoder.gap(taken_ns(gap.stamp), gap.stamp, reason))
 
     def cut(self) -> Piece | None:
         """The messages since the last cut, to be given to `append`."""
@@ -85,7 +85,7 @@ class McapFile:
         if self._piece is None:
             self._piece = Piece()
         for topic, data in made:
-            self._piece.add(self._numbers[topic], stamp_ns(stamp), stamp.index & 0xFFFFFFFF, data)
+            self._piece.add(self._numbers[topic], taken_ns(stamp), stamp.index & 0xFFFFFFFF, data)
 
     def _overlay(self, message: Segmented) -> bytes | None:
         if self._alpha is None:
@@ -114,16 +114,3 @@ def encoder(schemas: Schemas) -> Encoder:
         UsageError: a package that is needed is missing.
     """
     return Ros2Encoder() if schemas == "ros2" else FoxgloveEncoder()
-
-
-def stamp_ns(stamp: Stamp) -> int:
-    """When a picture was taken, in nanoseconds; of a file, since its beginning.
-
-    A file without times counts as one of 25 frames a second. No time is before 0, since MCAP has none such.
-    """
-    if stamp.captured_clock != "reading":
-        return max(0, stamp.captured_ns)
-    if stamp.pts is None:
-        return round(stamp.index / _USUAL_FPS * 1e9)
-    # In whole numbers: a float has not the digits.
-    return max(0, stamp.pts * stamp.time_base[0] * 10**9 // stamp.time_base[1])
