@@ -26,7 +26,7 @@ FOUNDATION = (
 )
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
-GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.graph", "streamseg.runtime")
+GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.frame_pipe", "streamseg.graph", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.masks", "streamseg.prompts")
 
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
@@ -40,6 +40,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.structs": ("streamseg.errors", "streamseg.plain_data"),
     "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
     "streamseg.mailbox": (),
+    "streamseg.frame_pipe": ("streamseg.errors",),
     "streamseg.messages": FOUNDATION,
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),
@@ -51,6 +52,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.prompts": (*FOUNDATION, "streamseg.masks", "streamseg.prompts"),
     "streamseg.video": (
         *FOUNDATION,
+        "streamseg.frame_pipe",
         "streamseg.mailbox",
         "streamseg.masks",
         "streamseg.robotics",
@@ -67,7 +69,12 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg",),
     "streamseg.__main__": ("streamseg.cli",),
-    "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
+    "streamseg": (
+        "streamseg.runtime.frame_result",
+        "streamseg.runtime.prompting",
+        "streamseg.runtime.session",
+        "streamseg.runtime.tracker",
+    ),
     "streamseg_nodes": (
         *NODE,
         "streamseg.commits",
@@ -242,6 +249,7 @@ LIGHT = [
     "streamseg",
     "streamseg.cli",
     "streamseg.runtime.session",
+    "streamseg.runtime.tracker",
     "streamseg.runtime.worker",
     "streamseg_nodes.cleanup",
     "streamseg_nodes.decode",

@@ -14,7 +14,7 @@ from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, NodeConfig, Option, Source
 from streamseg.regular_files import inherited_fd
-from streamseg.video.open import Picture, Reader, SourceEvent, classify, open_source, redact
+from streamseg.video.open import Picture, Reader, SourceEvent, SourceKind, classify, open_source, redact
 from streamseg.video.source import is_pipe, source_facts
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -178,6 +178,11 @@ class Decode(Source[Frame]):
                 f"write the video to a file to be able to go on with it"
             )
         position = None if job is None else job.positions.get(self.context.name)
+        if job is not None and job.begun and classify(config.source) is SourceKind.MEMORY:
+            raise MediaError(
+                "expected to go on with the frames of a caller, but their iterator cannot be gone back in; begin a new "
+                "run"
+            )
         left = config.max_frames
         if left is not None and position is not None:
             left -= position.seq

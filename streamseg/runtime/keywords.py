@@ -1,4 +1,7 @@
-"""The keywords of `streamseg.segment_video` that are options of nodes. ``make keywords`` writes this file."""
+"""The keywords of `streamseg.segment_video` and `streamseg.Tracker` that are options of nodes.
+
+``make keywords`` writes this file.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,52 @@ import os
 from typing import Literal, TypedDict
 
 
-class Keywords(TypedDict, total=False):
+class TrackerKeywords(TypedDict, total=False):
     """Options of the nodes, as their flags of ``streamseg run`` are called. None leaves the choice to the node."""
+
+    model: str | None
+    """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""
+
+    checkpoint: str | os.PathLike[str] | None
+    """the model's weights, if not the original ones"""
+
+    device: str | None
+    """auto, cpu, cuda:N or mps (default: auto)"""
+
+    engine: Literal["auto", "torch", "onnxruntime"] | None
+    """what computes; auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch (default: auto)"""
+
+    focus: Literal["auto", "on", "off"] | None
+    """look closely where objects were; auto: if a back-edge of the graph says where (default: auto)"""
+
+    views: int | None
+    """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
+    the model can: more is sharper and slower (default: 3)"""
+
+    tracker: Literal["default", "naive"] | None
+    """default, or naive: the box of the last mask is the next prompt, and nothing else"""
+
+    cleanup: bool | None
+    """clean the masks (default: True)"""
+
+    keep: Literal["largest", "all"] | None
+    """of the parts large enough only the largest, or all: an object behind a pole has two (default: all)"""
+
+    min_area_px: int | None
+    """drop parts smaller than this"""
+
+    fill_holes_px: int | None
+    """fill holes up to this area; whatever lies inside a hole counts as part of it"""
+
+    smooth_radius_px: int | None
+    """majority vote in a square of this radius: rounds off a ragged outline"""
+
+    grow_radius_px: int | None
+    """in the end, widen each object by so many pixels of background, say to blur it out"""
+
+
+class Keywords(TrackerKeywords, total=False):
+    """With those that a whole graph has besides."""
 
     live: bool | None
     """drop frames rather than fall behind; without it, cameras and endless streams do"""
@@ -55,45 +102,5 @@ class Keywords(TypedDict, total=False):
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 
-    model: str | None
-    """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""
-
-    checkpoint: str | os.PathLike[str] | None
-    """the model's weights, if not the original ones"""
-
-    device: str | None
-    """auto, cpu, cuda:N or mps (default: auto)"""
-
-    engine: Literal["auto", "torch", "onnxruntime"] | None
-    """what computes; auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch (default: auto)"""
-
-    focus: Literal["auto", "on", "off"] | None
-    """look closely where objects were; auto: if a back-edge of the graph says where (default: auto)"""
-
     batch: int | None
     """frames encoded together; only without focus (default: 1)"""
-
-    views: int | None
-    """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
-    the model can: more is sharper and slower (default: 3)"""
-
-    tracker: Literal["default", "naive"] | None
-    """default, or naive: the box of the last mask is the next prompt, and nothing else"""
-
-    cleanup: bool | None
-    """clean the masks (default: True)"""
-
-    keep: Literal["largest", "all"] | None
-    """of the parts large enough only the largest, or all: an object behind a pole has two (default: all)"""
-
-    min_area_px: int | None
-    """drop parts smaller than this"""
-
-    fill_holes_px: int | None
-    """fill holes up to this area; whatever lies inside a hole counts as part of it"""
-
-    smooth_radius_px: int | None
-    """majority vote in a square of this radius: rounds off a ragged outline"""
-
-    grow_radius_px: int | None
-    """in the end, widen each object by so many pixels of background, say to blur it out"""

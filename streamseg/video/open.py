@@ -23,6 +23,7 @@ from streamseg.video.container import Opening, is_endless, is_picture, open_vide
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
 from streamseg.video.live_reader import LiveReader
+from streamseg.video.memory_reader import MemoryReader
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.source import BAG_SUFFIXES, SourceKind, classify, local_path, redact
 
@@ -121,6 +122,15 @@ def open_source(
             start_index=start_index,
             max_frames=max_frames,
             max_pixels=max_pixels,
+        )
+    if kind is SourceKind.MEMORY:
+        return MemoryReader(
+            local_path(source),
+            live=bool(live),
+            start_index=start_index,
+            max_frames=max_frames,
+            max_pixels=max_pixels,
+            max_age_s=max_age_s,
         )
     opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels, stream)
     opened: tuple[InputContainer, VideoStream] | None = None

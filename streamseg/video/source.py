@@ -37,6 +37,8 @@ class SourceKind(StrEnum):
     """What a robot has recorded: an MCAP file, or a ROS 2 bag."""
     CAMERA = "camera"
     URL = "url"
+    MEMORY = "memory"
+    """Frames that another process has in memory."""
 
 
 def classify(source: str) -> SourceKind:
@@ -44,15 +46,16 @@ def classify(source: str) -> SourceKind:
 
     A bare number, ``/dev/videoN``, whatever leads to one such as ``/dev/v4l/by-id/…``, and ``video=NAME`` (DirectShow)
     are cameras; to read a file that is called
-    ``0`` write ``./0``. Anything with ``scheme://`` is a URL, except ``file://``. What is left is a path: a
-    directory or an image file is a folder, the rest is a file, whether or not it exists. A file that is called like a
+    ``0`` write ``./0``. Anything with ``scheme://`` is a URL, except ``file://``, and ``frames://``, with which
+    `streamseg.segment_video` calls the pipe that it hands frames over on. What is left is a path: a directory or an
+    image file is a folder, the rest is a file, whether or not it exists. A file that is called like a
     bag is one, and so is a directory with such files and no images.
     """
     if _CAMERA.match(source):
         return SourceKind.CAMERA
     scheme = _SCHEME.match(source)
     if scheme and scheme[1].lower() != "file":
-        return SourceKind.URL
+        return SourceKind.MEMORY if scheme[1] == "frames" else SourceKind.URL
     path = local_path(source)
     if _is_camera(path):
         return SourceKind.CAMERA
@@ -97,7 +100,9 @@ def bag_files(folder: Path) -> list[Path]:
 
 
 def local_path(source: str) -> Path:
-    """The path of a file or folder source; ``file://`` URLs are unwrapped and ``~`` is expanded."""
+    """The path of a source that has one; ``file://`` and ``frames://`` are unwrapped and ``~`` is expanded."""
+    if source.startswith("frames://"):
+        return Path(source.removeprefix("frames://"))
     if source.lower().startswith("file://"):
         return Path(unquote(source[len("file://") :]))
     return Path(source).expanduser()
@@ -121,7 +126,7 @@ def file_facts(path: str | Path) -> dict[str, int] | None:
 
 
 def source_facts(source: str) -> dict[str, int] | None:
-    """What shows that a file, a bag or a folder of images has changed; None for cameras and URLs."""
+    """What shows that a file, a bag or a folder of images has changed; None for what is no file."""
     kind = classify(source)
     if kind is SourceKind.FILE:
         return file_facts(local_path(source))
