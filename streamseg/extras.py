@@ -8,6 +8,7 @@ from types import ModuleType
 from streamseg.errors import UsageError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "dora": ("dora", "pyarrow"),
     "rerun": ("rerun",),
     "bags": ("mcap", "mcap_protobuf", "rosbags"),
 }
