@@ -17,6 +17,7 @@ LONGEST_FILE = 400
 FOUNDATION = (
     "streamseg.types",
     "streamseg.errors",
+    "streamseg.extras",
     "streamseg.plain_data",
     "streamseg.redaction",
     "streamseg.regular_files",
@@ -32,6 +33,7 @@ ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.m
 ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.types": (),
+    "streamseg.extras": ("streamseg.errors",),
     "streamseg.redaction": (),
     "streamseg.plain_data": (),
     "streamseg.regular_files": (),
@@ -53,11 +55,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.frame_pipe",
         "streamseg.mailbox",
         "streamseg.masks",
+        "streamseg.robotics",
         "streamseg.video",
     ),
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
+    "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     # These two stand beside the command, on top of everything: nothing below may need them.
@@ -75,7 +79,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *NODE,
         "streamseg.commits",
         "streamseg.detector",
+        "streamseg.mailbox",
         "streamseg.publishing",
+        "streamseg.robotics",
         *ARRAYS,
         "streamseg_nodes",
     ),
@@ -172,7 +178,14 @@ def test_imports_are_absolute() -> None:
     assert not relative
 
 
-LIGHT_ROOMS = ("streamseg.masks", "streamseg.prompts", "streamseg.tracking", "streamseg.video", "streamseg.publishing")
+LIGHT_ROOMS = (
+    "streamseg.masks",
+    "streamseg.prompts",
+    "streamseg.tracking",
+    "streamseg.video",
+    "streamseg.publishing",
+    "streamseg.robotics",
+)
 
 
 def test_only_models_import_torch() -> None:

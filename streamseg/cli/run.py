@@ -32,6 +32,7 @@ _GROUPS = {
     "masks": ("cleanup",),
     "results": ("record",),
     "publishing": ("publish",),
+    "rerun": ("rerun",),
 }
 """Title -> the nodes whose options are listed there."""
 

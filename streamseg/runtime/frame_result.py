@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamseg.messages import Segmented
-from streamseg.types import Box, ObjectState
+from streamseg.types import Box, CaptureClock, ObjectState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +43,13 @@ class FrameResult:
     image_rgb: np.ndarray = field(repr=False)
     """(H, W, 3) uint8, RGB, upright."""
     objects: list[ObjectMask]
+    captured_ns: int | None = None
+    """When the picture was taken, nanoseconds since the epoch by `captured_clock`; None if nobody said."""
+    captured_clock: CaptureClock = "arrival"
+    """``sender`` if the source says when its pictures were taken, ``arrival`` for when they came, ``reading`` for a
+    file."""
+    arrived_ns: int | None = None
+    """When the picture came, nanoseconds since the epoch by this machine's clock; None if it came from no source."""
 
 
 def frame_result(message: Segmented, *, copy: bool = True) -> FrameResult:
@@ -58,4 +65,7 @@ def frame_result(message: Segmented, *, copy: bool = True) -> FrameResult:
         ObjectMask(each.id, each.label, each.state, each.score, each.box_xyxy, each.area_px, labels, number)
         for number, each in enumerate(message.objects, 1)
     ]
-    return FrameResult(message.stamp.index, message.stamp.pts_s, image_rgb, objects)
+    stamp = message.stamp
+    return FrameResult(
+        stamp.index, stamp.pts_s, image_rgb, objects, stamp.captured_ns, stamp.captured_clock, stamp.came_ns
+    )

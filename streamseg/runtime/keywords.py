@@ -63,13 +63,22 @@ class Keywords(TrackerKeywords, total=False):
     """stop after N frames"""
 
     start: int | None
-    """begin at frame N, counted from 0; files and folders only (default: 0)"""
+    """begin at frame N, counted from 0; files, bags and folders only (default: 0)"""
 
     image_fps: float | None
     """frames per second of a folder of images (default: 25.0)"""
 
     stream: int | None
     """which of several video streams to read, from 0; without it, the best"""
+
+    topic: str | None
+    """which topic of a bag has the pictures; without it, the only one"""
+
+    start_s: float | None
+    """begin so many seconds after the first picture of a bag, by the time of recording"""
+
+    end_s: float | None
+    """end so many seconds after the first picture of a bag, by the time of recording"""
 
     open_timeout_s: float | None
     """a source that does not open for so long is not there (default: 10.0)"""
@@ -89,6 +98,9 @@ class Keywords(TrackerKeywords, total=False):
     damaged: Literal["drop", "keep"] | None
     """pictures of a live source with lost parts, and those made from them: drop leaves them out, keep marks them
     (default: drop)"""
+
+    playlists_anywhere: bool | None
+    """follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it"""
 
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""

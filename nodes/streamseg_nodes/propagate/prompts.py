@@ -11,7 +11,7 @@ from streamseg import tracking
 from streamseg.commands import Answer, Applied, Refused, Reply
 from streamseg.errors import PromptError
 from streamseg.jobs import PastCommand
-from streamseg.messages import Stamp
+from streamseg.messages import GivenPrompt, Stamp
 from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare_one
 from streamseg.prompts.rules import check_sequel, free_id
@@ -209,3 +209,9 @@ def _check_when(prompt: ObjectPrompt, now: Moment) -> None:
         raise PromptError(f"{prompt.name}: frame {prompt.frame} has gone by; {possible}")
     if prompt.time_s is not None and now.last_s is not None and 0 <= prompt.time_s <= now.last_s:
         raise PromptError(f"{prompt.name}: {prompt.time_s:g} s has gone by, it is {now.last_s:g} s; {possible}")
+
+
+def as_given(prompt: FramePrompt) -> GivenPrompt:
+    """A prompt that has come into force, as sinks are told of it."""
+    on, off = ([(float(x), float(y)) for x, y in prompt.points_xy[prompt.point_labels == label]] for label in (1, 0))
+    return GivenPrompt(prompt.id, prompt.label, prompt.box, on, off, prompt.mask is not None, prompt.remove)
