@@ -27,14 +27,25 @@ _LARGEST_COUNT = 1 << 5 * _LONGEST_NUMBER - 1
 
 def encode(mask: np.ndarray) -> list[int]:
     """The uncompressed counts of a (H, W) bool mask."""
-    columns = cv2.transpose(np.ascontiguousarray(mask, bool).view(np.uint8)).ravel() if mask.size else np.zeros(0, bool)
-    if columns.size == 0:
+    if mask.size == 0:
         return []
+    pixels = np.ascontiguousarray(mask, bool).view(np.uint8)
+    # Only the rectangle round what is set is read column by column, so that small objects cost little.
+    left, top, width, height = cv2.boundingRect(pixels)
+    if width == 0:
+        return [mask.size]
+    # With one more row, of zeros, no run of the rectangle goes on in its next column but those of the whole mask.
+    if height < mask.shape[0]:
+        top = min(top, mask.shape[0] - height - 1)
+        height += 1
+    columns = cv2.transpose(pixels[top : top + height, left : left + width]).ravel()
     changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
-    first = [0] if columns[0] else []
-    edges = np.concatenate([first, [0], changes, [columns.size]]).astype(np.int64)
-    counts: list[int] = np.diff(edges).tolist()
-    return counts
+    edges = np.concatenate([[0] * int(columns[0]), changes, [columns.size] * int(columns[-1])]).astype(np.int64)
+    starts, lasts = edges[::2], edges[1::2] - 1
+    edges[::2] = (starts // height + left) * mask.shape[0] + starts % height + top
+    edges[1::2] = (lasts // height + left) * mask.shape[0] + lasts % height + top + 1
+    counts: list[int] = np.diff(edges, prepend=0, append=mask.size).tolist()
+    return counts if edges[-1] < mask.size else counts[:-1]
 
 
 def decode(counts: Sequence[int], height: int, width: int) -> np.ndarray:
@@ -51,9 +62,25 @@ def decode(counts: Sequence[int], height: int, width: int) -> np.ndarray:
             f"expected run lengths from 0 that add up to {height} x {width} = {pixels} pixels, got a sum of "
             f"{total if abs(total) <= _LARGEST_COUNT else 'far more'}; check that the size belongs to this mask"
         )
-    lengths = np.asarray(counts, np.int64)
-    columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return np.ascontiguousarray(columns.reshape(width, height).T)
+    mask = np.zeros((height, width), bool)
+    edges = np.cumsum(np.asarray(counts, np.int64))
+    # Runs without length say nothing, but where a mask begins and ends is looked for below.
+    starts, ends = edges[0 : len(edges) - 1 : 2], edges[1::2]
+    starts, ends = starts[ends > starts], ends[ends > starts]
+    if starts.size == 0:
+        return mask
+    # Only the rectangle round what is set is written, so that small objects cost little.
+    left, right = starts[0] // height, (ends[-1] - 1) // height + 1
+    first_row, last_row = starts % height, (ends - 1) % height
+    within_columns = starts // height == (ends - 1) // height
+    top, bottom = (first_row.min(), last_row.max() + 1) if within_columns.all() else (0, height)
+    high = bottom - top
+    firsts = (starts // height - left) * high + first_row - top
+    lasts = ((ends - 1) // height - left) * high + last_row - top + 1
+    runs = np.diff(np.column_stack([firsts, lasts]).ravel(), prepend=0, append=(right - left) * high)
+    columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(right - left, high)
+    mask[top:bottom, left:right] = cv2.transpose(columns.view(np.uint8)).view(bool)
+    return mask
 
 
 def compress(counts: Sequence[int]) -> str:
