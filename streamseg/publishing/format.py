@@ -1,32 +1,16 @@
 """What `publish` sends, version 1: for listeners outside of the graph, in any language with ZeroMQ and msgpack.
 
-A message has at least two parts::
+A message has a topic, a header in msgpack, and parts that the header refers to by their number: masks, and a picture.
+``docs/wire-format.md`` has every field, for those who write a listener; a test compares it with the structs below.
 
-    0   topic: b"<stream>/frame", b"<stream>/gap" or b"<stream>/end"; b"<stream>.status" or b"<stream>.heartbeat"
-    1   header: a msgpack map, below
-    2…  raw bytes that the header refers to by their number
-
-Every header has ``v`` (1), ``kind`` and ``stream``. A frame has, beside the fields of `FrameHeader`, a list of
-``objects`` (`PublishedObject`), each with its box in pixels of the frame (right and bottom edges exclusive; nil if the
-mask is empty) and its ``mask``: nil, or ``{encoding, part}``. Encodings of masks:
-
-``coco-rle``
-    COCO's compressed counts, as ``{"size": [height, width], "counts": …}`` of pycocotools.
-``uint8``
-    height × width bytes in rows, 1 where the object is.
-
-An ``image`` is nil, or ``{encoding, part}`` with ``rgb8`` (height × width × 3 bytes in rows) or ``jpeg``. More keys and
-kinds of messages may be added under the same version, to be passed over by who does not know them; a change that breaks
-listeners makes another version.
-
-A ``status`` says that a live source was lost, is tried again or is back. A ``heartbeat`` comes once a second as long as
-nothing else does, so its absence means that the publisher, or the way to it, is gone. They have another kind of topic,
-so that listeners of before, who know nothing of them, do not hear them.
+More keys and kinds of messages may be added under the same version, to be passed over by who does not know them; a
+change that breaks listeners makes another version.
 """
 
 from __future__ import annotations
 
 import io
+import typing
 from collections.abc import Sequence
 from typing import Literal
 
@@ -137,7 +121,16 @@ class HeartbeatHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     v: int = VERSION
 
 
-Header = FrameHeader | GapHeader | EndHeader | StatusHeader | HeartbeatHeader
+class UnknownHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of message that a later streamseg sends under this version; to be passed over."""
+
+    kind: str
+    v: int
+    stream: str = ""
+
+
+_Known = FrameHeader | GapHeader | EndHeader | StatusHeader | HeartbeatHeader
+Header = _Known | UnknownHeader
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -207,8 +200,10 @@ class _Version(msgspec.Struct):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Header)
+_decoder = msgspec.msgpack.Decoder(_Known)
 _version_decoder = msgspec.msgpack.Decoder(_Version)
+_unknown_decoder = msgspec.msgpack.Decoder(UnknownHeader)
+_KINDS = {kind.__struct_config__.tag for kind in typing.get_args(_Known)}
 
 
 def topic(stream: str, kind: str) -> bytes:
@@ -291,7 +286,8 @@ def decode(parts: Parts) -> Published:
         version = _version_decoder.decode(parts[1]).v
         if version != VERSION:
             raise WireError(f"expected version {VERSION} of published results, got {version}; use the same streamseg")
-        return Published(_decoder.decode(parts[1]), parts)
+        unknown = _unknown_decoder.decode(parts[1])
+        return Published(_decoder.decode(parts[1]) if unknown.kind in _KINDS else unknown, parts)
     except WireError:
         raise
     except (msgspec.DecodeError, ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from streamseg.publishing.format import PART_MAX_BYTES, FrameHeader, Published, 
 _WAITING_MAX = 4
 _BUFFER_BYTES = 1 << 17
 _MORE_WITHIN_MS = 1
+_TAKING_MAX_S = 0.1
 
 
 def listen(
@@ -22,6 +24,7 @@ def listen(
     *,
     own_key: Path | None = None,
     server_key: Path | None = None,
+    waiting: int = _WAITING_MAX,
 ) -> zmq.Socket[bytes]:
     """A socket that receives published results; take them with `newest`.
 
@@ -33,6 +36,7 @@ def listen(
         stream: name of a source of the graph; every stream if None.
         own_key: our ``.key_secret`` file, whose public key the publisher knows; None if publish has no keys.
         server_key: the publisher's ``.key`` file; nobody else is believed.
+        waiting: how many messages may wait here; more for who wants every frame, and not the newest.
 
     Raises:
         UsageError: a key cannot be read or is not secret, or only one of the two is given.
@@ -41,7 +45,7 @@ def listen(
     socket: zmq.Socket[bytes] = context.socket(zmq.SUB)
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.IPV6, "[" in endpoint)
-    socket.set(zmq.RCVHWM, _WAITING_MAX)
+    socket.set(zmq.RCVHWM, waiting)
     socket.set(zmq.RCVBUF, _BUFFER_BYTES)
     socket.set(zmq.MAXMSGSIZE, PART_MAX_BYTES)
     if guest is not None:
@@ -69,11 +73,14 @@ def newest(socket: zmq.Socket[bytes], wait_ms: int | None = None) -> list[Publis
     Raises:
         WireError: what came is no published message.
     """
-    if not socket.poll(wait_ms):
+    # What had to be waited for is the newest there is. Where something lay there already, more may come after it: what
+    # waits in the kernel comes up when there is room for it, but not in the same instant.
+    was_late = bool(socket.poll(0))
+    if not was_late and not socket.poll(wait_ms):
         return []
     found = [decode(socket.recv_multipart())]
-    # What waits in the kernel comes after what has been taken, but not in the same instant.
-    while socket.poll(_MORE_WITHIN_MS):
+    until_s = time.monotonic() + _TAKING_MAX_S
+    while time.monotonic() < until_s and socket.poll(_MORE_WITHIN_MS if was_late else 0):
         message = decode(socket.recv_multipart())
         if isinstance(message.header, FrameHeader):
             found = [each for each in found if not _is_frame_of(each, message.header.stream)]
