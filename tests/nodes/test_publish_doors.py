@@ -400,7 +400,7 @@ def test_the_robot_sample_gets_in_with_keys(node: Publish, pairs: Keys, tmp_path
             assert robot.wait(20) == 0
         finally:
             robot.kill()
-    assert said.read_text().startswith(f"0 9 TRACKED [0.0, 0.0, 300.0, 200.0] {FRAME_BYTES} px, ")
+    assert said.read_text().split("; ")[1].startswith(f"9 thing 9 TRACKED 0.75 [0,0,300,200] {FRAME_BYTES} px\n")
 
 
 def test_a_header_that_names_a_huge_frame_is_refused_before_memory_is_taken() -> None:
