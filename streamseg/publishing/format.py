@@ -139,6 +139,12 @@ class Published(msgspec.Struct, frozen=True):
     header: Header
     parts: Parts
 
+    @property
+    def kind(self) -> str:
+        """``"frame"``, ``"gap"``, ``"end"``, ``"status"`` or ``"heartbeat"``; others may come."""
+        tag = self.header.__struct_config__.tag
+        return self.header.kind if isinstance(self.header, UnknownHeader) else str(tag)
+
     def mask(self, found: PublishedObject) -> np.ndarray | None:
         """(H, W) bool mask of an object of this frame; None if masks were not sent.
 
@@ -148,7 +154,7 @@ class Published(msgspec.Struct, frozen=True):
         if found.mask is None:
             return None
         height, width = self._size()
-        data = self._part(found.mask)
+        data = self.part(found.mask)
         if found.mask.encoding == "uint8":
             if len(data) != height * width:
                 raise WireError(f"expected a mask of {height} x {width} bytes, got {len(data)}; compare versions")
@@ -169,7 +175,7 @@ class Published(msgspec.Struct, frozen=True):
         if not isinstance(self.header, FrameHeader) or self.header.image is None:
             return None
         attached = self.header.image
-        data = np.frombuffer(self._part(attached), np.uint8)
+        data = np.frombuffer(self.part(attached), np.uint8)
         shape = (*self._size(), 3)
         if attached.encoding == "rgb8" and data.size == shape[0] * shape[1] * 3:
             return data.reshape(shape)
@@ -189,7 +195,12 @@ class Published(msgspec.Struct, frozen=True):
             raise WireError(f"expected a frame of 1 to {PIXELS_MAX} pixels, got {width} x {height}")
         return height, width
 
-    def _part(self, attached: Attachment) -> bytes | memoryview:
+    def part(self, attached: Attachment) -> bytes | memoryview:
+        """The bytes of a mask or picture, encoded as they came.
+
+        Raises:
+            WireError: the message has no such part.
+        """
         if not 2 <= attached.part < len(self.parts):
             raise WireError(f"expected part {attached.part} of the message, it has {len(self.parts)} parts")
         return self.parts[attached.part]

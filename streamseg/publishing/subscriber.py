@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import zmq
 
+from streamseg.errors import UsageError
 from streamseg.publishing import curve, keys
+from streamseg.publishing.address import checked_endpoint
+from streamseg.publishing.connection import Connection
 from streamseg.publishing.format import PART_MAX_BYTES, FrameHeader, Published, decode, topic, word
 
 _WAITING_MAX = 4
@@ -24,7 +28,9 @@ def listen(
     *,
     own_key: Path | None = None,
     server_key: Path | None = None,
+    topics: Sequence[str] | None = None,
     waiting: int = _WAITING_MAX,
+    connection: Connection | None = None,
 ) -> zmq.Socket[bytes]:
     """A socket that receives published results; take them with `newest`.
 
@@ -36,11 +42,14 @@ def listen(
         stream: name of a source of the graph; every stream if None.
         own_key: our ``.key_secret`` file, whose public key the publisher knows; None if publish has no keys.
         server_key: the publisher's ``.key`` file; nobody else is believed.
+        topics: in the place of `stream`, how the topics of the messages that are wanted begin (``"camera/frame"``).
         waiting: how many messages may wait here; more for who wants every frame, and not the newest.
+        connection: is told what becomes of the connection.
 
     Raises:
-        UsageError: a key cannot be read or is not secret, or only one of the two is given.
+        UsageError: the address is none, a key cannot be read or is not secret, or only one of the two is given.
     """
+    checked_endpoint(endpoint)
     guest = keys.load_guest(own_key, server_key)
     socket: zmq.Socket[bytes] = context.socket(zmq.SUB)
     socket.set(zmq.LINGER, 0)
@@ -50,8 +59,15 @@ def listen(
     socket.set(zmq.MAXMSGSIZE, PART_MAX_BYTES)
     if guest is not None:
         curve.introduce(socket, guest)
-    socket.connect(endpoint)
-    for wanted in (b"",) if stream is None else (topic(stream, ""), word(stream)):
+    if connection is not None:
+        connection.watch(socket)
+    try:
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        socket.close()
+        raise UsageError(f"expected the address of a publisher, got {endpoint!r}: {error.strerror}") from error
+    everything = [b""] if stream is None else [topic(stream, ""), word(stream)]
+    for wanted in everything if topics is None else topics:
         socket.subscribe(wanted)
     return socket
 
