@@ -70,8 +70,11 @@ def mask_of(thing, header, parts):
             value, shift = 0, 0
     if sum(counts) != height * width or min(counts) < 0:
         raise ValueError(f"the mask of object {thing['id']} is not of the frame's size")
-    runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return np.ascontiguousarray(runs.reshape(width, height).T)
+    columns, at = np.zeros(width * height, bool), 0
+    for zeros, ones in zip(counts[::2], counts[1::2], strict=False):
+        columns[at + zeros : at + zeros + ones] = True
+        at += zeros + ones
+    return columns.reshape(width, height).T
 
 
 def ms_since(then_ns):

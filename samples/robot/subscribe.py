@@ -24,9 +24,8 @@ while kind != "end":
             age_ms, way_ms = ms_since(header["captured_ns"]), ms_since(header["published_ns"])
             line += f" {header['frame']}, {age_ms:.1f} ms old, {way_ms:.2f} ms on the way"
             for thing, mask in zip(header["objects"], masks, strict=True):
-                area_px = thing["area_px"] if mask is None else int(mask.sum())
                 box = ",".join(f"{edge:.0f}" for edge in thing["box_xyxy"] or ())
-                line += f"; {thing['id']} {thing['label']} {thing['state']} {thing['score']:.2f} [{box}] {area_px} px"
+                line += f"; {thing['id']} {thing['label']} {thing['state']} {thing['score']:.2f} [{box}] {thing['area_px']} px"
                 if mask is not None and args.masks:
                     head = f"P5 {mask.shape[1]} {mask.shape[0]} 255\n".encode()
                     name = f"{header['stream']}-{header['frame']}-{thing['id']}.pgm"

@@ -10,6 +10,7 @@ change that breaks listeners makes another version.
 from __future__ import annotations
 
 import io
+import math
 import typing
 from collections.abc import Sequence
 from typing import Literal
@@ -29,10 +30,13 @@ PIXELS_MAX = 1 << 26
 """A larger frame is not believed: 8192 x 8192."""
 PART_MAX_BYTES = 3 * PIXELS_MAX
 """A listener need take no larger part: a raw picture of so many pixels."""
+_MASKS_MAX_BYTES = 1 << 33
+"""More is not taken at once: a header can name one part for any number of objects."""
 
 MaskKind = Literal["rle", "raw", "none"]
 ImageKind = Literal["none", "jpeg", "raw"]
-Parts = Sequence[bytes | memoryview]
+Part = bytes | memoryview
+Parts = Sequence[Part]
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -151,20 +155,42 @@ class Published(msgspec.Struct, frozen=True):
         Raises:
             WireError: the bytes are not such a mask.
         """
-        if found.mask is None:
+        return None if found.mask is None else self._read(found, found.mask, np.zeros(self._shape(), bool))
+
+    def masks(self) -> np.ndarray | None:
+        """(N, H, W) bool masks of all objects of this frame, in their order; None if masks were not sent.
+
+        Quicker than one after the other, since the memory for all of them is taken at once.
+
+        Raises:
+            WireError: the bytes are not such masks, there are too many for one array, or this is no frame.
+        """
+        header = self._frame()
+        attached = [(found, found.mask) for found in header.objects if found.mask is not None]
+        if len(attached) < len(header.objects):
             return None
-        height, width = self._size()
-        data = self.part(found.mask)
-        if found.mask.encoding == "uint8":
+        shape = (len(attached), header.height, header.width)
+        if math.prod(shape) > _MASKS_MAX_BYTES:
+            raise WireError(f"expected masks of {_MASKS_MAX_BYTES} pixels at most, got {shape}; take them one by one")
+        masks = np.zeros(shape, bool)
+        for mask, (found, where) in zip(masks, attached, strict=True):
+            self._read(found, where, mask)
+        return masks
+
+    def _read(self, found: PublishedObject, where: Attachment, out: np.ndarray) -> np.ndarray:
+        data = self.part(where)
+        height, width = out.shape
+        if where.encoding == "uint8":
             if len(data) != height * width:
                 raise WireError(f"expected a mask of {height} x {width} bytes, got {len(data)}; compare versions")
-            return np.frombuffer(data, np.uint8).reshape(height, width) > 0
-        if found.mask.encoding == "coco-rle":
+            np.not_equal(np.frombuffer(data, np.uint8).reshape(height, width), 0, out=out)
+            return out
+        if where.encoding == "coco-rle":
             try:
-                return rle.decode_compressed(bytes(data), height, width)
+                return rle.decode_compressed(bytes(data), height, width, out)
             except UsageError as error:
                 raise WireError(f"the mask of object {found.id} cannot be read: {error}") from error
-        raise WireError(f"expected a mask as 'coco-rle' or 'uint8', got {found.mask.encoding!r}; update streamseg")
+        raise WireError(f"expected a mask as 'coco-rle' or 'uint8', got {where.encoding!r}; update streamseg")
 
     def image_rgb(self) -> np.ndarray | None:
         """(H, W, 3) uint8 RGB picture of this frame; None if images were not sent.
@@ -176,7 +202,7 @@ class Published(msgspec.Struct, frozen=True):
             return None
         attached = self.header.image
         data = np.frombuffer(self.part(attached), np.uint8)
-        shape = (*self._size(), 3)
+        shape = (*self._shape(), 3)
         if attached.encoding == "rgb8" and data.size == shape[0] * shape[1] * 3:
             return data.reshape(shape)
         # The size comes first: a small file can hold a picture that fills all memory.
@@ -187,13 +213,17 @@ class Published(msgspec.Struct, frozen=True):
             raise WireError(f"expected a picture of {shape}, got a damaged one")
         return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
-    def _size(self) -> tuple[int, int]:
-        if not isinstance(self.header, FrameHeader):
-            raise WireError(f"expected a frame, got {type(self.header).__name__}, which has no pictures")
-        height, width = self.header.height, self.header.width
-        if min(height, width) < 1 or height * width > PIXELS_MAX:
-            raise WireError(f"expected a frame of 1 to {PIXELS_MAX} pixels, got {width} x {height}")
-        return height, width
+    def _shape(self) -> tuple[int, int]:
+        header = self._frame()
+        return header.height, header.width
+
+    def _frame(self) -> FrameHeader:
+        header = self.header
+        if not isinstance(header, FrameHeader):
+            raise WireError(f"expected a frame, got {type(header).__name__}, which has no pictures")
+        if min(header.height, header.width) < 1 or header.height * header.width > PIXELS_MAX:
+            raise WireError(f"expected a frame of 1 to {PIXELS_MAX} pixels, got {header.width} x {header.height}")
+        return header
 
     def part(self, attached: Attachment) -> bytes | memoryview:
         """The bytes of a mask or picture, encoded as they came.
@@ -227,9 +257,9 @@ def word(stream: str, kind: str = "") -> bytes:
     return f"{stream}.{kind}".encode()
 
 
-def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: ImageKind) -> list[bytes]:
+def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: ImageKind) -> list[Part]:
     """The parts of a frame's message; they own their bytes."""
-    parts = [topic(message.stamp.stream, "frame"), b""]
+    parts: list[Part] = [topic(message.stamp.stream, "frame"), b""]
     objects = []
     for position, found in enumerate(message.objects):
         mask = _attach_mask(parts, message.mask(position), masks)
@@ -314,17 +344,17 @@ def _jpeg_size(data: np.ndarray) -> tuple[int, int] | None:
         return None
 
 
-def _attach_mask(parts: list[bytes], mask: np.ndarray, kind: MaskKind) -> Attachment | None:
+def _attach_mask(parts: list[Part], mask: np.ndarray, kind: MaskKind) -> Attachment | None:
     if kind == "none":
         return None
     if kind == "raw":
-        parts.append(mask.tobytes())
+        parts.append(mask.view(np.uint8).ravel().data)
         return Attachment("uint8", len(parts) - 1)
     parts.append(rle.compress(rle.encode(mask)).encode("ascii"))
     return Attachment("coco-rle", len(parts) - 1)
 
 
-def _attach_image(parts: list[bytes], image_rgb: np.ndarray, kind: ImageKind) -> Attachment | None:
+def _attach_image(parts: list[Part], image_rgb: np.ndarray, kind: ImageKind) -> Attachment | None:
     if kind == "none":
         return None
     if kind == "raw":

@@ -95,6 +95,11 @@ def test_a_listener_gets_every_field_and_the_exact_masks(masks: Any) -> None:
             else:
                 assert mask is not None and mask.dtype == bool
                 assert np.array_equal(mask, position + 1 == LABELS)
+        together = heard.masks()
+        if masks == "none":
+            assert together is None
+        else:
+            assert together is not None and np.array_equal(together, [LABELS == 1, LABELS == 2])
         assert heard.image_rgb() is None
     node.close()
 
@@ -294,6 +299,8 @@ def test_damaged_masks_are_refused(masks: str, bad: bytes) -> None:
     assert isinstance(heard.header, FrameHeader)
     with pytest.raises(WireError):
         heard.mask(heard.header.objects[0])
+    with pytest.raises(WireError):
+        heard.masks()
     missing = format.decode(parts[:2])
     with pytest.raises(WireError, match="part 2"):
         missing.mask(heard.header.objects[0])

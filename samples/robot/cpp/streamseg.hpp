@@ -65,9 +65,12 @@ struct Message {
     std::string reason, state;
 };
 
-// height x width bytes in rows, 1 where the object is, of COCO's compressed run lengths.
-inline std::vector<uint8_t> decode_rle(const std::string& text, int64_t height, int64_t width) {
-    std::vector<uint8_t> mask(static_cast<size_t>(height * width));
+// height x width bytes in rows, 1 where the object is.
+using Mask = std::vector<uint8_t>;
+
+// The mask of COCO's compressed run lengths.
+inline void decode_rle(const std::string& text, int64_t height, int64_t width, Mask& mask) {
+    mask.assign(static_cast<size_t>(height * width), 0);
     int64_t at = 0, before = 0, before_that = 0;  // where the next run begins; the lengths of the last two
     int64_t value = 0;
     int shift = 0, runs = 0;
@@ -96,18 +99,19 @@ inline std::vector<uint8_t> decode_rle(const std::string& text, int64_t height, 
         ++runs;
     }
     if (shift != 0 || at != height * width) throw Error("the mask is not of the frame's size");
-    return mask;
 }
 
-// height x width bytes in rows, 1 where the object is; nothing if masks are not published.
-inline std::optional<std::vector<uint8_t>> mask_of(const Object& object, const Message& message) {
-    if (object.mask_encoding.empty()) return std::nullopt;
+// An object's mask, written over what is in `mask`; empty if masks are not published. Give the same one again for the next
+// frame: fresh memory for each costs more than the decoding.
+inline void read_mask(const Object& object, const Message& message, Mask& mask) {
+    mask.clear();
+    if (object.mask_encoding.empty()) return;
     if (object.mask_part < 2 || object.mask_part >= message.parts.size()) throw Error("the mask's part is missing");
     const auto& data = message.parts[object.mask_part];
-    if (object.mask_encoding == "coco-rle") return decode_rle(data, message.height, message.width);
+    if (object.mask_encoding == "coco-rle") return decode_rle(data, message.height, message.width, mask);
     if (object.mask_encoding != "uint8" || static_cast<int64_t>(data.size()) != message.height * message.width)
         throw Error("expected a mask as coco-rle or uint8, got " + object.mask_encoding);
-    return std::vector<uint8_t>(data.begin(), data.end());
+    mask.assign(data.begin(), data.end());
 }
 
 inline Message decode(std::vector<std::string> parts) {

@@ -6,6 +6,7 @@ import { decode } from "@msgpack/msgpack"
 import { Subscriber } from "zeromq"
 
 const PIXELS_MAX = 1 << 26 // a larger frame is not believed
+const MORE_WITHIN_MS = 5 // Node's timers run on a clock that stands still while it computes: 1 could be over at once
 
 /** What both programs take: [ADDRESS [OWN.key_secret PUBLISHER.key]], and options with a value each. */
 export function programArguments(names) {
@@ -69,7 +70,7 @@ export async function newest(socket, waitMs) {
     if (header.kind === "frame")
       found = found.filter((each) => each.header.kind !== "frame" || each.header.stream !== header.stream)
     found.push({ header, parts })
-    parts = performance.now() < untilMs ? await receive(socket, late ? 1 : 0) : undefined
+    parts = performance.now() < untilMs ? await receive(socket, late ? MORE_WITHIN_MS : 0) : undefined
   }
   return found
 }

@@ -17,9 +17,8 @@ function frameText(message, folder) {
   let text = ` ${header.frame}, ${ageMs.toFixed(1)} ms old, ${wayMs.toFixed(2)} ms on the way`
   header.objects.forEach((object, position) => {
     const mask = masks[position]
-    const areaPx = mask ? mask.reduce((sum, pixel) => sum + pixel, 0) : object.area_px
     const box = (object.box_xyxy ?? []).map((edge) => edge.toFixed(0)).join(",")
-    text += `; ${object.id} ${object.label} ${object.state} ${object.score.toFixed(2)} [${box}] ${areaPx} px`
+    text += `; ${object.id} ${object.label} ${object.state} ${object.score.toFixed(2)} [${box}] ${object.area_px} px`
     if (mask && folder) writePgm(join(folder, `${header.stream}-${header.frame}-${object.id}.pgm`), mask, header)
   })
   return text
