@@ -25,7 +25,8 @@ while kind != "end":
             line += f" {header['frame']}, {age_ms:.1f} ms old, {way_ms:.2f} ms on the way"
             for thing, mask in zip(header["objects"], masks, strict=True):
                 box = ",".join(f"{edge:.0f}" for edge in thing["box_xyxy"] or ())
-                line += f"; {thing['id']} {thing['label']} {thing['state']} {thing['score']:.2f} [{box}] {thing['area_px']} px"
+                line += f"; {thing['id']} {thing['label']} {thing['state']} {thing['score']:.2f} [{box}]"
+                line += f" {thing['area_px']} px"
                 if mask is not None and args.masks:
                     head = f"P5 {mask.shape[1]} {mask.shape[0]} 255\n".encode()
                     name = f"{header['stream']}-{header['frame']}-{thing['id']}.pgm"
