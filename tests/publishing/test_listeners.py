@@ -22,8 +22,9 @@ from support.media import decode_plainly, moving_images, write_video
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
+from streamseg.masks import rle
 from streamseg.node import NodeContext
-from streamseg.publishing import keys
+from streamseg.publishing import format, keys
 from streamseg.runtime.supervisor import Supervisor
 
 ROBOT = Path(__file__).parents[2] / "samples" / "robot"
@@ -187,3 +188,25 @@ def test_each_language_says_what_is_wrong_with_its_words(program: Program, tmp_p
     ):
         done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=20, check=False)
         assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done
+
+
+# Four runs that add up to 2^64, so to nothing in 64 bits, and what is left; what is no letter; too short; too long.
+WRAPPED = rle.compress([*[1 << 62] * 4, 96 * 160]).encode()
+
+
+@pytest.mark.parametrize("bad", [WRAPPED, b"\xff\xff", b"0", b"0" * 9999, b"", rle.compress([0, 96 * 160, 1]).encode()])
+def test_each_language_refuses_masks_that_are_none(program: Program, bad: bytes) -> None:
+    node = Publish(Publish.Config(bind="tcp://127.0.0.1:*"), NodeContext("publish"))
+    node.setup()
+    parts = format.encode_frame(drawn(0, np.ones((96, 160), np.uint16), (7,)), 5, "rle", "none")
+    with started(*program["subscribe"], node.describe()["endpoint"]) as listener:
+
+        def refuses() -> bool:
+            node._send([*parts[:2], bad])
+            return listener.poll() is not None
+
+        assert eventually(refuses, seconds=20)
+        said, errors = listener.communicate()
+        assert listener.returncode > 0 and said == ""
+        assert re.search(r"not of the frame's size|no run lengths", errors.splitlines()[-1])
+    node.close()
