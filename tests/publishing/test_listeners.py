@@ -48,7 +48,7 @@ def build_cpp(folder: Path) -> Program:
     if re.search(r"Could not find (ZMQ|MSGPACK)", found.stderr):
         pytest.skip("not installed here: libzmq3-dev or libmsgpack-cxx-dev")
     assert found.returncode == 0, found.stderr
-    built = subprocess.run(["cmake", "--build", folder], capture_output=True, text=True, check=False)
+    built = subprocess.run(["cmake", "--build", folder, "--parallel", "2"], capture_output=True, text=True, check=False)
     assert built.returncode == 0 and "warning:" not in built.stderr, built.stdout + built.stderr
     return {name: [str(folder / name)] for name in ("subscribe", "wait_for_object")}
 
