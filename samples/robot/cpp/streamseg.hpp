@@ -114,7 +114,7 @@ inline void read_mask(const Object& object, const Message& message, Mask& mask) 
     mask.assign(data.begin(), data.end());
 }
 
-inline Message decode(std::vector<std::string> parts) {
+inline Message decode_header(std::vector<std::string> parts) {
     if (parts.size() < 2) throw Error("expected a topic and a header");
     // No container can have more elements than the header has bytes: so no prepared one takes all memory.
     const size_t bytes = parts[1].size();
@@ -147,6 +147,16 @@ inline Message decode(std::vector<std::string> parts) {
     }
     message.parts = std::move(parts);
     return message;
+}
+
+inline Message decode(std::vector<std::string> parts) {
+    try {
+        return decode_header(std::move(parts));
+    } catch (const msgpack::type_error&) {
+        throw Error("expected a header as publish sends it, got other types");
+    } catch (const msgpack::unpack_error&) {
+        throw Error("expected a header in msgpack");
+    }
 }
 
 // What both programs take: [ADDRESS [OWN.key_secret PUBLISHER.key]] and options with a value each.
