@@ -51,6 +51,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
+    "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     # These two stand beside the command, on top of everything: nothing below may need them.
@@ -64,6 +65,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.commits",
         "streamseg.detector",
         "streamseg.publishing",
+        "streamseg.robotics",
         *ARRAYS,
         "streamseg_nodes",
     ),
@@ -160,7 +162,14 @@ def test_imports_are_absolute() -> None:
     assert not relative
 
 
-LIGHT_ROOMS = ("streamseg.masks", "streamseg.prompts", "streamseg.tracking", "streamseg.video", "streamseg.publishing")
+LIGHT_ROOMS = (
+    "streamseg.masks",
+    "streamseg.prompts",
+    "streamseg.tracking",
+    "streamseg.video",
+    "streamseg.publishing",
+    "streamseg.robotics",
+)
 
 
 def test_only_models_import_torch() -> None:
