@@ -22,7 +22,7 @@ import logging
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -97,6 +97,18 @@ class NodeContext:
         self.log = logging.getLogger(f"streamseg.nodes.{name}")
 
 
+class Awaited(NamedTuple):
+    """A frame that a node's options name."""
+
+    what: str
+    """What for, as an error message calls it: ``prompt for object 3 at frame 900``."""
+    stream: str | None
+    """Of which source; None if any will do."""
+    frame: int | None
+    """Its number, from 0; None if it is known by its time."""
+    time_s: float | None
+
+
 class _Configured:
     Config: ClassVar[type[NodeConfig]] = NodeConfig
     resumable: ClassVar[bool] = False
@@ -123,6 +135,11 @@ class _Configured:
         Asked for in the process that starts the graph, so that a job is not gone on with after they have changed.
         """
         return None
+
+    @classmethod
+    def awaits(cls, config: Any) -> list[Awaited]:
+        """Frames that the options name, so that one which will not come is refused before any process starts."""
+        return []
 
     def setup(self) -> None:
         """Load models, open files. Called once, before the first message; errors here end the run."""
@@ -250,6 +267,14 @@ class Captured(Generic[Out]):
 
 class Source(_Configured, Generic[Out]):
     """Where frames come from. The stream has the name of the node."""
+
+    @classmethod
+    def ends_before(cls, config: Any, frame: int | None, time_s: float | None) -> str | None:
+        """How far the source goes, in words, if it surely ends before a frame or a time; else None.
+
+        Asked in the process that starts the graph.
+        """
+        return None
 
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:

@@ -14,6 +14,8 @@ from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, NodeConfig, Option, Source
 from streamseg.regular_files import inherited_fd
+from streamseg.video.container import Opening
+from streamseg.video.extent import extent_before
 from streamseg.video.open import Picture, Reader, SourceEvent, classify, open_source, redact
 from streamseg.video.source import is_pipe, source_facts
 
@@ -133,6 +135,25 @@ class Decode(Source[Frame]):
     def depends_on(cls, config: Config) -> dict[str, Any]:
         """The file, or those of the folder."""
         return {"source": source_facts(config.source)}
+
+    @classmethod
+    def ends_before(cls, config: Config, frame: int | None, time_s: float | None) -> str | None:
+        """Where a file or a folder ends."""
+        given = None if config.max_frames is None or config.live else config.start + config.max_frames
+        if given is not None and frame is not None and frame >= given:
+            return f"is read from frame {config.start} to {given - 1}"
+        opening = Opening(
+            config.source,
+            config.live,
+            config.open_timeout_s,
+            config.read_timeout_s,
+            threads=1,
+            options=config.input_options,
+            max_pixels=config.max_pixels,
+            stream=config.stream,
+        )
+        found = extent_before(opening, frame, time_s, config.fps)
+        return None if found is None else str(found)
 
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:

@@ -17,7 +17,7 @@ from streamseg.jobs import NO_TRACKER, Position
 from streamseg.masks import label_map
 from streamseg.masks.label_map import MAX_ID
 from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
-from streamseg.node import Node, Option
+from streamseg.node import Awaited, Node, Option
 from streamseg.prompts.files import given_prompts
 from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare
@@ -86,6 +86,18 @@ class Propagate(Node[Embedded, Segmented]):
                 "a detector before embed"
             )
         prepare(given_prompts(config.prompts or []))
+
+    @classmethod
+    def awaits(cls, config: Config) -> list[Awaited]:
+        """The frames of the prompts, and the one in which everything is looked for."""
+        asked = given_prompts(config.prompts or [])
+        found = [Awaited(each.name, each.stream, each.frame, each.time_s) for each in asked]
+        every = config.everything
+        if every is not None:
+            when = f"frame {every.frame}" if every.time_s is None else f"{every.time_s:g} s"
+            found.append(Awaited(f"everything at {when}", every.stream, every.frame, every.time_s))
+        # The first frame need not be asked after.
+        return [each for each in found if each.frame or each.time_s]
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
