@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from streamseg.types import Box, ObjectState, Region
+from streamseg.types import Box, CaptureClock, ObjectState, Region
 
 SourceState = Literal["lost", "reconnecting", "back"]
 
@@ -35,7 +35,7 @@ class Stamp(msgspec.Struct, frozen=True):
     time_base: tuple[int, int]
     """Seconds per pts unit as (numerator, denominator)."""
     captured_ns: int
-    """When the source received the frame, nanoseconds since the epoch."""
+    """When the picture was taken, as far as that is known, nanoseconds since the epoch by `captured_clock`."""
     ticket: int
     """The frame's slot in every node's output buffer."""
     generation: int
@@ -46,6 +46,15 @@ class Stamp(msgspec.Struct, frozen=True):
     """Width of a pixel of the source by its height, as (numerator, denominator). Pictures are not stretched by it."""
     scaled_from: tuple[int, int] | None = None
     """(width, height) of the picture in the source, where it was scaled to the size of the first one; else None."""
+    captured_clock: CaptureClock = "arrival"
+    """Which clock `captured_ns` is by."""
+    arrived_ns: int | None = None
+    """When the picture came, nanoseconds since the epoch by this machine's clock; None if `captured_ns` says so."""
+
+    @property
+    def came_ns(self) -> int:
+        """When the picture came, nanoseconds since the epoch by this machine's clock."""
+        return self.captured_ns if self.arrived_ns is None else self.arrived_ns
 
     @property
     def pts_s(self) -> float | None:

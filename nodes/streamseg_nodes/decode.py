@@ -218,6 +218,7 @@ class Decode(Source[Frame]):
             "damaged": reader.damaged,
             "reconnects": reader.reconnects,
             "jumps": reader.jumps,
+            "clock": dict(reader.clock),
             "dropped": dict(reader.dropped),
         }
 
@@ -266,6 +267,7 @@ class Decode(Source[Frame]):
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
         reader = self._open_reader()
+        age_s = reader.max_age_s
         size, scaled = (picture.width, picture.height), None
         if picture.size_in_source != size:
             scaled = picture.size_in_source
@@ -279,7 +281,10 @@ class Decode(Source[Frame]):
             picture.time_base,
             picture.captured_ns,
             make,
-            good_until_ns=None if reader.max_age_s is None else picture.captured_ns + round(reader.max_age_s * 1e9),
+            captured_clock=picture.captured_clock,
+            arrived_ns=picture.arrived_ns,
+            arrived_monotonic_ns=picture.arrived_monotonic_ns,
+            good_until_monotonic_ns=None if age_s is None else picture.arrived_monotonic_ns + round(age_s * 1e9),
             damaged=picture.damaged,
             pixel_aspect=(reader.pixel_aspect.numerator, reader.pixel_aspect.denominator),
             scaled_from=scaled,

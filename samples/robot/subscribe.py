@@ -24,7 +24,7 @@ while head["kind"] != "end":
     if head["kind"] in ("status", "heartbeat") and head["state"] in ("lost", "reconnecting"):
         print("the camera is away")
     for thing in head.get("objects", []):
-        age_ms = (time.time_ns() - head["captured_ns"]) // 1_000_000
+        age_ms = (time.time_ns() - head["arrived_ns"]) // 1_000_000
         area_px, how = thing["area_px"], thing["mask"] or {}
         if how.get("encoding") == "uint8":  # publish with masks: raw; README.md says how the others are read
             mask = np.frombuffer(parts[how["part"]], np.uint8).reshape(head["height"], head["width"])

@@ -81,7 +81,7 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     """Number of the frame in the source; those of dropped frames are missing."""
     pts_s: float | None
     captured_ns: int
-    """When the source received the frame."""
+    """When the picture was taken, as far as that is known, by `captured_clock`."""
     published_ns: int
     width: int
     height: int
@@ -93,6 +93,12 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     """Width of a pixel by its height, as (numerator, denominator): how a player would stretch the picture."""
     scaled_from: tuple[int, int] | None = None
     """(width, height) in the source, if that changed and the picture was scaled to the size of the first one."""
+    captured_clock: str = "arrival"
+    """Which clock `captured_ns` is by: ``arrival`` (the publisher's, when the picture came), ``sender`` (that of the
+    camera or whoever sent the picture, which may be wrong), ``recording`` (that of the stamps in a recording) or
+    ``reading`` (the publisher's, when it was read from a file). There may be more."""
+    arrived_ns: int | None = None
+    """When the picture came, by the publisher's clock, whatever the sender says; None from publishers of before."""
     v: int = VERSION
 
 
@@ -244,6 +250,8 @@ def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: 
         damaged=message.stamp.damaged,
         pixel_aspect=message.stamp.pixel_aspect,
         scaled_from=message.stamp.scaled_from,
+        captured_clock=message.stamp.captured_clock,
+        arrived_ns=message.stamp.came_ns,
     )
     parts[1] = _encoder.encode(header)
     return parts

@@ -56,7 +56,8 @@ def newest(socket: zmq.Socket[bytes], wait_ms: int | None = None) -> list[Publis
     """What has come, without the frames for which a newer one of the same stream has come too.
 
     For whoever acts on what is now: one that is slower than the stream falls behind no further than its own work
-    takes. The age of a frame is ``time.time_ns() - header.captured_ns``.
+    takes. The age of a frame is ``time.time_ns() - header.arrived_ns``; if its sender says when it was taken
+    (``header.captured_clock == "sender"``), and that clock is right, ``time.time_ns() - header.captured_ns``.
 
     Args:
         socket: from `listen`. (ZMQ_CONFLATE is no other way to this: it tears messages of several parts apart.)

@@ -25,7 +25,7 @@ from streamseg.runtime.keywords import Keywords
 from streamseg.runtime.prompting import submit
 from streamseg.runtime.result_iterator import ResultIterator
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.types import Box, ObjectState
+from streamseg.types import Box, CaptureClock, ObjectState
 
 _RESULTS_FROM = "cleanup"
 
@@ -80,6 +80,13 @@ class FrameResult:
     image_rgb: np.ndarray = field(repr=False)
     """(H, W, 3) uint8, RGB, upright."""
     objects: list[ObjectMask]
+    captured_ns: int | None = None
+    """When the picture was taken, nanoseconds since the epoch by `captured_clock`; None if nobody said."""
+    captured_clock: CaptureClock = "arrival"
+    """``sender`` if the source says when its pictures were taken, ``arrival`` for when they came, ``reading`` for a
+    file."""
+    arrived_ns: int | None = None
+    """When the picture came, nanoseconds since the epoch by this machine's clock; None if it came from no source."""
 
 
 class Results(Iterator[FrameResult]):
@@ -226,4 +233,12 @@ def _result(message: Segmented) -> FrameResult:
         for number, each in enumerate(message.objects, 1)
     ]
     stamp = message.stamp
-    return FrameResult(stamp.index, stamp.pts_s, message.frame.image_rgb.copy(), objects)
+    return FrameResult(
+        stamp.index,
+        stamp.pts_s,
+        message.frame.image_rgb.copy(),
+        objects,
+        stamp.captured_ns,
+        stamp.captured_clock,
+        stamp.came_ns,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -14,10 +14,14 @@ class Arrived:
     """A packet, and when it came."""
 
     packet: Packet[VideoStream]
-    received_ns: int
+    wall_ns: int
     """When its data came, nanoseconds since the epoch, as well as that can be known."""
     queued_s: float
     """When it came out of the demuxer, in seconds of the monotonic clock."""
+    age_s: float = 0.0
+    """How long it had been there by then, as well as that can be known."""
+    sender_ns: int | None = None
+    """When its picture was taken by the sender's clock, nanoseconds since the epoch; None if it does not say."""
     skipped: int = 0
     """Packets that were skipped between the one before and this; the decoder has to begin anew here."""
 
@@ -62,7 +66,7 @@ class Backlog:
             return None
         arrived = self._waiting.popleft()
         skipped, self._skipped = self._skipped, 0
-        return arrived if not skipped else Arrived(arrived.packet, arrived.received_ns, arrived.queued_s, skipped)
+        return replace(arrived, skipped=skipped) if skipped else arrived
 
     def peek(self) -> tuple[Arrived, Arrived] | None:
         """The oldest and the newest packet that wait."""

@@ -35,8 +35,13 @@ class Timing:
     pts: int | None
     time_base: Fraction
     received_ns: int
+    """When it came, by the monotonic clock of this machine, which nobody can set."""
+    wall_ns: int
+    """The same moment in nanoseconds since the epoch, by what this machine's clock showed."""
     demuxed_ns: int | None = None
-    """When it came out of the demuxer, if that may be later than when it came."""
+    """When it came out of the demuxer, by the monotonic clock, if that may be later than when it came."""
+    sender_ns: int | None = None
+    """When it was taken by the clock of whoever sent it, nanoseconds since the epoch; None if they do not say."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Decoding:
     def _frames(self) -> Iterator[tuple[av.VideoFrame, Timing]]:
         unknown = Fraction(1, 1000)
         for packet in self._packets():
-            received_ns = time.time_ns()
+            received_ns, wall_ns = time.monotonic_ns(), time.time_ns()
             damaged = packet is not None and packet.size > 0 and packet.is_corrupt
             frames: list[av.VideoFrame] = []
             try:
@@ -103,7 +108,10 @@ class Decoding:
             if damage:
                 self._on_damage(damage)
             for frame in frames:
-                yield frame, Timing(frame.pts, frame.time_base or self._stream.time_base or unknown, received_ns)
+                yield (
+                    frame,
+                    Timing(frame.pts, frame.time_base or self._stream.time_base or unknown, received_ns, wall_ns),
+                )
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """All packets, then what flushes the decoder: an empty one or None."""

@@ -129,7 +129,7 @@ class FileReader(Reader):
             last_pts = pts
             if index < self._start_index:
                 continue
-            captured_ns = decoded.timing.received_ns
+            captured_ns = decoded.timing.wall_ns
             if pace is not None:
                 if self._stopping.wait(pace.delay_s(pts, decoded.timing.time_base)):
                     return

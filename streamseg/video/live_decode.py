@@ -184,8 +184,9 @@ class LiveDecoding:
         pts = None if self._opened.clockless else frame.pts
         time_base = frame.time_base or self._opened.time_base
         if own is None:
-            return Timing(pts, time_base, time.time_ns())
-        return Timing(pts, time_base, own.received_ns, round(own.queued_s * 1e9))
+            return Timing(pts, time_base, time.monotonic_ns(), time.time_ns())
+        received_s = own.queued_s - own.age_s
+        return Timing(pts, time_base, round(received_s * 1e9), own.wall_ns, round(own.queued_s * 1e9), own.sender_ns)
 
     def _whole(self, frames: Iterator[tuple[av.VideoFrame, _Tag]]) -> Iterator[Decoded]:
         for frame, tag in frames:

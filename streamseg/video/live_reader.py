@@ -17,9 +17,10 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
 from streamseg.mailbox import Mailbox
+from streamseg.video.clocks import ClockWatch
 from streamseg.video.connection import Connection, LostError, Opened
 from streamseg.video.container import Opening, may_come
-from streamseg.video.decode import Converter, Decoded
+from streamseg.video.decode import Converter, Decoded, Timing
 from streamseg.video.file_reader import describe
 from streamseg.video.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
 from streamseg.video.orientation import Orientation, orientation_of
@@ -96,6 +97,7 @@ class LiveReader(Reader):
         self.max_age_s = self._max_age_s = max_age_s
         # All there from the beginning, since other threads look at it while it grows.
         self.dropped.update(dict.fromkeys((WAITED, LATE, DAMAGED), 0))
+        self._watch = ClockWatch(self.clock)
         self._keep_damaged = keep_damaged
         self._on_event = on_event
         self._strict = True
@@ -148,12 +150,13 @@ class LiveReader(Reader):
             index += decoded.skipped if given else 0
             pts = timeline.place(decoded.timing)
             self._note_jumps(timeline)
-            if time.time_ns() - decoded.timing.received_ns > self._max_age_s * 1e9:
+            if time.monotonic_ns() - decoded.timing.received_ns > self._max_age_s * 1e9:
                 index += given
                 late += 1
                 self._note_late(late)
                 continue
             given, late = True, 0
+            self._look_at_clock(decoded.timing)
             yield self._picture(taken, index, pts)
             index += 1
         if self._error is not None and not self._stopping.is_set():
@@ -162,11 +165,15 @@ class LiveReader(Reader):
     def _picture(self, taken: _Taken, index: int, pts: int) -> Picture:
         if self._converter is None:
             raise RuntimeError("the first picture makes the converter")
+        timing = taken.decoded.timing
         return Picture(
             index=index,
             pts=pts,
             time_base=self.info.time_base,
-            captured_ns=taken.decoded.timing.received_ns,
+            captured_ns=timing.wall_ns if timing.sender_ns is None else timing.sender_ns,
+            captured_clock="arrival" if timing.sender_ns is None else "sender",
+            arrived_ns=timing.wall_ns,
+            arrived_monotonic_ns=timing.received_ns,
             width=self.info.width,
             height=self.info.height,
             fill=partial(self._converter.write, taken.decoded.frame, taken.orientation),
@@ -189,6 +196,10 @@ class LiveReader(Reader):
                 in_a_row,
                 self._max_age_s,
             )
+
+    def _look_at_clock(self, timing: Timing) -> None:
+        for sentence in self._watch.look(timing.sender_ns, timing.wall_ns, timing.received_ns):
+            self.note(f"{self._opening.shown}: {sentence}")
 
     def _note_jumps(self, timeline: Timeline) -> None:
         if timeline.jumps and not self.jumps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.redaction import utf8
+from streamseg.types import CaptureClock
 from streamseg.video.source import SourceKind
 
 _log = logging.getLogger("streamseg.video")
@@ -65,6 +67,9 @@ class Picture:
 
     __slots__ = (
         "_fill",
+        "arrived_monotonic_ns",
+        "arrived_ns",
+        "captured_clock",
         "captured_ns",
         "damaged",
         "height",
@@ -85,6 +90,9 @@ class Picture:
         width: int,
         height: int,
         fill: Callable[[np.ndarray], None],
+        captured_clock: CaptureClock = "reading",
+        arrived_ns: int | None = None,
+        arrived_monotonic_ns: int | None = None,
         damaged: bool = False,
         size_in_source: tuple[int, int] | None = None,
     ) -> None:
@@ -95,7 +103,13 @@ class Picture:
         self.time_base = time_base
         """Seconds per pts unit as (numerator, denominator)."""
         self.captured_ns = captured_ns
-        """When the packet with the picture arrived, nanoseconds since the epoch; not when it was decoded."""
+        """When it was taken, as far as that is known, nanoseconds since the epoch by `captured_clock`."""
+        self.captured_clock = captured_clock
+        """``reading`` for files; ``sender`` if a stream says when its pictures were taken; else ``arrival``."""
+        self.arrived_ns = captured_ns if arrived_ns is None else arrived_ns
+        """When the packet with the picture came, nanoseconds since the epoch; not when it was decoded."""
+        self.arrived_monotonic_ns = time.monotonic_ns() if arrived_monotonic_ns is None else arrived_monotonic_ns
+        """The same by the monotonic clock."""
         self.width = width
         self.height = height
         self.damaged = damaged
@@ -146,6 +160,8 @@ class Reader(ABC, Iterator[Picture]):
         """How often the presentation times of the source went back or jumped, which was mended."""
         self.dropped: Counter[str] = Counter()
         """Pictures that a live source has sent and that were not given, by the reason."""
+        self.clock: Counter[str] = Counter()
+        """What the clocks did by which the pictures of a live source are told apart (`streamseg.video.clocks`)."""
         self.notes: list[str] = []
         """What the source holds or says and is not used, one sentence each; said in the log too."""
         self.pixel_aspect = Fraction(1)

@@ -81,6 +81,14 @@ def node() -> Iterator[Publish]:
     made.close()
 
 
+def test_a_listener_hears_by_which_clock_a_picture_was_taken_and_when_it_came(node: Publish) -> None:
+    with Listener(node) as listener:
+        node.process(drawn(0, LABELS, (7,), captured_clock="sender", arrived_ns=5))
+        heard = listener.hear()
+        assert heard is not None and isinstance(heard.header, FrameHeader)
+        assert (heard.header.captured_ns, heard.header.captured_clock, heard.header.arrived_ns) == (1000, "sender", 5)
+
+
 @pytest.mark.parametrize("masks", ["rle", "raw", "none"])
 def test_a_listener_gets_every_field_and_the_exact_masks(masks: Any) -> None:
     node = publisher(masks=masks)
@@ -94,6 +102,7 @@ def test_a_listener_gets_every_field_and_the_exact_masks(masks: Any) -> None:
         assert isinstance(header, FrameHeader)
         assert (header.v, header.stream, header.frame, header.pts_s) == (1, "s", 12, pytest.approx(1.2))
         assert (header.width, header.height, header.captured_ns) == (40, 30, 1000)
+        assert (header.captured_clock, header.arrived_ns) == ("arrival", 1000)
         assert before_ns <= header.published_ns <= time.time_ns()
         assert [found.id for found in header.objects] == [7, 70000]
         for position, (found, sent) in enumerate(zip(header.objects, message.objects, strict=True)):

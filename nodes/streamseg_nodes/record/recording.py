@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -296,6 +297,14 @@ def _sync_file(path: Path) -> None:
         os.close(fd)
 
 
+def _when(stamp: Stamp) -> dict[str, Any]:
+    """When the picture was taken, and when it came; not when a file was read, which is another time in each run."""
+    if stamp.captured_clock == "reading":
+        return {}
+    arrived_ns = stamp.came_ns if stamp.captured_clock == "sender" else None
+    return {"captured_ns": stamp.captured_ns, "captured_clock": stamp.captured_clock, "arrived_ns": arrived_ns}
+
+
 def _track(stamp: Stamp, found: ObjectResult, mask: np.ndarray | None) -> TrackRecord:
     return TrackRecord(
         frame=stamp.index,
@@ -308,4 +317,5 @@ def _track(stamp: Stamp, found: ObjectResult, mask: np.ndarray | None) -> TrackR
         label=found.label,
         reason=found.reason,
         mask=None if mask is None or not found.area_px else _coco(mask),
+        **_when(stamp),
     )
