@@ -52,6 +52,14 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
     "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
+    "streamseg.extras": FOUNDATION,
+    "streamseg.ros2": (
+        *MESSAGES,
+        "streamseg.extras",
+        "streamseg.masks",
+        "streamseg.robotics",
+        "streamseg.ros2",
+    ),
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     # These two stand beside the command, on top of everything: nothing below may need them.
@@ -65,7 +73,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.commits",
         "streamseg.detector",
         "streamseg.publishing",
+        "streamseg.extras",
+        "streamseg.mailbox",
         "streamseg.robotics",
+        "streamseg.ros2",
         *ARRAYS,
         "streamseg_nodes",
     ),
@@ -241,6 +252,8 @@ LIGHT = [
     "streamseg_nodes.propagate.node",
     "streamseg_nodes.publish",
     "streamseg_nodes.record.node",
+    "streamseg_nodes.ros2.image",
+    "streamseg_nodes.ros2.masks",
 ]
 
 

@@ -57,7 +57,8 @@ def typestore() -> Any:
     store = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
     found: dict[str, Any] = {}
     for name, text in _DEFINITIONS.items():
-        found |= typesys.get_types_from_msg(text, name)
+        # It takes every definition for one in msg/.
+        found[name] = next(iter(typesys.get_types_from_msg(text, name).values()))
     store.register(found)
     return store
 
