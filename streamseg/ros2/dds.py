@@ -2,8 +2,10 @@
 
 What ROS adds to DDS is names: topic ``/a`` is ``rt/a``, its type ``pkg::msg::dds_::Name_``, a service ``/s`` the two
 topics ``rq/sRequest`` and ``rr/sReply``, and a type's hash is in the user data of who publishes or listens (REP 2016).
-Requests and replies carry 16 bytes that say whose they are, as ``rmw_cyclonedds_cpp`` has it. Other middlewares of ROS
-have that in the wire format below, which Cyclone's Python does not show: their clients are not heard.
+Requests and replies begin with 16 bytes that say whose they are, as ``rmw_cyclonedds_cpp`` has it. Other middlewares of
+ROS have that in the wire format below, which Cyclone's Python does not show: their clients are not heard.
+
+Cyclone checks all bytes against the type, in C. What does not fit never arrives.
 """
 
 from __future__ import annotations
@@ -143,7 +145,8 @@ class DdsMiddleware:
         return reader
 
     def _topic(self, prefix: str, topic: str, type_name: str) -> Any:
-        return self._dds.topic.Topic(self._participant, f"{prefix}{topic}", _idl(type_name))
+        made = _idl(type_name, with_id=prefix != "rt")
+        return self._dds.topic.Topic(self._participant, f"{prefix}{topic}", made)
 
     def _qos(self, type_name: str, qos: Qos, writer: bool = False) -> Any:
         policy = self._dds.Policy
@@ -282,11 +285,19 @@ def _endpoint(dds: _Cyclone, found: Any) -> Endpoint | None:
 
 
 @cache
-def _idl(type_name: str) -> Any:
-    """The type as Cyclone has it: true to its fields, since peers may compare these, but its bytes go as they are."""
+def _idl(type_name: str, with_id: bool = False) -> Any:
+    """The type as Cyclone has it: true to its fields, which it checks and peers may compare; its bytes go as they are.
+
+    Args:
+        type_name: of the message.
+        with_id: whether it begins with the 16 bytes of a request or a reply.
+    """
     idl = load("cyclonedds.idl", "ros2", "for ROS 2 without a ROS installation")
     package, kind, short = type_name.split("/")
     fields = {name: _idl_field(desc) for name, desc in types.typestore().fielddefs[type_name][1]}
+    if with_id:
+        t = load("cyclonedds.idl.types", "ros2", "for ROS 2 without a ROS installation")
+        fields = {"guid": t.uint64, "seq": t.int64, **fields}
     made = idl.make_idl_struct(f"{short}_", f"{package}::{kind}::dds_::{short}_", fields, dataclassify=False)
 
     def keep(self: Any, data: bytes) -> None:
