@@ -236,7 +236,7 @@ def made(kind: Any, fields: dict[str, Any]) -> Any:
         elif name == "data" and kind is not String:
             values[name] = list(base64.b64decode(value))
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            (inner,) = (each for each in TYPES.values() if each.__name__ in str(hints[name]).split("'")[-2:][0])
+            inner = {"bbox_coords": BoundingBox2D, "point_coords": Point2D}[name]
             values[name] = [made(inner, each) for each in value]
     return kind(**values)
 
@@ -279,7 +279,7 @@ class Peer:
         if full not in self.writers:
             writer = DataWriter(self.participant, Topic(self.participant, full, kind), self.qos(command))
             self.writers[full] = writer
-            for _ in range(200):
+            for _ in range(200 if command.get("wait", True) else 0):
                 if writer.get_matched_subscriptions():
                     break
                 time.sleep(0.05)
@@ -322,14 +322,16 @@ class PeerProcess:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._telling = threading.Lock()
         self._change = threading.Condition()
         self.heard: list[tuple[str, dict[str, Any]]] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def do(self, do: str, **command: Any) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": do, **command}) + "\n")
-        self._process.stdin.flush()
+        with self._telling:
+            self._process.stdin.write(json.dumps({"do": do, **command}) + "\n")
+            self._process.stdin.flush()
 
     def wait(self, name: str, accept: Any = lambda fields: True, within_s: float = 30.0) -> dict[str, Any]:
         """The first message of that topic or service that is accepted, of those that came or will come."""
@@ -338,7 +340,10 @@ class PeerProcess:
             return next((fields for heard, fields in self.heard if heard == name and accept(fields)), None)
 
         with self._change:
-            assert self._change.wait_for(lambda: found() is not None, within_s), (name, self.heard[-5:])
+            assert self._change.wait_for(lambda: found() is not None, within_s), (
+                name,
+                [each for each, _ in self.heard[-5:]],
+            )
             result = found()
         assert result is not None
         return result
