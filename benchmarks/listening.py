@@ -70,7 +70,10 @@ def with_streamseg(endpoint: str, work_s: float) -> None:
                 over = over or isinstance(header, EndHeader)
                 if isinstance(header, FrameHeader):
                     masks = message.masks()
-                    age_ms, way_ms = ((time.time_ns() - ns) / 1e6 for ns in (header.arrived_ns or header.captured_ns, header.published_ns))
+                    age_ms, way_ms = (
+                        (time.time_ns() - ns) / 1e6
+                        for ns in (header.arrived_ns or header.captured_ns, header.published_ns)
+                    )
                     assert masks is not None and len(masks) == OBJECTS
                     print(f"camera frame {header.frame}, {age_ms:.1f} ms old, {way_ms:.2f} ms on the way", flush=True)
                     time.sleep(work_s)

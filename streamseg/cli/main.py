@@ -19,6 +19,7 @@ from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 _COMMANDS = {
     "run": "follow objects in a video or a live stream",
     "choose": "see the masks that a click may mean",
+    "ros2": "follow objects in images of a ROS 2 topic",
     "prompt": "add, correct or remove an object of a run",
     "check": "check a graph file without starting it",
     "nodes": "list the nodes and their options",
