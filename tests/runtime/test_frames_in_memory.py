@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from support.disks import box_of, picture, truth
-from support.graphs import wait_until, own_children
+from support.graphs import own_children, wait_until
 from support.masks import assert_same
 from support.media import decode_plainly, write_video
 
