@@ -220,6 +220,7 @@ class Record(Node[Segmented, None]):
                 rle=config.mask_format == "rle",
                 job=self.context.job,
                 before=before,
+                root=self._folder,
             )
 
         if config.segment_frames is None and config.keep_s is None:
