@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import NamedTuple
 
+from streamseg import extras
 from streamseg.cli.parser import Parser
 from streamseg.cli.text import size_text, table
 from streamseg.errors import StreamsegError
@@ -68,6 +70,7 @@ def _findings() -> Iterator[Finding]:
         _engines,
         _torchvision,
         _video,
+        _extras,
         _nodes,
         _models,
         _folders,
@@ -128,6 +131,13 @@ def _video() -> Iterator[Finding]:
     has_x264 = "libx264" in av.codecs_available
     text = "H.264 through libx264" if has_x264 else "no libx264, another encoder is used; 'pip install av' has it"
     yield Finding("overlay", text)
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, modules in extras.EXTRAS.items():
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        text = f"not here ({', '.join(missing)}): {extras.command(extra)}" if missing else "here"
+        yield Finding("extra", f"{extra}: {text}")
 
 
 def _nodes() -> Iterator[Finding]:

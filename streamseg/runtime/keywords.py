@@ -1,4 +1,7 @@
-"""The keywords of `streamseg.segment_video` that are options of nodes. ``make keywords`` writes this file."""
+"""The keywords of `streamseg.segment_video` and `streamseg.Tracker` that are options of nodes.
+
+``make keywords`` writes this file.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,52 @@ import os
 from typing import Literal, TypedDict
 
 
-class Keywords(TypedDict, total=False):
+class TrackerKeywords(TypedDict, total=False):
     """Options of the nodes, as their flags of ``streamseg run`` are called. None leaves the choice to the node."""
+
+    model: str | None
+    """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""
+
+    checkpoint: str | os.PathLike[str] | None
+    """the model's weights, if not the original ones"""
+
+    device: str | None
+    """auto, cpu, cuda:N or mps (default: auto)"""
+
+    engine: Literal["auto", "torch", "onnxruntime"] | None
+    """what computes; auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch (default: auto)"""
+
+    focus: Literal["auto", "on", "off"] | None
+    """look closely where objects were; auto: if a back-edge of the graph says where (default: auto)"""
+
+    views: int | None
+    """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
+    the model can: more is sharper and slower (default: 3)"""
+
+    tracker: Literal["default", "naive"] | None
+    """default, or naive: the box of the last mask is the next prompt, and nothing else"""
+
+    cleanup: bool | None
+    """clean the masks (default: True)"""
+
+    keep: Literal["largest", "all"] | None
+    """of the parts large enough only the largest, or all: an object behind a pole has two (default: all)"""
+
+    min_area_px: int | None
+    """drop parts smaller than this"""
+
+    fill_holes_px: int | None
+    """fill holes up to this area; whatever lies inside a hole counts as part of it"""
+
+    smooth_radius_px: int | None
+    """majority vote in a square of this radius: rounds off a ragged outline"""
+
+    grow_radius_px: int | None
+    """in the end, widen each object by so many pixels of background, say to blur it out"""
+
+
+class Keywords(TrackerKeywords, total=False):
+    """With those that a whole graph has besides."""
 
     live: bool | None
     """drop frames rather than fall behind; without it, cameras and endless streams do"""
@@ -16,13 +63,22 @@ class Keywords(TypedDict, total=False):
     """stop after N frames"""
 
     start: int | None
-    """begin at frame N, counted from 0; files and folders only (default: 0)"""
+    """begin at frame N, counted from 0; files, bags and folders only (default: 0)"""
 
     image_fps: float | None
     """frames per second of a folder of images (default: 25.0)"""
 
     stream: int | None
     """which of several video streams to read, from 0; without it, the best"""
+
+    topic: str | None
+    """which topic of a bag has the pictures; without it, the only one"""
+
+    start_s: float | None
+    """begin so many seconds after the first picture of a bag, by the time of recording"""
+
+    end_s: float | None
+    """end so many seconds after the first picture of a bag, by the time of recording"""
 
     open_timeout_s: float | None
     """a source that does not open for so long is not there (default: 10.0)"""
@@ -49,45 +105,5 @@ class Keywords(TypedDict, total=False):
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 
-    model: str | None
-    """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""
-
-    checkpoint: str | os.PathLike[str] | None
-    """the model's weights, if not the original ones"""
-
-    device: str | None
-    """auto, cpu, cuda:N or mps (default: auto)"""
-
-    engine: Literal["auto", "torch", "onnxruntime"] | None
-    """what computes; auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch (default: auto)"""
-
-    focus: Literal["auto", "on", "off"] | None
-    """look closely where objects were; auto: if a back-edge of the graph says where (default: auto)"""
-
     batch: int | None
     """frames encoded together; only without focus (default: 1)"""
-
-    views: int | None
-    """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
-    the model can: more is sharper and slower (default: 3)"""
-
-    tracker: Literal["default", "naive"] | None
-    """default, or naive: the box of the last mask is the next prompt, and nothing else"""
-
-    cleanup: bool | None
-    """clean the masks (default: True)"""
-
-    keep: Literal["largest", "all"] | None
-    """of the parts large enough only the largest, or all: an object behind a pole has two (default: all)"""
-
-    min_area_px: int | None
-    """drop parts smaller than this"""
-
-    fill_holes_px: int | None
-    """fill holes up to this area; whatever lies inside a hole counts as part of it"""
-
-    smooth_radius_px: int | None
-    """majority vote in a square of this radius: rounds off a ragged outline"""
-
-    grow_radius_px: int | None
-    """in the end, widen each object by so many pixels of background, say to blur it out"""

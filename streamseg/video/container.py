@@ -77,12 +77,18 @@ class StreamFacts:
 def stream_facts(stream: VideoStream) -> StreamFacts:
     """Read the facts off a stream whose container is open."""
     rate = stream.average_rate or stream.guessed_rate
-    duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-    if duration_s is None and isinstance(duration_us := getattr(stream.container, "duration", None), int):
-        duration_s = duration_us / av.time_base
+    duration_s = stated_duration_s(stream)
     estimate = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
     aspect = stream.sample_aspect_ratio or None
     return StreamFacts(stream.codec_context.name, float(rate) if rate else None, estimate or None, aspect)
+
+
+def stated_duration_s(stream: VideoStream) -> float | None:
+    """How long the header of its container says that a stream is, in seconds; None if it does not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    duration_us = getattr(stream.container, "duration", None)
+    return duration_us / av.time_base if isinstance(duration_us, int) else None
 
 
 def may_come(error: MediaError) -> bool:
