@@ -144,6 +144,23 @@ class ObjectResult(msgspec.Struct, frozen=True):
     """Why the state is what it is."""
 
 
+class GivenPrompt(msgspec.Struct, frozen=True):
+    """What somebody has pointed at, where it came into force."""
+
+    id: int
+    """Of the object."""
+    label: str = ""
+    box_xyxy: Box | None = None
+    points_xy: list[tuple[float, float]] = []
+    """Clicks on the object."""
+    negative_xy: list[tuple[float, float]] = []
+    """Clicks on what is not the object."""
+    has_mask: bool = False
+    """Whether a mask came along."""
+    remove: bool = False
+    """The object is followed no longer."""
+
+
 class Segmented(Message, frozen=True):
     """A frame and the masks of the objects in it."""
 
@@ -153,6 +170,8 @@ class Segmented(Message, frozen=True):
     """(H, W) uint16: 0 is background, k is the mask of ``objects[k - 1]``. Masks do not overlap."""
     tracker: msgspec.Raw = msgspec.Raw(b"\xc0")
     """The tracker's state after this frame, as msgpack (nil if there is none): all it needs to go on from here."""
+    prompts: list[GivenPrompt] = []
+    """What came into force in this frame of what people have pointed at."""
 
     @property
     def stamp(self) -> Stamp:

@@ -22,7 +22,7 @@ import logging
 import time
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -117,6 +117,9 @@ class _Configured:
     """Whether a new instance goes on where ``context.job.positions`` says, or keeps nothing from frame to frame.
     A graph of such nodes is started again when one of its processes dies."""
 
+    keeps_frames: ClassVar[bool] = False
+    """Whether the frames that it passes on are those that it got, of the same size."""
+
     def __init__(self, config: NodeConfig | None = None, context: NodeContext | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
         self.context = NodeContext() if context is None else context
@@ -137,6 +140,18 @@ class _Configured:
         Asked for in the process that starts the graph, so that a job is not gone on with after they have changed.
         """
         return None
+
+    @classmethod
+    def check_stream(cls, config: Any, stream: str, facts: Mapping[str, Any]) -> None:
+        """Refuse options that cannot be meant of a stream, while other processes still load their models.
+
+        Not asked if a node in between does not say that it `keeps_frames`.
+
+        Args:
+            config: the options.
+            stream: its name.
+            facts: what its source has said of itself (`describe`), say width and height in pixels; None while unknown.
+        """
 
     @classmethod
     def awaits(cls, config: Any) -> list[Awaited]:

@@ -35,6 +35,7 @@ _GROUPS = {
     "masks": ("cleanup",),
     "results": ("record",),
     "publishing": ("publish",),
+    "rerun": ("rerun",),
 }
 """Title -> the nodes whose options are listed there."""
 

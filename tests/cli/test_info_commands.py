@@ -40,8 +40,8 @@ def test_check_shows_nodes_ports_and_links(
 def test_nodes_have_options_with_types_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nodes"]) == 0
     shown = capsys.readouterr().out
-    for name in ("decode", "embed", "propagate", "cleanup", "record", "publish"):
-        home = f"{name}.node" if name in ("propagate", "record") else name
+    for name in ("decode", "embed", "propagate", "cleanup", "record", "publish", "rerun"):
+        home = f"{name}.node" if name in ("propagate", "record", "rerun") else name
         assert f"{name}  (streamseg_nodes.{home}:{name.capitalize()} from streamseg" in shown
     lines = [line.split() for line in shown.splitlines()]
     assert ["source", "str", "(must", "be", "given)"] in lines
