@@ -18,7 +18,7 @@ from streamseg.cli.text import size_text, table
 from streamseg.errors import StreamsegError
 from streamseg.graph import registry
 from streamseg.graph.plan import cores
-from streamseg.ros2.middleware import has_rclpy
+from streamseg.ros2.opening import has_rclpy
 from streamseg.sam import engines
 from streamseg.sam.checkpoints import cache_dir, is_here
 from streamseg.sam.models import MODELS

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamseg.errors import UsageError
-from streamseg.ros2.middleware import open_middleware
+from streamseg.ros2.opening import open_middleware
 from streamseg.ros2.rclpy_adapter import fill
 
 

@@ -13,11 +13,12 @@ IMAGE = "sensor_msgs/msg/Image"
 
 
 def test_hashes_are_those_of_ros() -> None:
-    # As in the type description that ros2 itself comes with.
-    assert types.type_hash(IMAGE) == "RIHS01_d31d41a9a4c4bc8eae9be757b0beed306564f7526c88ea6a4588fb9582527d47"
-    assert types.type_hash("std_msgs/msg/String").startswith(
-        "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18"
-    )
+    # As 'ros2 topic info --verbose' shows them on Jazzy.
+    known = {
+        IMAGE: "d31d41a9a4c4bc8eae9be757b0beed306564f7526c88ea6a4588fb9582527d47",
+        "std_msgs/msg/String": "df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18",
+    }
+    assert {name: types.type_hash(name) for name in known} == {name: f"RIHS01_{each}" for name, each in known.items()}
 
 
 def test_what_is_left_out_is_zero_or_empty() -> None:
@@ -43,7 +44,7 @@ def test_arrays_of_a_message_come_back() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 120))
 def test_bytes_of_a_stranger_are_a_message_or_refused(data: bytes, at: int) -> None:
-    whole = types.encode(IMAGE, {"header": {"frame_id": "camera"}, "encoding": "rgb8", "data": bytes(40)[:0]})
+    whole = types.encode(IMAGE, {"header": {"frame_id": "camera"}, "encoding": "rgb8", "data": bytes(9)})
     for each in (data, whole[:at], whole[:at] + data, b"\0\1\0\0" + data):
         try:
             types.decode(IMAGE, each)
