@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from streamseg import extras
-from streamseg.errors import WireError
+from streamseg.errors import MediaError, StreamsegError, WireError
 from streamseg.robotics.ros_image import compressed_to_rgb, image_to_rgb
 from streamseg.video.bag.topics import DamagedMessageError, Topic
 
@@ -69,9 +69,19 @@ def parser(topic: Topic) -> Callable[[bytes], PictureMessage]:
     """What reads the messages of a topic that has pictures; it raises `DamagedMessageError`.
 
     Raises:
+        MediaError: the bag's definition of its type is damaged.
         UsageError: a package that is needed is missing.
     """
-    decode = {"cdr": _cdr, "protobuf": _protobuf, "json": _json}[topic.encoding](topic)
+    try:
+        decode = {"cdr": _cdr, "protobuf": _protobuf, "json": _json}[topic.encoding](topic)
+    except StreamsegError:
+        raise
+    # Readers of what strangers wrote fail in ways that they do not list.
+    except Exception as error:
+        raise MediaError(
+            f"expected the bag to define {topic.type} for {topic.name}, but that cannot be read: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     kind = kind_of(topic)
 
     def parse(data: bytes) -> PictureMessage:
@@ -88,7 +98,6 @@ def parser(topic: Topic) -> Callable[[bytes], PictureMessage]:
             return PictureMessage(stamp_ns or None, str(message.encoding), message.data, height, width, step, is_big)
         except DamagedMessageError:
             raise
-        # Readers of bytes of strangers fail in ways that they do not list.
         except Exception as error:
             raise DamagedMessageError(f"it is no {topic.type} ({type(error).__name__}: {error})") from error
 
