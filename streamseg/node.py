@@ -22,8 +22,8 @@ import logging
 import time
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -99,11 +99,26 @@ class NodeContext:
         self.log = logging.getLogger(f"streamseg.nodes.{name}")
 
 
+class Awaited(NamedTuple):
+    """A frame that a node's options name."""
+
+    what: str
+    """What for, as an error message calls it: ``prompt for object 3 at frame 900``."""
+    stream: str | None
+    """Of which source; None if any will do."""
+    frame: int | None
+    """Its number, from 0; None if it is known by its time."""
+    time_s: float | None
+
+
 class _Configured:
     Config: ClassVar[type[NodeConfig]] = NodeConfig
     resumable: ClassVar[bool] = False
     """Whether a new instance goes on where ``context.job.positions`` says, or keeps nothing from frame to frame.
     A graph of such nodes is started again when one of its processes dies."""
+
+    keeps_frames: ClassVar[bool] = False
+    """Whether the frames that it passes on are those that it got, of the same size."""
 
     def __init__(self, config: NodeConfig | None = None, context: NodeContext | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
@@ -125,6 +140,23 @@ class _Configured:
         Asked for in the process that starts the graph, so that a job is not gone on with after they have changed.
         """
         return None
+
+    @classmethod
+    def check_stream(cls, config: Any, stream: str, facts: Mapping[str, Any]) -> None:
+        """Refuse options that cannot be meant of a stream, while other processes still load their models.
+
+        Not asked if a node in between does not say that it `keeps_frames`.
+
+        Args:
+            config: the options.
+            stream: its name.
+            facts: what its source has said of itself (`describe`), say width and height in pixels; None while unknown.
+        """
+
+    @classmethod
+    def awaits(cls, config: Any) -> list[Awaited]:
+        """Frames that the options name, so that one which will not come is refused before any process starts."""
+        return []
 
     def setup(self) -> None:
         """Load models, open files. Called once, before the first message; errors here end the run."""
@@ -265,6 +297,14 @@ class Captured(Generic[Out]):
 
 class Source(_Configured, Generic[Out]):
     """Where frames come from. The stream has the name of the node."""
+
+    @classmethod
+    def ends_before(cls, config: Any, frame: int | None, time_s: float | None) -> str | None:
+        """How far the source goes, in words, if it surely ends before a frame or a time; else None.
+
+        Asked in the process that starts the graph.
+        """
+        return None
 
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:

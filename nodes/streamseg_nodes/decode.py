@@ -14,6 +14,8 @@ from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, NodeConfig, Option, Source
 from streamseg.regular_files import inherited_fd
+from streamseg.video.container import Opening
+from streamseg.video.extent import extent_before
 from streamseg.video.open import Picture, Reader, SourceEvent, SourceKind, classify, open_source, redact
 from streamseg.video.source import is_pipe, source_facts
 
@@ -123,6 +125,14 @@ class Decode(Source[Frame]):
                 rare=True,
             ),
         ] = "drop"
+        playlists_anywhere: Annotated[
+            bool,
+            Option(
+                "follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it",
+                flag="--playlists-anywhere",
+                rare=True,
+            ),
+        ] = False
         max_pixels: Annotated[
             AtLeastOne,
             Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
@@ -158,6 +168,26 @@ class Decode(Source[Frame]):
     def depends_on(cls, config: Config) -> dict[str, Any]:
         """The file, or those of the folder or bag."""
         return {"source": source_facts(config.source)}
+
+    @classmethod
+    def ends_before(cls, config: Config, frame: int | None, time_s: float | None) -> str | None:
+        """Where a file or a folder ends."""
+        given = None if config.max_frames is None or config.live else config.start + config.max_frames
+        if given is not None and frame is not None and frame >= given:
+            return f"is read from frame {config.start} to {given - 1}"
+        opening = Opening(
+            config.source,
+            config.live,
+            config.open_timeout_s,
+            config.read_timeout_s,
+            threads=1,
+            options=config.input_options,
+            max_pixels=config.max_pixels,
+            stream=config.stream,
+            playlists_anywhere=config.playlists_anywhere,
+        )
+        found = extent_before(opening, frame, time_s, config.fps)
+        return None if found is None else str(found)
 
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:
@@ -207,6 +237,7 @@ class Decode(Source[Frame]):
             on_event=self._tell,
             keep_damaged=config.damaged == "keep",
             stream=config.stream,
+            playlists_anywhere=config.playlists_anywhere,
             topic=config.topic,
             start_s=config.start_s,
             end_s=config.end_s,
@@ -279,7 +310,6 @@ class Decode(Source[Frame]):
     def _captured(self, picture: Picture) -> Captured[Frame]:
         make = partial(self._make, picture)
         reader = self._open_reader()
-        age_s = reader.max_age_s
         size, scaled = (picture.width, picture.height), None
         if picture.size_in_source != size:
             scaled = picture.size_in_source
@@ -296,7 +326,7 @@ class Decode(Source[Frame]):
             captured_clock=picture.captured_clock,
             arrived_ns=picture.arrived_ns,
             arrived_monotonic_ns=picture.arrived_monotonic_ns,
-            good_until_monotonic_ns=None if age_s is None else picture.arrived_monotonic_ns + round(age_s * 1e9),
+            good_until_monotonic_ns=picture.good_until_monotonic_ns,
             damaged=picture.damaged,
             pixel_aspect=(reader.pixel_aspect.numerator, reader.pixel_aspect.denominator),
             scaled_from=scaled,

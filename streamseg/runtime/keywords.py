@@ -99,6 +99,9 @@ class Keywords(TrackerKeywords, total=False):
     """pictures of a live source with lost parts, and those made from them: drop leaves them out, keep marks them
     (default: drop)"""
 
+    playlists_anywhere: bool | None
+    """follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it"""
+
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 

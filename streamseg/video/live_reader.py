@@ -24,7 +24,7 @@ from streamseg.video.decode import Converter, Decoded, Timing
 from streamseg.video.file_reader import describe
 from streamseg.video.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
 from streamseg.video.orientation import Orientation, orientation_of
-from streamseg.video.pixels import notes_on_pixels, pixel_aspect
+from streamseg.video.pixels import Depth, notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.timeline import Timeline
 
@@ -68,7 +68,8 @@ class LiveReader(Reader):
         reconnect_attempts: failures in a row after which it is given up; None for never.
         wait: whether to wait for a source that is not there yet. Then there may be no facts about it at first.
         first_index: number of the first picture.
-        max_age_s: how old a picture may be when it is given.
+        max_age_s: how old a picture may be when it is given; of a stream in segments, how long after it is due by the
+            pace of the stream.
         keep_damaged: whether damaged pictures are given too, marked, rather than left out and counted.
         on_event: told of losses and returns, in the thread that decodes.
 
@@ -94,7 +95,7 @@ class LiveReader(Reader):
         self._opening = replace(opening, live=True)
         self._reconnect = reconnect
         self._attempts = reconnect_attempts
-        self.max_age_s = self._max_age_s = max_age_s
+        self._max_age_s = max_age_s
         # All there from the beginning, since other threads look at it while it grows.
         self.dropped.update(dict.fromkeys((WAITED, LATE, DAMAGED), 0))
         self._watch = ClockWatch(self.clock)
@@ -107,6 +108,7 @@ class LiveReader(Reader):
         self._connections = 0
         self._barren = 0
         self._converter: Converter | None = None
+        self._depth = Depth(opening.shown, self.note)
         self._timeline: Timeline | None = None
         self._error: Exception | None = None
         self._wait = wait
@@ -150,7 +152,7 @@ class LiveReader(Reader):
             index += decoded.skipped if given else 0
             pts = timeline.place(decoded.timing)
             self._note_jumps(timeline)
-            if time.monotonic_ns() - decoded.timing.received_ns > self._max_age_s * 1e9:
+            if time.monotonic_ns() > self._good_until_ns(decoded.timing):
                 index += given
                 late += 1
                 self._note_late(late)
@@ -166,6 +168,7 @@ class LiveReader(Reader):
         if self._converter is None:
             raise RuntimeError("the first picture makes the converter")
         timing = taken.decoded.timing
+        bits = self._depth.look(taken.decoded.frame, index)
         return Picture(
             index=index,
             pts=pts,
@@ -174,9 +177,10 @@ class LiveReader(Reader):
             captured_clock="arrival" if timing.sender_ns is None else "sender",
             arrived_ns=timing.wall_ns,
             arrived_monotonic_ns=timing.received_ns,
+            good_until_monotonic_ns=self._good_until_ns(timing),
             width=self.info.width,
             height=self.info.height,
-            fill=partial(self._converter.write, taken.decoded.frame, taken.orientation),
+            fill=partial(self._converter.write, taken.decoded.frame, taken.orientation, bits),
             damaged=taken.decoded.damaged,
             size_in_source=taken.orientation.size(taken.decoded.frame.width, taken.decoded.frame.height),
         )
@@ -196,6 +200,10 @@ class LiveReader(Reader):
                 in_a_row,
                 self._max_age_s,
             )
+
+    def _good_until_ns(self, timing: Timing) -> int:
+        """When a picture is too old, by the monotonic clock."""
+        return timing.ages_from_ns + round(self._max_age_s * 1e9)
 
     def _look_at_clock(self, timing: Timing) -> None:
         for sentence in self._watch.look(timing.sender_ns, timing.wall_ns, timing.received_ns):

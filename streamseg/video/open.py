@@ -50,6 +50,7 @@ def open_source(
     keep_damaged: bool = False,
     on_event: Callable[[SourceEvent], None] | None = None,
     stream: int | None = None,
+    playlists_anywhere: bool = False,
     topic: str | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -79,11 +80,14 @@ def open_source(
         options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
         wait: whether to wait for a live source that is not there yet, in the background, rather than raise. A URL of
             HTTP is live only if `live` says so.
-        max_age_s: how old a picture of a live source may be when it is given.
+        max_age_s: how old a picture of a live source may be when it is given; of a stream in segments (HLS), how long
+            after it is due by the pace of the stream.
         keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too,
             marked, rather than left out and counted. Those of a file are always given.
         on_event: told of losses and returns of a live source, in a thread of the reader.
         stream: position among the video streams of the one to read, from 0; None takes the best.
+        playlists_anywhere: whether a local list of media (``.m3u8``, ``.ffconcat``) may name files and addresses that
+            do not lie beside it or below.
         topic: of a bag, the topic with the pictures; None takes the only one.
         start_s: of a bag, begin with what was recorded so many seconds after the topic's first message.
         end_s: of a bag, end before what was recorded so many seconds after it.
@@ -132,7 +136,17 @@ def open_source(
             max_pixels=max_pixels,
             max_age_s=max_age_s,
         )
-    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels, stream)
+    opening = Opening(
+        source,
+        live,
+        open_timeout_s,
+        read_timeout_s,
+        threads,
+        dict(options or {}),
+        max_pixels,
+        stream,
+        playlists_anywhere,
+    )
     opened: tuple[InputContainer, VideoStream] | None = None
     if kind is SourceKind.URL and live is None and not is_endless(source):
         opened = open_video(opening)

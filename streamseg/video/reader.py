@@ -72,6 +72,7 @@ class Picture:
         "captured_clock",
         "captured_ns",
         "damaged",
+        "good_until_monotonic_ns",
         "height",
         "index",
         "pts",
@@ -93,6 +94,7 @@ class Picture:
         captured_clock: CaptureClock = "reading",
         arrived_ns: int | None = None,
         arrived_monotonic_ns: int | None = None,
+        good_until_monotonic_ns: int | None = None,
         damaged: bool = False,
         size_in_source: tuple[int, int] | None = None,
     ) -> None:
@@ -110,6 +112,8 @@ class Picture:
         """When the packet with the picture came, nanoseconds since the epoch; not when it was decoded."""
         self.arrived_monotonic_ns = time.monotonic_ns() if arrived_monotonic_ns is None else arrived_monotonic_ns
         """The same by the monotonic clock."""
+        self.good_until_monotonic_ns = good_until_monotonic_ns
+        """When it is too old to be of use, by the monotonic clock; None if it does not age."""
         self.width = width
         self.height = height
         self.damaged = damaged
@@ -146,9 +150,6 @@ class Picture:
 
 class Reader(ABC, Iterator[Picture]):
     """Pictures of one source, in order, once. A context manager; made by `streamseg.video.open.open_source`."""
-
-    max_age_s: float | None = None
-    """How old a picture may get before it is dropped; None if it does not age."""
 
     def __init__(self, start_index: int, max_frames: int | None) -> None:
         self._info: SourceInfo | None = None

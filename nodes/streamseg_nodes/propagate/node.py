@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from streamseg.jobs import NO_TRACKER, Position
 from streamseg.masks import label_map
 from streamseg.masks.label_map import MAX_ID
 from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
-from streamseg.node import Node, Option
+from streamseg.node import Awaited, Node, Option
 from streamseg.prompts.files import given_prompts
 from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare
@@ -87,6 +87,32 @@ class Propagate(Node[Embedded, Segmented]):
                 "a detector before embed"
             )
         prepare(given_prompts(config.prompts or []))
+
+    @classmethod
+    def check_stream(cls, config: Config, stream: str, facts: Mapping[str, Any]) -> None:
+        """Whether the prompts lie in the stream's frames, all of which have one size.
+
+        Raises:
+            PromptError: a box or click outside the frame, a mask of another size.
+        """
+        width, height = facts.get("width"), facts.get("height")
+        if not isinstance(width, int) or not isinstance(height, int):
+            return
+        for pending in prepare(given_prompts(config.prompts or [])):
+            if pending.prompt.stream in (None, stream):
+                fit(msgspec.structs.replace(pending, note=None), width, height)
+
+    @classmethod
+    def awaits(cls, config: Config) -> list[Awaited]:
+        """The frames of the prompts, and the one in which everything is looked for."""
+        asked = given_prompts(config.prompts or [])
+        found = [Awaited(each.name, each.stream, each.frame, each.time_s) for each in asked]
+        every = config.everything
+        if every is not None:
+            when = f"frame {every.frame}" if every.time_s is None else f"{every.time_s:g} s"
+            found.append(Awaited(f"everything at {when}", every.stream, every.frame, every.time_s))
+        # The first frame need not be asked after.
+        return [each for each in found if each.frame or each.time_s]
 
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""

@@ -84,5 +84,6 @@ class CompressedVideo:
         if self._converter is None or (self._converter.width, self._converter.height) != (frame.width, frame.height):
             self._converter = Converter(frame.width, frame.height, self._threads)
         out = np.empty((frame.height, frame.width, 3), np.uint8)
-        self._converter.write(frame, Orientation(), out)
+        # H.264 and H.265 have no gray or RGB of 16 bits.
+        self._converter.write(frame, Orientation(), 16, out)
         return out
