@@ -161,7 +161,7 @@ def test_what_is_known_before_the_first_frame(live: bool | None) -> None:
         facts = node.describe()
         assert (facts["kind"], facts["width"], facts["live"]) == ("memory", None, bool(live))
         (first, *rest) = node.produce()
-        assert (first.good_until_ns is not None) is bool(live)
+        assert (first.good_until_monotonic_ns is not None) is bool(live)
         assert len(rest) == 5
         assert node.describe()["width"] == 240
         node.close()
