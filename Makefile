@@ -52,6 +52,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/own_loop.py
+	$(BIN)/python benchmarks/listening.py
 	$(BIN)/python benchmarks/memory.py
 
 # The type of segment_video's keywords anew, after a change of the nodes' options.

@@ -11,6 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "dora": ("dora", "pyarrow"),
     "rerun": ("rerun",),
     "bags": ("mcap", "mcap_protobuf", "rosbags"),
+    "ros2": ("cyclonedds", "rosbags"),
 }
 """Extra -> what it brings, by the names of the modules."""
 

@@ -50,6 +50,8 @@ class Stamp(msgspec.Struct, frozen=True):
     """Which clock `captured_ns` is by."""
     arrived_ns: int | None = None
     """When the picture came, nanoseconds since the epoch by this machine's clock; None if `captured_ns` says so."""
+    frame_id: str = ""
+    """Name of the coordinate frame that the picture was taken in, as robots have it; empty where nobody says."""
 
     @property
     def came_ns(self) -> int:

@@ -249,6 +249,7 @@ class Captured(Generic[Out]):
         "captured_clock",
         "captured_ns",
         "damaged",
+        "frame_id",
         "good_until_monotonic_ns",
         "index",
         "make",
@@ -273,6 +274,7 @@ class Captured(Generic[Out]):
         damaged: bool = False,
         pixel_aspect: tuple[int, int] = (1, 1),
         scaled_from: tuple[int, int] | None = None,
+        frame_id: str = "",
     ) -> None:
         self.index = index
         self.pts = pts
@@ -293,6 +295,7 @@ class Captured(Generic[Out]):
         """As in the `Stamp` that it will get."""
         self.pixel_aspect = pixel_aspect
         self.scaled_from = scaled_from
+        self.frame_id = frame_id
 
 
 class Source(_Configured, Generic[Out]):

@@ -62,6 +62,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
     "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
+    "streamseg.ros2": (
+        *MESSAGES,
+        "streamseg.extras",
+        "streamseg.masks",
+        "streamseg.robotics",
+        "streamseg.ros2",
+    ),
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     # These two stand beside the command, on top of everything: nothing below may need them.
@@ -81,7 +88,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.detector",
         "streamseg.mailbox",
         "streamseg.publishing",
+        "streamseg.extras",
         "streamseg.robotics",
+        "streamseg.ros2",
         *ARRAYS,
         "streamseg_nodes",
     ),
@@ -258,6 +267,8 @@ LIGHT = [
     "streamseg_nodes.propagate.node",
     "streamseg_nodes.publish",
     "streamseg_nodes.record.node",
+    "streamseg_nodes.ros2.image",
+    "streamseg_nodes.ros2.masks",
 ]
 
 

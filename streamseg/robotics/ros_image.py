@@ -5,6 +5,7 @@ Names of encodings are those of ``sensor_msgs/image_encodings.hpp``.
 
 from __future__ import annotations
 
+import io
 from typing import NamedTuple
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 
 from streamseg.errors import WireError, nearest
 from streamseg.masks.image_files import PIXELS_MAX, decode_image
+from streamseg.masks.image_sizes import claimed_size
 
 Buffer = bytes | bytearray | memoryview | np.ndarray
 
@@ -27,6 +29,10 @@ _BAYER_LEAST = 4
 """Smaller ones have no pixel whose neighbors are all there."""
 
 
+_TAIL_BYTES = 1024
+"""Some cameras pad what they send."""
+_ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
+"""How files begin -> what has to be near their end."""
 _EXPECTED = {
     "plain": "",
     "bayer": f"at least {_BAYER_LEAST} x {_BAYER_LEAST} pixels",
@@ -100,18 +106,10 @@ def image_to_rgb(
         WireError: an encoding that is not known, no pixels or more than are taken (`PIXELS_MAX`), a step that is less
             than a row, or data of another length than all this makes.
     """
-    layout = _LAYOUTS.get(encoding)
-    if layout is None:
-        raise WireError(f"expected an image encoding that has colors or gray, got {encoding!r}; {_like(encoding)}")
-    _check_size(encoding, layout, height, width)
-    row_bytes = width * layout.channels * (2 if layout.deep else 1)
-    if step < row_bytes:
-        raise WireError(
-            f"expected a step of at least {row_bytes} bytes for {width} pixels of {encoding}, got {step}; "
-            f"the publisher fills its Image in wrong"
-        )
-    rows = height * 3 // 2 if layout.kind == "yuv420" else height
-    pixels = _rows(np.frombuffer(data, np.uint8), rows, step, row_bytes)
+    layout, rows, row_bytes = _checked(encoding, height, width, step, len(data))
+    pixels = np.lib.stride_tricks.as_strided(
+        np.frombuffer(data, np.uint8), (rows, row_bytes), (step, 1), writeable=False
+    )
     if layout.deep:
         pixels = pixels[:, 0 if is_bigendian else 1 :: 2]
     if layout.channels > 1:
@@ -121,6 +119,15 @@ def image_to_rgb(
     # OpenCV reads any distance between rows, but none between the values of a pixel.
     source = np.ascontiguousarray(pixels) if layout.deep or layout.kind == "yuv420" else pixels
     return np.asarray(cv2.cvtColor(source, layout.code, dst=out), np.uint8)
+
+
+def check_image(encoding: str, height: int, width: int, step: int, data_bytes: int) -> None:
+    """Whether `image_to_rgb` will take an image with these fields, and so many bytes of data.
+
+    Raises:
+        WireError: as there.
+    """
+    _checked(encoding, height, width, step, data_bytes)
 
 
 def compressed_to_rgb(format: str, data: Buffer, most_pixels: int = PIXELS_MAX) -> np.ndarray:
@@ -141,10 +148,7 @@ def compressed_to_rgb(format: str, data: Buffer, most_pixels: int = PIXELS_MAX) 
     Raises:
         WireError: depth (``compressedDepth``), no picture, a damaged one, or too many pixels.
     """
-    if "compressedDepth" in format:
-        raise WireError(
-            f"expected a picture, got depth ({format!r}); take the topic of the color or gray camera beside it"
-        )
+    _refuse_depth(format)
     try:
         image_bgr = decode_image(bytes(data), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, most_pixels)
     except ValueError as error:
@@ -154,6 +158,65 @@ def compressed_to_rgb(format: str, data: Buffer, most_pixels: int = PIXELS_MAX) 
     if "compressed rgb" in format.partition(";")[2]:
         return image_bgr
     return np.asarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def check_compressed(format: str, data: Buffer, most_pixels: int = PIXELS_MAX) -> tuple[int, int]:
+    """What a ``sensor_msgs/CompressedImage`` says of itself; nothing is decoded.
+
+    Args:
+        format: as the message has it.
+        data: the file.
+        most_pixels: more are refused.
+
+    Returns:
+        (height, width).
+
+    Raises:
+        WireError: as `compressed_to_rgb`, but for damage inside; also a JPEG or PNG that was cut off.
+    """
+    _refuse_depth(format)
+    size = claimed_size(io.BytesIO(bytes(data)))
+    if size is None:
+        raise WireError(f"expected a compressed image ({format!r}), got {len(data)} bytes that are no picture")
+    if size[0] * size[1] > most_pixels:
+        raise WireError(
+            f"expected a compressed image of at most {most_pixels} pixels, got one that says {size[0]} x {size[1]}"
+        )
+    head, tail = bytes(data[:8]), bytes(data[-_TAIL_BYTES:])
+    ends = next((end for mark, end in _ENDS.items() if head.startswith(mark)), b"")
+    if ends not in tail:
+        raise WireError(f"expected a whole compressed image ({format!r}), got one that was cut off")
+    return size[1], size[0]
+
+
+def _checked(encoding: str, height: int, width: int, step: int, data_bytes: int) -> tuple[_Layout, int, int]:
+    """The layout, how many rows its data has, and how many bytes of a row are pixels."""
+    layout = _LAYOUTS.get(encoding)
+    if layout is None:
+        raise WireError(f"expected an image encoding that has colors or gray, got {encoding!r}; {_like(encoding)}")
+    _check_size(encoding, layout, height, width)
+    row_bytes = width * layout.channels * (2 if layout.deep else 1)
+    if step < row_bytes:
+        raise WireError(
+            f"expected a step of at least {row_bytes} bytes for {width} pixels of {encoding}, got {step}; "
+            f"the publisher fills its Image in wrong"
+        )
+    rows = height * 3 // 2 if layout.kind == "yuv420" else height
+    # After the last row the rest of the step may be missing.
+    least, most = step * (rows - 1) + row_bytes, step * rows
+    if not least <= data_bytes <= most:
+        short = "the message was cut off, or its" if data_bytes < least else "its"
+        raise WireError(
+            f"expected {most} bytes of image data ({rows} rows of {step}), got {data_bytes}; {short} fields do not fit"
+        )
+    return layout, rows, row_bytes
+
+
+def _refuse_depth(format: str) -> None:
+    if "compressedDepth" in format:
+        raise WireError(
+            f"expected a picture, got depth ({format!r}); take the topic of the color or gray camera beside it"
+        )
 
 
 def _check_size(encoding: str, layout: _Layout, height: int, width: int) -> None:
@@ -170,17 +233,6 @@ def _check_size(encoding: str, layout: _Layout, height: int, width: int) -> None
     }
     if wrong[layout.kind]:
         raise WireError(f"expected {_EXPECTED[layout.kind]} of an image that is {encoding}, got {width} x {height}")
-
-
-def _rows(data: np.ndarray, rows: int, step: int, row_bytes: int) -> np.ndarray:
-    """(rows, row_bytes) of what lies `step` bytes apart; after the last row the rest of the step may be missing."""
-    least, most = step * (rows - 1) + row_bytes, step * rows
-    if not least <= len(data) <= most:
-        short = "the message was cut off, or its" if len(data) < least else "its"
-        raise WireError(
-            f"expected {most} bytes of image data ({rows} rows of {step}), got {len(data)}; {short} fields do not fit"
-        )
-    return np.lib.stride_tricks.as_strided(data, (rows, row_bytes), (step, 1), writeable=False)
 
 
 def _copied(pixels: np.ndarray, out: np.ndarray | None) -> np.ndarray:

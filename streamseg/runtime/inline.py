@@ -198,4 +198,5 @@ def _stamp(stream: str, seq: int, captured: Captured[Any]) -> Stamp:
         scaled_from=c.scaled_from,
         captured_clock=c.captured_clock,
         arrived_ns=c.arrived_ns,
+        frame_id=c.frame_id,
     )

@@ -237,6 +237,7 @@ class SourceFeed:
             captured.scaled_from,
             captured.captured_clock,
             captured.arrived_ns,
+            captured.frame_id,
         )
         self._seq += 1
         self._in_flight[ticket] = stamp

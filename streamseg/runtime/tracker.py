@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, Unpack
 import msgspec
 
 from streamseg import structs
-from streamseg.errors import PromptError, StreamsegError, UsageError
+from streamseg.errors import PromptError, RunError, StreamsegError, UsageError
 from streamseg.graph import config
 from streamseg.graph.options import FRAME_BY_FRAME, check_names, frame_by_frame_options
 from streamseg.graph.plan import Plan
@@ -65,6 +66,7 @@ class Tracker:
         check_names(options, frame_by_frame_options())
         # The place of its source is the caller's.
         self._plan = Plan(standard_graph("frames of the caller", [], **options), results_from=_LAST)
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._embed = self._node("embed")
         self._propagate = self._node("propagate")
@@ -198,7 +200,14 @@ class Tracker:
             UsageError: it is no such picture; or PromptError, a prompt does not fit the first frame, and is dropped.
                 The frame does not count then, and may be given again.
             DeviceError: out of memory. The frame counts, and the next one is gone on with.
+            RunError: this process was forked from the one that made the tracker.
         """
+        if os.getpid() != self._pid:
+            # Where it would wait for ever for threads that did not come along.
+            raise RunError(
+                f"expected process {self._pid}, which made the tracker, to give frames, not process {os.getpid()}; "
+                f"make one in this process, and restore() what save() gave there"
+            )
         pts = None if time_s is None else given.nanoseconds(time_s)
         with self._lock:
             first = self._images.size is None
@@ -229,7 +238,7 @@ class Tracker:
         """All that it takes to go on from here, in another tracker of the same model, or after a restart.
 
         Returns:
-            What `restore` takes; a few kilobytes for each object. Prompts that wait for their frame are in it.
+            What `restore` takes; some tens of kilobytes for each object. Prompts that wait for their frame are in it.
         """
         with self._lock:
             return saved_tracker.to_bytes(self._saved())
@@ -320,8 +329,8 @@ class Tracker:
         self._propagate.context.job = Job(facts={}, positions={_STREAM: position})
         self._propagate.begin([])
         stream = self._propagate.stream(_STREAM)
-        for prompt in saved.prompts:
-            stream.plan(structs.convert(prompt, self._propagate.takes_commands, "a prompt", PromptError))
+        kind = self._propagate.takes_commands
+        stream.plan_again([structs.convert(prompt, kind, "a prompt", PromptError) for prompt in saved.prompts])
         self._find_everything(saved.everything)
         if saved.frame_size is not None:
             stream.fit_waiting(saved.frame_size)

@@ -91,7 +91,7 @@ def test_one_that_never_ends_is_taken_no_further_than_the_loop_and_can_be_stoppe
     assert len(taken) < 40
     results.close()
     assert closed.wait(20)
-    wait_until(lambda: worker_pids() == before)
+    assert wait_until(lambda: worker_pids() == before)
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,10 @@ def test_no_more_is_taken_of_an_iterator_than_fits_on_the_way() -> None:
             yield np.zeros((1080, 1920, 3), np.uint8)
 
     with Feeder(endless()) as feeder, open_source(feeder.source) as reader:
-        wait_until(lambda: len(taken) == 1)
+        assert wait_until(lambda: len(taken) == 1)
         for count in range(1, 5):
             next(reader)
-            wait_until(lambda count=count: len(taken) > count)
+            assert wait_until(lambda count=count: len(taken) > count)
             # Had it been going to take more, it would have by the next turn: it waits at the pipe.
             assert len(taken) == count + 1
 
@@ -193,7 +193,7 @@ def test_no_files_are_left_open(begun: bool) -> None:
         with feeder:
             time.sleep(0)
     del feeder
-    wait_until(lambda: open_files() == before)
+    assert wait_until(lambda: open_files() == before)
 
 
 def bytes_of(data: bytes) -> Reader:

@@ -11,7 +11,7 @@ from streamseg.commands import Reply
 from streamseg.errors import PromptError
 from streamseg.messages import Stamp
 from streamseg.prompts.model import ObjectPrompt, PendingPrompt
-from streamseg.prompts.prepare import fit
+from streamseg.prompts.prepare import fit, prepare_one
 from streamseg.tracking import TrackerState
 from streamseg_nodes.propagate.prompts import GivenPrompts, Moment, prepare_in_time
 
@@ -151,19 +151,29 @@ class StreamState:
         self._highest_planned_id = max(self._highest_planned_id, pending.id)
         return pending
 
+    def plan_again(self, prompts: Sequence[ObjectPrompt]) -> None:
+        """Planned prompts that waited when a state was written down, which is gone on with; in their order.
+
+        Raises:
+            PromptError: one cannot be meant.
+        """
+        self.planned = [prepare_one(prompt, (self.name,)) for prompt in prompts]
+        self.state = msgspec.structs.replace(self.state, prompts_done=0)
+        self._highest_planned_id = max((pending.id for pending in self.planned), default=0)
+
     def fit_waiting(self, frame_size: tuple[int, int]) -> None:
         """Check planned prompts against (width, height) of frames, before the first of them; a wrong one is dropped.
 
         Raises:
             PromptError: one does not fit.
         """
-        self._frame_size = frame_size
         for pending in self.waiting:
             try:
                 fit(pending, *frame_size)
             except PromptError:
                 self.planned = [each for each in self.planned if each is not pending]
                 raise
+        self._frame_size = frame_size
 
     def end(self) -> None:
         """No more frames come."""
