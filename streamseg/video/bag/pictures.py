@@ -41,6 +41,8 @@ class PictureMessage(NamedTuple):
     format: str
     """The encoding of pixels, or the format of what they are compressed with."""
     data: bytes | memoryview | np.ndarray
+    frame_id: str = ""
+    """Name of the camera's coordinate frame."""
     height: int = 0
     """Of raw pixels, like those that follow."""
     width: int = 0
@@ -87,15 +89,14 @@ def parser(topic: Topic) -> Callable[[bytes], PictureMessage]:
     def parse(data: bytes) -> PictureMessage:
         try:
             message = decode(data)
-            if topic.type.startswith("sensor_msgs"):
-                stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-            else:
-                stamp_ns = _time_ns(message.timestamp)
+            is_ros = topic.type.startswith("sensor_msgs")
+            stamp_ns = _time_ns(message.header.stamp if is_ros else message.timestamp) or None
+            frame_id = str(message.header.frame_id if is_ros else getattr(message, "frame_id", ""))
             if kind != "raw":
-                return PictureMessage(stamp_ns or None, str(message.format), message.data)
-            is_big = bool(getattr(message, "is_bigendian", False))
+                return PictureMessage(stamp_ns, str(message.format), message.data, frame_id)
             height, width, step = int(message.height), int(message.width), int(message.step)
-            return PictureMessage(stamp_ns or None, str(message.encoding), message.data, height, width, step, is_big)
+            is_big = bool(getattr(message, "is_bigendian", False))
+            return PictureMessage(stamp_ns, str(message.encoding), message.data, frame_id, height, width, step, is_big)
         except DamagedMessageError:
             raise
         except Exception as error:
