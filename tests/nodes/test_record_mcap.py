@@ -44,7 +44,7 @@ def message(seq: int, *, clock: str = "recording", ids: tuple[int, ...] = IDS) -
     plain = drawn(seq, labels, ids)
     stamp = Stamp(
         "camera", seq, seq, seq * 3, (1, 90), taken_ns(seq), 0, seq + 1, captured_clock=clock, frame_id="left"
-    )  # type: ignore[arg-type]
+    )
     frame = type(plain.frame)(stamp, plain.frame.image_rgb)
     return Segmented(frame, plain.objects, plain.labels, plain.tracker, [PROMPT] if seq == 0 else [])
 
