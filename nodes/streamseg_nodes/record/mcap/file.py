@@ -11,9 +11,10 @@ import numpy as np
 from streamseg.errors import OutputError
 from streamseg.masks.overlay import draw
 from streamseg.messages import Gap, Segmented, Stamp
+from streamseg.robotics import ros_results
 from streamseg_nodes.record.mcap.foxglove import FoxgloveEncoder
 from streamseg_nodes.record.mcap.growing import GrowingMcap, McapMark, Piece
-from streamseg_nodes.record.mcap.messages import Encoder, Result, label_image
+from streamseg_nodes.record.mcap.messages import Encoder, Result
 from streamseg_nodes.record.mcap.ros2 import Ros2Encoder
 from streamseg_nodes.source_times import taken_ns
 
@@ -57,9 +58,9 @@ class McapFile:
 
     def add(self, message: Segmented) -> None:
         """One frame with its objects."""
-        image = label_image(message.labels, [found.id for found in message.objects])
+        masks = ros_results.label_image({}, message.labels, [found.id for found in message.objects])
         result = Result(
-            taken_ns(message.stamp), message.stamp, message.objects, image, self._overlay(message), message.prompts
+            taken_ns(message.stamp), message.stamp, message.objects, masks, self._overlay(message), message.prompts
         )
         self._gather(message.stamp, self._encoder.frame(result))
 
