@@ -15,6 +15,7 @@ import yaml
 import zmq
 from fuzz.base import PIXELS_MAX, SEPARATOR, Target, file_of, folder_of_inputs
 from fuzz.file_targets import FILE_TARGETS
+from fuzz.ros_targets import ROS_TARGETS
 
 from streamseg import redaction
 from streamseg.commands import Refused, Request
@@ -341,6 +342,7 @@ def _container_seeds() -> list[bytes]:
 
 TARGETS = {
     **FILE_TARGETS,
+    **ROS_TARGETS,
     "wire": Target(wire, _wire_seeds),
     "control": Target(control_channel, _control_seeds),
     "published": Target(published_results, _published_seeds),
