@@ -18,6 +18,7 @@ from streamseg.cli.text import size_text, table
 from streamseg.errors import StreamsegError
 from streamseg.graph import registry
 from streamseg.graph.plan import cores
+from streamseg.ros2.opening import has_rclpy
 from streamseg.sam import engines
 from streamseg.sam.checkpoints import cache_dir, is_here
 from streamseg.sam.models import MODELS
@@ -138,6 +139,8 @@ def _extras() -> Iterator[Finding]:
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         text = f"not here ({', '.join(missing)}): {extras.command(extra)}" if missing else "here"
         yield Finding("extra", f"{extra}: {text}")
+    here = "a ROS environment is sourced, it is used" if has_rclpy() else "no ROS environment is sourced; over DDS then"
+    yield Finding("ros 2", here)
 
 
 def _nodes() -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from streamseg.graph.config import Graph
 from streamseg.graph.options import NamedOption, check_names, named_options, with_option_at, with_options
 from streamseg.graph.plan import Plan
 from streamseg.ros2.arguments import RosArguments, parse
-from streamseg.ros2.middleware import open_middleware
+from streamseg.ros2.opening import open_middleware
 from streamseg.ros2.prompt_server import Names, PromptServer
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.prompting import submit

@@ -1,13 +1,13 @@
 """What streamseg wants of ROS 2, whoever provides it: topics in, topics out, services, and who else is there.
 
-Two adapters give it: `streamseg.ros2.rclpy_adapter` where a ROS environment is sourced, `streamseg.ros2.dds` elsewhere.
+Two adapters give it: `streamseg.ros2.rclpy_adapter` where a ROS environment is sourced, `streamseg.ros2.dds` elsewhere;
+`streamseg.ros2.opening` chooses.
 Messages that come are objects with the fields of the ROS message as attributes; messages that go are plain data, in
 which what is left out is 0 or empty.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
@@ -105,32 +105,6 @@ class Middleware(Protocol):
 
     def close(self) -> None:
         """Let go of all of it."""
-
-
-def open_middleware(choice: Choice, node_name: str, namespace: str = "/") -> Middleware:
-    """ROS 2 through rclpy where a ROS environment is sourced, else over DDS.
-
-    Args:
-        choice: ``auto``, or the one to take.
-        node_name: of the ROS node.
-        namespace: it is in.
-
-    Raises:
-        UsageError: what is needed is not installed; says the command that installs it.
-        RunError: it cannot be opened.
-    """
-    if choice == "rclpy" or (choice == "auto" and has_rclpy()):
-        from streamseg.ros2.rclpy_adapter import RclpyMiddleware
-
-        return RclpyMiddleware(node_name, namespace)
-    from streamseg.ros2.dds import DdsMiddleware
-
-    return DdsMiddleware()
-
-
-def has_rclpy() -> bool:
-    """Whether a ROS environment is sourced."""
-    return importlib.util.find_spec("rclpy") is not None
 
 
 def why_silent(topic: str, type_name: str, type_hash: str | None, qos: Qos, others: list[Endpoint]) -> str:

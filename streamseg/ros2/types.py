@@ -111,6 +111,8 @@ def _value(desc: Any, given: Any) -> Any:
             return list(given or [])
         if given is None:
             return np.zeros(count if is_array else 0, _dtype(rest[0]))
+        if isinstance(given, (bytes, bytearray, memoryview)):
+            return np.frombuffer(given, _dtype(rest[0]))
         return np.asarray(given, _dtype(rest[0])).reshape(-1)
     if kind.name == "NAME":
         return build(rest, given or {})

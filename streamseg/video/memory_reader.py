@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -48,7 +47,7 @@ class MemoryReader(Reader):
         super().__init__(start_index, max_frames)
         self._is_live = live
         self._max_pixels = max_pixels
-        self.max_age_s = max_age_s if live else None
+        self._max_age_ns = round(max_age_s * 1e9) if live else None
         try:
             self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
@@ -103,20 +102,17 @@ class MemoryReader(Reader):
             raise MediaError(
                 f"expected frames of {self.info.width}x{self.info.height} like the first, got one of {width}x{height}"
             )
-        # By now: the pipe holds less than a frame, so it has not lain there for long.
-        came_ns = time.monotonic_ns()
-        age_s = self.max_age_s
         return Picture(
             index=index,
             pts=frame.pts_ns,
             time_base=_TIME_BASE,
             captured_ns=frame.captured_ns,
-            captured_clock="arrival",
-            arrived_monotonic_ns=came_ns,
-            good_until_monotonic_ns=None if age_s is None else came_ns + round(age_s * 1e9),
             width=width,
             height=height,
             fill=partial(_copy, frame.image_rgb),
+            captured_clock="arrival",
+            arrived_monotonic_ns=frame.monotonic_ns,
+            good_until_monotonic_ns=None if self._max_age_ns is None else frame.monotonic_ns + self._max_age_ns,
             size_in_source=frame.scaled_from,
         )
 

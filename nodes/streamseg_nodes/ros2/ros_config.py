@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 
 from streamseg.node import NodeConfig, Option
-from streamseg.ros2.middleware import Choice, Middleware, open_middleware
+from streamseg.ros2.middleware import Choice, Middleware
+from streamseg.ros2.opening import open_middleware
 
 Depth = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 

@@ -35,17 +35,25 @@ class McapFile:
         schemas: whose messages to write.
         alpha: how much of an object's color covers the picture in the overlay; None leaves the overlay out.
         keep: how much of an earlier run's file to keep; None begins a new one.
+        root: a folder from which on no part of the path may be a link; None for its own.
 
     Raises:
         OutputError: the file of an earlier run is not as it was.
         UsageError: a package that is needed is missing.
     """
 
-    def __init__(self, path: Path, schemas: Schemas, alpha: float | None, keep: McapMark | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schemas: Schemas,
+        alpha: float | None,
+        keep: McapMark | None = None,
+        root: Path | None = None,
+    ) -> None:
         self._encoder = encoder(schemas)
         self._numbers = {channel.topic: number for number, channel in enumerate(self._encoder.channels, 1)}
         self._alpha = alpha
-        self._file = GrowingMcap(path, self._encoder.profile, self._encoder.channels, keep)
+        self._file = GrowingMcap(path, self._encoder.profile, self._encoder.channels, keep, root)
         self._piece: Piece | None = None
 
     def add(self, message: Segmented) -> None:

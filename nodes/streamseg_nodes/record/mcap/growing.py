@@ -114,14 +114,23 @@ class GrowingMcap:
         profile: as in its header, say ``ros2``.
         channels: their numbers are 1, 2, … in this order.
         keep: how much of an earlier run's file to keep; None begins a new one with the first piece.
+        root: a folder from which on no part of the path may be a link; None for its own.
 
     Raises:
         OutputError: the file of an earlier run is not there, or shorter than it was.
         UsageError: a package that is needed is missing.
     """
 
-    def __init__(self, path: Path, profile: str, channels: Sequence[Channel], keep: McapMark | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        profile: str,
+        channels: Sequence[Channel],
+        keep: McapMark | None,
+        root: Path | None = None,
+    ) -> None:
         self._path = path
+        self._root = root
         self._records = extras.load("mcap.records", "bags", _PURPOSE)
         self._streams = extras.load("mcap.data_stream", "bags", _PURPOSE)
         self._profile = profile
@@ -195,7 +204,8 @@ class GrowingMcap:
     def _write(self, parts: Sequence[bytes], *, sync: bool) -> None:
         """Write behind what is whole; where that fails, what was there is whole again."""
         begin = self._whole_bytes
-        fd = open_own(self._path, os.O_RDWR if begin else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        flags = os.O_RDWR if begin else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        fd = open_own(self._path, flags, root=self._root)
         with os.fdopen(fd, "r+b" if begin else "wb", buffering=0) as file:
             try:
                 file.seek(begin)
@@ -283,7 +293,7 @@ class GrowingMcap:
     def _keep(self, mark: McapMark) -> None:
         """Take up what an earlier run has written; what is behind it goes with the next piece."""
         try:
-            with os.fdopen(open_own(self._path, os.O_RDONLY), "rb") as file:
+            with os.fdopen(open_own(self._path, os.O_RDONLY, root=self._root), "rb") as file:
                 there_bytes = os.fstat(file.fileno()).st_size
                 if there_bytes < mark.bytes:
                     raise OutputError(
