@@ -171,7 +171,7 @@ class Decode(Source[Frame]):
 
     @classmethod
     def ends_before(cls, config: Config, frame: int | None, time_s: float | None) -> str | None:
-        """Where a file or a folder ends."""
+        """Where a file, a bag or a folder ends."""
         given = None if config.max_frames is None or config.live else config.start + config.max_frames
         if given is not None and frame is not None and frame >= given:
             return f"is read from frame {config.start} to {given - 1}"
@@ -186,7 +186,7 @@ class Decode(Source[Frame]):
             stream=config.stream,
             playlists_anywhere=config.playlists_anywhere,
         )
-        found = extent_before(opening, frame, time_s, config.fps)
+        found = extent_before(opening, frame, time_s, config.fps, config.topic)
         return None if found is None else str(found)
 
     @property
