@@ -18,10 +18,17 @@ import numpy as np
 from streamseg.errors import MediaError
 from streamseg.masks.image_files import FILE_MAX_BYTES, PIXELS_MAX, decode_image
 from streamseg.regular_files import read_regular
-from streamseg.video.animation_reader import pictures_in
 from streamseg.video.pixels import bits_in_use, to_eight_bits
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
+from streamseg.video.stills import (
+    decode_still,
+    is_transparent,
+    may_be_deep_or_transparent,
+    note_on_depth,
+    note_on_transparency,
+    pictures_beside,
+)
 
 _NUMBERS_AND_WORDS = re.compile(r"(?<![\d.])\d+\.\d+(?!\.?\d)|\d+|\D+")
 _LOOKED_AT = 16
@@ -78,9 +85,7 @@ class FolderReader(Reader):
         """(H, W, 3) uint8 BGR; None, counted, if the file is no image, or one that is too large."""
         try:
             data = read_regular(path, FILE_MAX_BYTES)
-            image = decode_image(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, self._max_pixels)
-            if image.dtype not in (np.uint8, np.uint16):
-                image = decode_image(data, cv2.IMREAD_COLOR, self._max_pixels)
+            image = decode_still(data, self._max_pixels)
         except OSError as error:
             raise MediaError(f"expected a readable image, but {path} gave: {error.strerror}; check its mode") from None
         except ValueError as error:
@@ -88,7 +93,7 @@ class FolderReader(Reader):
             self._reason = str(error)
             _log.warning("%s: %s; left out", path, error)
             return None
-        count = pictures_in(path, data)
+        count = pictures_beside(path, data)
         if count > 1:
             self.note(f"{path} has {count} pictures, of which the first is taken; give it by itself for all of them")
         if image.dtype == np.uint16 and image.max() >> self._bits:
@@ -96,25 +101,23 @@ class FolderReader(Reader):
         return to_eight_bits(image, self._bits)
 
     def _look_at_depth(self) -> int:
-        """How many bits the images use, by a few of them."""
-        largest = 0
+        """How many bits the images use, by a few of them; says so, and whether some are transparent."""
+        largest, transparent = 0, False
         for path in self._paths[:: max(1, len(self._paths) // _LOOKED_AT)]:
             with contextlib.suppress(OSError, ValueError):
                 data = read_regular(path, FILE_MAX_BYTES)
-                if not _may_be_deep_or_transparent(path, data):
+                if not may_be_deep_or_transparent(path, data):
                     continue
                 image = decode_image(data, cv2.IMREAD_UNCHANGED, self._max_pixels)
-                if _is_transparent(image):
-                    self.note(f"{path} is transparent in places: that is dropped, and the colors below it are taken")
+                if not transparent and is_transparent(image):
+                    transparent = True
+                    others = ", perhaps others as well," if len(self._paths) > 1 else ""
+                    self.note(note_on_transparency(f"{path}{others}"))
                 if image.dtype != np.uint16:
                     continue
                 largest = max(largest, int((image if image.ndim == 2 else image[..., :3]).max()))
         bits = bits_in_use(largest) if largest else 16
-        if bits < 16:
-            self.note(
-                f"the 16-bit images in {self._paths[0].parent} use {bits} bits: 0 to {(1 << bits) - 1} is taken for "
-                f"black to white"
-            )
+        self.note(note_on_depth(f"images in {self._paths[0].parent}", bits))
         return bits
 
     def _read(self) -> Iterator[Picture]:
@@ -140,21 +143,6 @@ class FolderReader(Reader):
                 height=self.info.height,
                 fill=partial(_write, image),
             )
-
-
-def _may_be_deep_or_transparent(path: Path, data: bytes) -> bool:
-    """Whether an image has to be decoded to know; PNG says in its header that most have neither."""
-    if path.suffix.lower() == ".png" and len(data) > 25:
-        depth, color_type = data[24], data[25]
-        return bool(depth == 16 or color_type in (4, 6))
-    return path.suffix.lower() in (".webp", ".tif", ".tiff")
-
-
-def _is_transparent(image: np.ndarray) -> bool:
-    """Whether a picture as OpenCV decodes it has pixels that are not opaque."""
-    if image.dtype.kind != "u" or image.ndim != 3 or image.shape[2] != 4:
-        return False
-    return bool(image[..., 3].min() < np.iinfo(image.dtype).max)
 
 
 def _write(image_bgr: np.ndarray, out: np.ndarray) -> None:

@@ -17,13 +17,14 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import UsageError
 from streamseg.masks.image_files import PIXELS_MAX
-from streamseg.video.animation_reader import AnimationReader, pictures_in
+from streamseg.video.animation_reader import AnimationReader
 from streamseg.video.container import Opening, is_endless, is_picture, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
 from streamseg.video.live_reader import LiveReader
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.source import SourceKind, classify, local_path, redact
+from streamseg.video.stills import pictures_in
 
 __all__ = ["Picture", "Reader", "SourceEvent", "SourceInfo", "SourceKind", "classify", "open_source", "redact"]
 
