@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
@@ -12,6 +13,20 @@ import msgspec
 
 from streamseg.errors import StreamsegError, UsageError, nearest
 from streamseg.plain_data import refusal
+
+_WRONG_TYPE = re.compile(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `([^`]+)`)?")
+_TYPES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+    "array": "a list",
+    "object": "a mapping",
+    "date": "a date",
+    "datetime": "a time",
+}
+_TAKEN_FOR_OTHERS = frozenset({"int", "float", "bool", "null", "date", "datetime"})
 
 Filled = TypeVar("Filled", bound=msgspec.Struct)
 
@@ -88,7 +103,22 @@ def convert(
     except msgspec.ValidationError as reason:
         # What a struct says by itself of its fields is a sentence already.
         said = reason.__cause__ if isinstance(reason.__cause__, StreamsegError) else reason
-        raise error(f"{what}: {said}") from reason
+        raise error(f"{what}: {_in_words(str(said))}") from reason
+
+
+def _in_words(said: str) -> str:
+    """What msgspec says of a value of a wrong type, with the words of people; the rest as it is."""
+    found = _WRONG_TYPE.fullmatch(said)
+    if found is None:
+        return said
+    kinds = found[1].split(" | ")
+    wanted = [_TYPES.get(kind, kind) for kind in kinds if kind != "null" or len(kinds) == 1]
+    got = "a number with a fraction" if found[2] == "float" else _TYPES.get(found[2], found[2])
+    at = found[3] or ""
+    place = f" for {at[2:] if at.startswith('$.') else at[1:]}" if at not in ("", "$") else ""
+    # YAML takes 12, no, on and 2024-05-01 for something else than text.
+    advice = "; put it in quotes" if "text" in wanted and found[2] in _TAKEN_FOR_OTHERS else ""
+    return f"expected {' or '.join(wanted)}{place}, got {got}{advice}"
 
 
 def _wrong_keys(data: Any, annotation: Any, path: str, without: Collection[str] = ()) -> Iterator[str]:

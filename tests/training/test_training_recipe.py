@@ -19,7 +19,7 @@ DATA = {"photos": [{"path": "somewhere"}]}
         ({"data": {"photos": [{"path": "a"}, {"pathh": "b"}]}}, r"unknown key 'pathh' in 'data.photos\[1\]'; did you"),
         ({"data": {}}, "no data: expected photos or films"),
         ({"training": {"steps": 0}}, r"Expected `int` >= 1 - at `\$.training.steps`"),
-        ({"training": {"learning_rate": "fast"}}, "Expected `float`, got `str`"),
+        ({"training": {"learning_rate": "fast"}}, "expected a number for training.learning_rate, got text"),
         ({"start_from": "scratch"}, "batch_norm: learned"),
         ({"training": [1]}, "expected a mapping for 'training', got list"),
         ({"version": 2}, "Invalid enum value 2"),
