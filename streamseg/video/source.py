@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from streamseg.redaction import redact, redact_text
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_FILE_URL = re.compile(r"file:(?://(?:localhost(?=/))?|(?=/))", re.IGNORECASE)
 _CAMERA = re.compile(r"^(\d+|/dev/video\d+|video=.+)$")
 _VIDEO4LINUX = 81
 """Major number of its devices."""
@@ -70,9 +71,10 @@ def _is_camera(path: Path) -> bool:
 
 
 def local_path(source: str) -> Path:
-    """The path of a file or folder source; ``file://`` URLs are unwrapped and ``~`` is expanded."""
-    if source.lower().startswith("file://"):
-        return Path(unquote(source[len("file://") :]))
+    """The path of a file or folder source; ``file:`` URLs are unwrapped and ``~`` is expanded."""
+    found = _FILE_URL.match(source)
+    if found:
+        return Path(unquote(source[found.end() :]))
     return Path(source).expanduser()
 
 

@@ -41,7 +41,9 @@ def test_a_folder_is_told_from_a_file_by_looking(tmp_path: Path) -> None:
 
 
 def test_file_urls_are_unwrapped() -> None:
-    assert local_path("file:///tmp/my%20clip.mp4") == Path("/tmp/my clip.mp4")
+    for begins in ("file://", "file:", "FILE://localhost"):
+        assert local_path(f"{begins}/tmp/my%20clip.mp4") == Path("/tmp/my clip.mp4")
+    assert local_path("file://localhosts/clip.mp4") == Path("localhosts/clip.mp4")
 
 
 @pytest.mark.parametrize(
