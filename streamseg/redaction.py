@@ -52,7 +52,8 @@ _STREAM_KEY_CHARS = 12
 _USER_IN_PATH = re.compile(r"(/(?:live|movie|series|timeshift)/)[^/]+/[^/]+(?=/\d+(?:\.\w+)?$)")
 _USER_WITHOUT_SCHEME = re.compile(r"(^|/)[^\s/:@'\"]{1,64}:[^\s/@'\"]{1,64}@(?=[\w.\[-])")
 _HEADER = re.compile(
-    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token|auth)[a-z-]*)(\s*:\s*)[^\r\n'\"]+",
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie|x-(?:api-key|access-key|auth-key|auth-token|access-token))"
+    r"(: ?)[^\r\n'\"]+",
     re.IGNORECASE,
 )
 
