@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import re
 import time
@@ -31,6 +32,8 @@ from streamseg.video.stills import (
 )
 
 _NUMBERS_AND_WORDS = re.compile(r"(?<![\d.])\d+\.\d+(?!\.?\d)|\d+|\D+")
+_NO_PICTURE = frozenset({errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG})
+"""A link that leads nowhere, a folder or a FIFO among the images costs one of them."""
 _LOOKED_AT = 16
 """So many images are looked at beforehand, from all over the folder."""
 
@@ -87,11 +90,12 @@ class FolderReader(Reader):
             data = read_regular(path, FILE_MAX_BYTES)
             image = decode_still(data, self._max_pixels)
         except OSError as error:
+            if error.errno in _NO_PICTURE:
+                self._leave_out(path, str(error.strerror))
+                return None
             raise MediaError(f"expected a readable image, but {path} gave: {error.strerror}; check its mode") from None
         except ValueError as error:
-            self.damaged += 1
-            self._reason = str(error)
-            _log.warning("%s: %s; left out", path, error)
+            self._leave_out(path, str(error))
             return None
         count = pictures_beside(path, data)
         if count > 1:
@@ -99,6 +103,11 @@ class FolderReader(Reader):
         if image.dtype == np.uint16 and image.max() >> self._bits:
             self.note(f"{path} uses more than the {self._bits} bits that others use: its brightest pixels are cut")
         return to_eight_bits(image, self._bits)
+
+    def _leave_out(self, path: Path, reason: str) -> None:
+        self.damaged += 1
+        self._reason = reason
+        _log.warning("%s: %s; left out", path, reason)
 
     def _look_at_depth(self) -> int:
         """How many bits the images use, by a few of them; says so, and whether some are transparent."""
@@ -163,7 +172,11 @@ def list_images(path: Path) -> list[Path]:
         raise MediaError(
             f"expected an image or a folder of images, but {path} does not exist; check the path"
         ) from None
-    except PermissionError:
+    except NotADirectoryError:
+        raise MediaError(f"expected an image or a folder of images, but {path} is neither; name a file") from None
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            raise MediaError(f"expected a readable folder, but {path} gave: {error.strerror}; check the path") from None
         raise MediaError(f"expected a readable folder, but listing {path} is not permitted; change its mode") from None
     if not paths:
         raise MediaError(
