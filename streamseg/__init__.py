@@ -8,10 +8,11 @@ Importing this imports nothing heavy; what the names below need is imported when
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# Not of `typing`, which takes longer than all else here: the command can be interrupted in good order only after this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from streamseg.runtime.prompting import send_prompt
     from streamseg.runtime.session import FrameResult, ObjectMask, Results, segment_video
 
@@ -26,6 +27,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
     if name == "__version__":
         from importlib import metadata
 
