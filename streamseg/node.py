@@ -19,9 +19,10 @@ until the frame is finished, so a node that keeps one past its `process` call ke
 from __future__ import annotations
 
 import logging
+import time
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.structs import Option as Option
+from streamseg.types import CaptureClock
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -115,6 +117,9 @@ class _Configured:
     """Whether a new instance goes on where ``context.job.positions`` says, or keeps nothing from frame to frame.
     A graph of such nodes is started again when one of its processes dies."""
 
+    keeps_frames: ClassVar[bool] = False
+    """Whether the frames that it passes on are those that it got, of the same size."""
+
     def __init__(self, config: NodeConfig | None = None, context: NodeContext | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
         self.context = NodeContext() if context is None else context
@@ -135,6 +140,18 @@ class _Configured:
         Asked for in the process that starts the graph, so that a job is not gone on with after they have changed.
         """
         return None
+
+    @classmethod
+    def check_stream(cls, config: Any, stream: str, facts: Mapping[str, Any]) -> None:
+        """Refuse options that cannot be meant of a stream, while other processes still load their models.
+
+        Not asked if a node in between does not say that it `keeps_frames`.
+
+        Args:
+            config: the options.
+            stream: its name.
+            facts: what its source has said of itself (`describe`), say width and height in pixels; None while unknown.
+        """
 
     @classmethod
     def awaits(cls, config: Any) -> list[Awaited]:
@@ -227,9 +244,13 @@ class Captured(Generic[Out]):
     """A frame that a source has but that has not entered the graph yet."""
 
     __slots__ = (
+        "arrived_monotonic_ns",
+        "arrived_ns",
+        "captured_clock",
         "captured_ns",
         "damaged",
-        "good_until_ns",
+        "frame_id",
+        "good_until_monotonic_ns",
         "index",
         "make",
         "pixel_aspect",
@@ -246,23 +267,35 @@ class Captured(Generic[Out]):
         captured_ns: int,
         make: Callable[[Stamp], Out],
         *,
-        good_until_ns: int | None = None,
+        captured_clock: CaptureClock = "arrival",
+        arrived_ns: int | None = None,
+        arrived_monotonic_ns: int | None = None,
+        good_until_monotonic_ns: int | None = None,
         damaged: bool = False,
         pixel_aspect: tuple[int, int] = (1, 1),
         scaled_from: tuple[int, int] | None = None,
+        frame_id: str = "",
     ) -> None:
         self.index = index
         self.pts = pts
         self.time_base = time_base
         self.captured_ns = captured_ns
+        self.captured_clock = captured_clock
+        """As in the `Stamp` that it will get, like `captured_ns`."""
+        elsewhere = captured_clock in ("sender", "recording")
+        self.arrived_ns = time.time_ns() if arrived_ns is None and elsewhere else arrived_ns
+        """As in the `Stamp`; now, if nothing is said and `captured_ns` is by another's clock."""
+        self.arrived_monotonic_ns = time.monotonic_ns() if arrived_monotonic_ns is None else arrived_monotonic_ns
+        """The same by the monotonic clock, which nobody can set; now, if nothing is said."""
         self.make = make
         """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
-        self.good_until_ns = good_until_ns
-        """After this time, in nanoseconds since the epoch, it is too old to enter; None if it does not age."""
+        self.good_until_monotonic_ns = good_until_monotonic_ns
+        """After this time, in nanoseconds of the monotonic clock, it is too old to enter; None if it does not age."""
         self.damaged = damaged
         """As in the `Stamp` that it will get."""
         self.pixel_aspect = pixel_aspect
         self.scaled_from = scaled_from
+        self.frame_id = frame_id
 
 
 class Source(_Configured, Generic[Out]):

@@ -20,10 +20,12 @@ from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 _COMMANDS = {
     "run": "follow objects in a video or a live stream",
     "choose": "see the masks that a click may mean",
+    "ros2": "follow objects in images of a ROS 2 topic",
     "prompt": "add, correct or remove an object of a run",
     "check": "check a graph file without starting it",
     "nodes": "list the nodes and their options",
     "models": "list the models: here, or to be had",
+    "listen": "print or record what a run publishes",
     "keys": "make and list keys for publishing to other machines",
     "eval": "measure following on video sequences with true masks",
     "eval-images": "measure box and click prompts on photos with true masks",

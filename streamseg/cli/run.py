@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -26,12 +27,15 @@ from streamseg.video.source import redact
 _DESCRIPTION = """Follow objects in a video file, a folder of images, a camera (its number) or a stream (its URL), or
 run a graph file (.yaml). Ctrl-C once finishes what is in flight and closes the files; twice stops at once."""
 
+MakeQueue = Callable[[Plan, argparse.Namespace], CommandQueue | None]
+
 _GROUPS = {
     "source": ("decode",),
     "model": ("embed", "propagate"),
     "masks": ("cleanup",),
     "results": ("record",),
     "publishing": ("publish",),
+    "rerun": ("rerun",),
 }
 """Title -> the nodes whose options are listed there."""
 
@@ -79,7 +83,21 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    plan = Plan(run_graph.asked_for(args))
+    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume), _command_queue)
+
+
+def run_plan(plan: Plan, args: argparse.Namespace, shown: str, command_queue_of: MakeQueue) -> int:
+    """Run a plan, as ``run`` does; returns the exit code.
+
+    Args:
+        plan: of the graph.
+        args: ``resume``, ``inline``, ``control``, ``json`` and ``verbose`` of the command line.
+        shown: where the frames come from, for people.
+        command_queue_of: makes the command queue, once nothing else can be wrong.
+
+    Raises:
+        StreamsegError: something was wrong before anything started.
+    """
     outputs = run_graph.outputs(plan)
     if args.resume is not None and resuming.finished(outputs):
         say(f"the run in {', '.join(map(str, outputs.values()))} is finished; there is nothing to do")
@@ -89,10 +107,10 @@ def run(args: argparse.Namespace) -> int:
     if args.control is not None and args.inline:
         raise UsageError("--control needs processes: leave out --inline")
     job = resuming.begin(plan, resume=args.resume is not None)
-    command_queue = None if args.control is None else CommandQueue(plan, Path(args.control))
+    command_queue = command_queue_of(plan, args)
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
-    say(f"{redact(args.source or args.resume)}{arrow}")
+    say(f"{shown}{arrow}")
     if job is not None and job.begun:
         say(f"going on at frame {frames(job)}")
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)
@@ -109,6 +127,10 @@ def run(args: argparse.Namespace) -> int:
     if outcome.error is not None:
         return EXIT_INTERRUPTED if outcome.interrupted else outcome.error.exit_code
     return EXIT_INTERRUPTED if outcome.interrupted else 0
+
+
+def _command_queue(plan: Plan, args: argparse.Namespace) -> CommandQueue | None:
+    return None if args.control is None else CommandQueue(plan, Path(args.control))
 
 
 def _judge(plan: Plan, outcome: Outcome) -> Report:

@@ -138,6 +138,17 @@ class Plan:
         """Streams that reach a node: the sources above it, or itself."""
         return [source for source in self.sources if source == name or source in self.above(name)]
 
+    def check_stream(self, source: str, facts: Mapping[str, Any]) -> None:
+        """Let every node that gets a source's frames as they are refuse what cannot be meant of them.
+
+        Raises:
+            StreamsegError: one does.
+        """
+        for name, kind in self.kinds.items():
+            between = [each for each in self.above(name) if source in self.above(each)]
+            if source in self.above(name) and all(self.kinds[each].keeps_frames for each in between):
+                kind.check_stream(self.options[name], source, facts)
+
     def workers(self) -> list[WorkerSpec]:
         """One spec for each process, sinks first: who receives is there before who sends."""
         names = reversed(self.order)

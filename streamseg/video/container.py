@@ -52,6 +52,8 @@ class Opening:
     """A picture that has more is not decoded."""
     stream: int | None = None
     """Position among the video streams of the one to read; None takes the best."""
+    playlists_anywhere: bool = False
+    """Whether a local list of media may name files and addresses that do not lie beside it."""
 
     @property
     def shown(self) -> str:
@@ -150,6 +152,9 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
     if is_endless(opening.source) or opening.live:
         # Not with `nobuffer`, which throws away what was read to find out about the stream: its first key frame.
         options = {"analyzeduration": "2000000"} | options
+    if ".m3u8" in opening.source.lower():
+        # A player begins some segments back, for safety; who acts on what it sees begins with the newest.
+        options = {"live_start_index": "-1"} | options
     if opening.source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)
@@ -172,8 +177,13 @@ def _is_web_page(opening: Opening) -> bool:
 
 def _open_file(opening: Opening) -> InputContainer:
     path = local_path(opening.source)
-    playlists.check_list(path)
-    options = {**_no_larger(opening), "format_whitelist": playlists.allowed_formats(path)} | opening.options
+    follow: dict[str, str] = {}
+    if opening.playlists_anywhere:
+        follow = playlists.anywhere(path)
+    else:
+        playlists.check_list(path)
+    allowed = {"format_whitelist": playlists.allowed_formats(path)}
+    options = _no_larger(opening) | allowed | follow | opening.options
     if path.is_fifo():
         return av.open(_Fifo(path, opening.open_timeout_s), "r", options=options)
     # With the protocol, since a name such as concat:a would be taken for one. A local file never blocks; without

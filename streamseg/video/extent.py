@@ -46,10 +46,11 @@ def extent_before(opening: Opening, frame: int | None, time_s: float | None, ima
         image_fps: frames per second of pictures that have no times.
 
     Returns:
-        None if the frame may be there; so always of cameras, URLs and pipes, and of what cannot be opened.
+        None if the frame may be there; so always of what is neither a file nor pictures, of pipes, and of what cannot
+        be opened.
     """
     kind = classify(opening.source)
-    if kind in (SourceKind.CAMERA, SourceKind.URL) or is_pipe(opening.source):
+    if kind not in (SourceKind.FILE, SourceKind.FOLDER) or is_pipe(opening.source):
         return None
     found = None
     with contextlib.suppress(MediaError, OSError, av.error.FFmpegError):
