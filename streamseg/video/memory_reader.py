@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -103,17 +102,11 @@ class MemoryReader(Reader):
             raise MediaError(
                 f"expected frames of {self.info.width}x{self.info.height} like the first, got one of {width}x{height}"
             )
-        # By now: the pipe holds less than a frame, so it has not lain there for long.
-        came_ns = time.monotonic_ns()
-        age_s = self.max_age_s
         return Picture(
             index=index,
             pts=frame.pts_ns,
             time_base=_TIME_BASE,
             captured_ns=frame.captured_ns,
-            captured_clock="arrival",
-            arrived_monotonic_ns=came_ns,
-            good_until_monotonic_ns=None if age_s is None else came_ns + round(age_s * 1e9),
             width=width,
             height=height,
             fill=partial(_copy, frame.image_rgb),
