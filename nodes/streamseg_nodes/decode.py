@@ -156,8 +156,10 @@ class Decode(Source[Frame]):
         """Refuse what only the process that starts the graph has open.
 
         Raises:
-            GraphError: the source is its standard input.
+            GraphError: the source is its standard input, or none.
         """
+        if not config.source:
+            raise GraphError("expected a source as a path, the number of a camera or a URL, got an empty text")
         if inherited_fd(config.source) is not None:
             raise GraphError(
                 f"expected a source that every process can open, got {config.source!r}; give it on the command line "
