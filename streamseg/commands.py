@@ -17,13 +17,17 @@ class Applied(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The command has come into force."""
 
     what: str
-    """What happened to the object: added, corrected, pointed anew, removed."""
-    id: int
+    """What happened to the object: added, corrected, pointed anew, renamed, removed, undone; found, if all were looked
+    for."""
+    id: int | None
+    """None if all objects were looked for."""
     stream: str
     frame: int
     """Position of the first frame that it holds for; the same as ``index`` of the results."""
     pts_s: float | None = None
     """Presentation time of that frame in seconds; None if it has none."""
+    ids: list[int] = []
+    """Of the objects that were found, where all of them were looked for."""
     state: str = ""
     """Of the object in that frame."""
     reason: str = ""
@@ -31,6 +35,9 @@ class Applied(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     def __str__(self) -> str:
         time = "" if self.pts_s is None else f" ({self.pts_s:.3f} s)"
         state = f": {self.state}, {self.reason}" if self.state else ""
+        if self.id is None:
+            which = f": {', '.join(map(str, self.ids))}" if self.ids else ""
+            return f"{len(self.ids)} objects {self.what} at frame {self.frame}{time} of {self.stream}{which}"
         return f"object {self.id} {self.what} at frame {self.frame}{time} of {self.stream}{state}"
 
 

@@ -22,12 +22,12 @@ import logging
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 
-from streamseg.commands import Reply
+from streamseg.commands import Refused, Reply
 from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
@@ -40,6 +40,19 @@ Empty = Callable[[Stamp, Sequence[int], Any], np.ndarray]
 """(stamp, shape, dtype) -> an array of undefined content."""
 
 
+class GiveCommand(Protocol):
+    """How a node gives a command to another one (`NodeContext.command`)."""
+
+    def __call__(self, body: bytes, reply: Reply, node: str | None = None) -> None:
+        """Give it.
+
+        Args:
+            body: msgpack, as the other node understands it.
+            reply: gets the one answer, in the thread that calls the node.
+            node: which is meant; the only one that takes commands if None.
+        """
+
+
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a node: typed fields with defaults; one without a default must be given.
 
@@ -49,6 +62,10 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def _plain_empty(stamp: Stamp, shape: Sequence[int], dtype: Any) -> np.ndarray:
     return np.empty(tuple(shape), dtype)
+
+
+def _no_commands(body: bytes, reply: Reply, node: str | None = None) -> None:
+    reply(Refused("UsageError", "nobody here takes commands; run the graph with processes"))
 
 
 def _no_feedback(message: Message) -> None:
@@ -73,6 +90,7 @@ class NodeContext:
         feedback: Callable[[Message], None] = _no_feedback,
         has_feedback: bool = False,
         tell_status: Callable[[SourceStatus], None] = _no_status,
+        command: GiveCommand = _no_commands,
         job: Job | None = None,
     ) -> None:
         self.name = name
@@ -90,6 +108,9 @@ class NodeContext:
         """Whether a back-edge of the graph leaves or enters this node."""
         self.tell_status = tell_status
         """Sources: tells every sink that the source is away or back. May be called from any thread."""
+        self.command = command
+        """Nodes that give commands: gives one to another node, as ``streamseg prompt`` does. May be called from any
+        thread."""
         self.job = job
         """The work that this run is a part of; None if it cannot be gone on with later."""
         self.stopped: set[str] = set()
@@ -145,6 +166,8 @@ class Node(_Configured, Generic[In, Out]):
     takes_commands: ClassVar[type[msgspec.Struct] | None] = None
     """Type of the commands that people may give this node while it runs; None if it takes none. What had come into
     force but is not in what a new process begins with is in ``context.job.commands``."""
+    gives_commands: ClassVar[bool] = False
+    """Whether this node gives commands to others (``self.context.command``), as one does that people sit before."""
     replicable: ClassVar[bool] = False
     """Whether copies of this node may share the work; only for nodes that keep nothing from frame to frame."""
 

@@ -17,6 +17,7 @@ from there.
 - `appearance`: feature and color model of an object, templates of earlier views, scene cuts
 - `initialize`: new tracks from prompts and detections; what an ambiguous click may mean
 - `correction`: refinement of a mask by clicks
+- `undo`: prompts that are taken back, other names
 - `state`: what is known of every track between two frames
 - `options`: every threshold
 - `records`: the file ``tracks.jsonl``
@@ -30,6 +31,7 @@ from streamseg.tracking.predict import predict_box
 from streamseg.tracking.query import Answer, EncodedView, Queries, Query, build_queries, refine_query
 from streamseg.tracking.regions import check_possible, due, has_view, next_regions, usable_prompts
 from streamseg.tracking.state import Track, TrackerState, from_bytes, to_bytes
+from streamseg.tracking.undo import amend, remember
 from streamseg.tracking.update import Update, update_tracks
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "TrackerState",
     "TrackingOptions",
     "Update",
+    "amend",
     "build_queries",
     "check_possible",
     "choices",
@@ -56,6 +59,7 @@ __all__ = [
     "next_regions",
     "predict_box",
     "refine_query",
+    "remember",
     "stack_templates",
     "to_bytes",
     "update_tracks",

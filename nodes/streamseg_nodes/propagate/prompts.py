@@ -67,7 +67,7 @@ class GivenPrompts:
         """
         self._check_when(prompt, now)
         known, removed, taken = self._objects(now)
-        if prompt.id is None and not prompt.remove:
+        if prompt.id is None and not (prompt.remove or prompt.undo or prompt.everything):
             prompt = msgspec.structs.replace(prompt, id=free_id(taken))
         pending = prepare_one(prompt, (self._stream,))
         later = next((each for each in now.planned if each.id == pending.id), None)
@@ -139,18 +139,33 @@ class GivenPrompts:
                 given.reply(Refused.of(error))
         return fitted
 
-    def applied(self, given: Sequence[_Given], stamp: Stamp, before: TrackerState, after: TrackerState) -> None:
-        """They have come into force at a frame."""
+    def applied(
+        self,
+        given: Sequence[_Given],
+        stamp: Stamp,
+        before: TrackerState,
+        after: TrackerState,
+        found_ids: Sequence[int] = (),
+    ) -> None:
+        """They have come into force at a frame.
+
+        Args:
+            given: those.
+            stamp: of the frame.
+            before: the state after the frame before.
+            after: the state after the frame.
+            found_ids: of the objects that were found because somebody asked for all.
+        """
         known = {track.id for track in before.tracks}
         tracks = {track.id: track for track in after.tracks}
         for each in given:
             self._waiting.remove(each)
             prompt, track = each.pending.prompt, tracks.get(each.pending.id)
-            again = "corrected" if prompt.only_clicks else "pointed anew"
             each.reply(
                 Applied(
-                    what="removed" if prompt.remove else again if each.pending.id in known else "added",
-                    id=each.pending.id,
+                    what=_what(prompt, known=each.pending.id in known),
+                    id=None if prompt.everything else each.pending.id,
+                    ids=list(found_ids) if prompt.everything else [],
                     stream=stamp.stream,
                     frame=stamp.index,
                     pts_s=stamp.pts_s,
@@ -177,6 +192,10 @@ class GivenPrompts:
         known = {track.id: track.label for track in now.state.tracks}
         removed = now.state.former_ids
         for given in self._waiting:
+            if given.pending.prompt.everything:
+                continue
+            if given.pending.prompt.undo:
+                removed.discard(given.pending.id)
             if given.pending.prompt.remove:
                 removed.add(given.pending.id)
                 known.pop(given.pending.id, None)
@@ -191,3 +210,18 @@ class GivenPrompts:
             raise PromptError(f"{prompt.name}: frame {prompt.frame} has gone by; {possible}")
         if prompt.time_s is not None and now.last_s is not None and 0 <= prompt.time_s <= now.last_s:
             raise PromptError(f"{prompt.name}: {prompt.time_s:g} s has gone by, it is {now.last_s:g} s; {possible}")
+
+
+def _what(prompt: ObjectPrompt, *, known: bool) -> str:
+    """What a prompt did, in a word."""
+    for what, said in (
+        ("found", prompt.everything),
+        ("undone", prompt.undo),
+        ("removed", prompt.remove),
+        ("renamed", prompt.renames),
+        ("added", not known),
+        ("corrected", prompt.only_clicks),
+    ):
+        if said:
+            return what
+    return "pointed anew"
