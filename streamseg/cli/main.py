@@ -18,6 +18,7 @@ from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
 _COMMANDS = {
     "run": "follow objects in a video or a live stream",
+    "serve": "open a page to point at what moves in cameras and files",
     "choose": "see the masks that a click may mean",
     "prompt": "add, correct or remove an object of a run",
     "check": "check a graph file without starting it",

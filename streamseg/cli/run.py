@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,7 @@ _GROUPS = {
     "masks": ("cleanup",),
     "results": ("record",),
     "publishing": ("publish",),
+    "page": ("page",),
 }
 """Title -> the nodes whose options are listed there."""
 
@@ -43,11 +45,22 @@ def add_to(parser: Parser) -> None:
         "source", metavar="SOURCE", nargs="?", help="file, folder, camera number, URL, or a graph file (.yaml)"
     )
     add_prompts(parser)
-    rare = []
-    options = named_options().values()
-    for title, nodes in _GROUPS.items():
-        group = parser.add_argument_group(title)
-        rare += add_options(group, [option for option in options if option.nodes[0] in nodes])
+    rare = add_groups(parser)
+    add_run_options(parser)
+    parser.add_argument_group("going on").add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="go on with the run that was interrupted in DIR; with SOURCE and -o: in that folder, or begin there",
+    )
+    parser.add_argument_group("debugging").add_argument("--inline", action="store_true", help="one process")
+    hide(parser, rare)
+    parser.set_defaults(run=run)
+
+
+def add_run_options(parser: Parser) -> None:
+    """Add what is about the run itself."""
     parser.add_argument_group("any other option").add_argument(
         "--set",
         action="append",
@@ -57,20 +70,25 @@ def add_to(parser: Parser) -> None:
     )
     here = parser.add_argument_group("this run")
     here.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="DIR",
-        help="go on with the run that was interrupted in DIR; with SOURCE and -o: in that folder, or begin there",
-    )
-    here.add_argument(
         "--control", metavar="PATH", help="listen there for 'streamseg prompt': a socket that only you can use"
     )
-    here.add_argument("--inline", action="store_true", help="one process, for debugging")
     here.add_argument("--json", action="store_true", help="print the final report as JSON")
     here.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
-    hide(parser, rare)
-    parser.set_defaults(run=run)
+
+
+def add_groups(parser: Parser, without: Collection[str] = ()) -> list[argparse.Action]:
+    """Add the flags of the nodes' options, in groups. Returns those that are rare.
+
+    Args:
+        parser: of the command.
+        without: names of options that it does not have.
+    """
+    rare = []
+    options = [option for option in named_options().values() if option.name not in without]
+    for title, nodes in _GROUPS.items():
+        group = parser.add_argument_group(title)
+        rare += add_options(group, [option for option in options if option.nodes[0] in nodes])
+    return rare
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,20 +97,34 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    plan = Plan(run_graph.asked_for(args))
+    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume))
+
+
+def run_plan(plan: Plan, args: argparse.Namespace, title: str) -> int:
+    """Run a graph that the command line has asked for; returns the exit code.
+
+    Args:
+        plan: the checked graph.
+        args: with what `add_to` adds to "this run".
+        title: what is run, in words.
+
+    Raises:
+        StreamsegError: something was wrong before anything started.
+    """
     outputs = run_graph.outputs(plan)
     if args.resume is not None and resuming.finished(outputs):
         say(f"the run in {', '.join(map(str, outputs.values()))} is finished; there is nothing to do")
         return 0
     run_graph.keep_sources(plan, outputs)
     run_graph.fetch_checkpoints(plan)
-    if args.control is not None and args.inline:
-        raise UsageError("--control needs processes: leave out --inline")
+    commanded = args.control is not None or any(getattr(kind, "gives_commands", False) for kind in plan.kinds.values())
+    if commanded and args.inline:
+        raise UsageError("--control and --page need processes: leave out --inline")
     job = resuming.begin(plan, resume=args.resume is not None)
-    command_queue = None if args.control is None else CommandQueue(plan, Path(args.control))
+    command_queue = None if not commanded else CommandQueue(plan, args.control and Path(args.control))
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
-    say(f"{redact(args.source or args.resume)}{arrow}")
+    say(f"{title}{arrow}")
     if job is not None and job.begun:
         say(f"going on at frame {frames(job)}")
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)

@@ -19,7 +19,7 @@ from streamseg.structs import Option, may_be_none, option_of
 
 PIPELINE = ("decode", "embed", "propagate", "cleanup")
 """The nodes of the standard graph, but for its sinks and a detector."""
-SINKS = {"record": "output", "publish": "publish"}
+SINKS = {"record": "output", "publish": "publish", "page": "page"}
 """Nodes that are in the standard graph if a certain option of theirs is given, and the name of that one."""
 
 

@@ -71,7 +71,8 @@ class AutomaticMasks:
 
     def __init__(self, options: AutomaticMaskOptions | None, decoder: MaskDecoder, log: logging.Logger) -> None:
         self._planned = options is not None
-        self._options = options = options or AutomaticMaskOptions()
+        # Frames pass while somebody waits for what was asked meanwhile: crops would take five times as long.
+        self._options = options = options or AutomaticMaskOptions(crop_n_layers=0)
         self._when = PendingPrompt(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
         self._decoder = decoder
         self._settings = options.settings(decoder.info.name)
