@@ -61,6 +61,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
     "streamseg_nodes": (
         *NODE,
+        "streamseg.mailbox",
         "streamseg.commits",
         "streamseg.detector",
         "streamseg.publishing",
@@ -229,6 +230,7 @@ LIGHT = [
     "streamseg_nodes.decode",
     "streamseg_nodes.embed",
     "streamseg_nodes.motion",
+    "streamseg_nodes.page.node",
     "streamseg_nodes.propagate.node",
     "streamseg_nodes.publish",
     "streamseg_nodes.record.node",

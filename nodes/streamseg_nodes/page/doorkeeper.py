@@ -46,7 +46,8 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "referrer-policy": "no-referrer",
+    # With no-referrer a form would be sent without saying where it comes from.
+    "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
 _DOOR_POLICY = (
@@ -103,7 +104,7 @@ class Doorkeeper:
     def _is_known(self, host: str) -> bool:
         """A name of the DNS that leads here may be anybody's; an address cannot be made to lead elsewhere."""
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            name = "" if "@" in host else urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
         try:

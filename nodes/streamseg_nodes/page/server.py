@@ -32,6 +32,10 @@ _TRY_AGAIN_LATER = 1013
 _PING_S = 10.0
 
 
+# Uvicorn takes a websocket that is turned away with an answer for one that is not answered at all (0.54), and says so.
+logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing handshake" not in record.getMessage())
+
+
 class PageServer:
     """Serves the page from `start` to `close`.
 
@@ -67,6 +71,7 @@ class PageServer:
         self.url = f"{scheme}://{host}:{self._port}/"
         """Where it is."""
         app = Starlette(routes=[*_static_routes(), WebSocketRoute("/live", self._live)])
+        app.router.redirect_slashes = False
         door = Doorkeeper(app, port=self._port, token=secrets.token, secure=secrets.cert is not None, names=names)
         config = uvicorn.Config(
             door,
@@ -102,6 +107,7 @@ class PageServer:
         """
         self._thread.start()
         if not self._started.wait(_STARTS_WITHIN_S) or self._error is not None:
+            self._listener.close()
             raise OutputError(f"expected to serve the page at {self.url}, got: {self._error or 'nothing happened'}")
 
     def close(self) -> None:
