@@ -53,6 +53,9 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     everything: bool = False
     """Instead of all that, while a run is under way, and without an id: all objects of the frame that are not followed
     yet, found without being pointed at."""
+    seen: int | None = None
+    """While a run is under way: number of the frame in which its box and clicks were seen. If that has gone by, as in a
+    live picture, they are carried along with what moved since."""
     text: str | None = None
     """Not understood; here to explain what to do instead."""
     origin: str = ""

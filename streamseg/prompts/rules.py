@@ -77,6 +77,8 @@ def check_planned(prompt: ObjectPrompt) -> None:
     if prompt.undo or prompt.everything:
         what = "undo" if prompt.undo else "everything"
         raise PromptError(f"{prompt.name}: {what} is for a run that is under way ('streamseg prompt'); leave it out")
+    if prompt.seen is not None:
+        raise PromptError(f"{prompt.name}: seen is for a run that is under way; say frame or time_s here")
     if prompt.renames:
         raise PromptError(f"{prompt.name} has nothing; give a box, a click on the object, or a mask")
 

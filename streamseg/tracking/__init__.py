@@ -17,6 +17,7 @@ from there.
 - `appearance`: feature and color model of an object, templates of earlier views, scene cuts
 - `initialize`: new tracks from prompts and detections; what an ambiguous click may mean
 - `correction`: refinement of a mask by clicks
+- `carry`: what was pointed at in an earlier frame, carried along with what moved since
 - `undo`: prompts that are taken back, other names
 - `state`: what is known of every track between two frames
 - `options`: every threshold
@@ -25,6 +26,7 @@ from there.
 
 from streamseg.tracking.appearance import Template, stack_templates
 from streamseg.tracking.candidate import Candidate, full_mask, measure
+from streamseg.tracking.carry import FrameHistory
 from streamseg.tracking.initialize import choices
 from streamseg.tracking.options import NAIVE, DetectionOptions, TrackingOptions
 from streamseg.tracking.predict import predict_box
@@ -40,6 +42,7 @@ __all__ = [
     "Candidate",
     "DetectionOptions",
     "EncodedView",
+    "FrameHistory",
     "Queries",
     "Query",
     "Template",

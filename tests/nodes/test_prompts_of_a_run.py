@@ -295,3 +295,19 @@ def test_everything_may_be_asked_for_meanwhile() -> None:
     assert "says something of one object too" in run.refusal(everything=True, id=3)
     with pytest.raises(PromptError, match="is for a run that is under way"):
         Running([{"everything": True}])
+
+
+def test_a_click_on_what_has_moved_since_finds_it() -> None:
+    """Whoever clicks on a live picture sees it some frames late."""
+    for seen, found in ((2, True), (None, False)):
+        run = Running([])
+        run.steps(18)
+        x0, y0, x1, y1 = box_of(2, 0)
+        middle = [(x0 + x1) / 2, (y0 + y1) / 2]
+        run.say(points=[middle], **({} if seen is None else {"seen": seen}))
+        last = [run.step() for _ in range(3)][-1]
+        mask, wanted = last.mask(0), truth(last.stamp.index, 0)
+        overlap = (mask & wanted).sum() / (mask | wanted).sum()
+        assert bool(overlap > 0.7) is found, (seen, overlap)
+    with pytest.raises(PromptError, match="seen is for a run that is under way"):
+        Running([{"seen": 3, "box": box_of(0, 0)}])

@@ -137,6 +137,8 @@ class Hub:
             viewer.say(protocol.refused(said.number, refusal))
             return
         plain = {**msgspec.to_builtins(said.prompt), "stream": said.stream}
+        if said.seen is not None:
+            plain["seen"] = said.seen
         self._unanswered[viewer.number] = self._unanswered.get(viewer.number, 0) + 1
 
         def reply(answer: Answer) -> None:

@@ -54,6 +54,8 @@ class Prompt(FromBrowser, frozen=True):
     number: Number
     stream: Name
     prompt: Pointed
+    seen: Number | None = None
+    """Number of the frame that was on the screen."""
 
 
 Said = Watch | Shown | Prompt

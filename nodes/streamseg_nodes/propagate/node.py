@@ -146,6 +146,7 @@ class Propagate(Node[Embedded, Segmented]):
             self._check_model(message)
             height, width = message.frame.image_rgb.shape[:2]
             stream.check_fit((width, height))
+            stream.history.add(stamp.index, message.frame.image_rgb)
             state = self._admission.without_gone(stream.state)
             views = [
                 self._decoder_queries.encoded_view(view)
@@ -156,7 +157,7 @@ class Propagate(Node[Embedded, Segmented]):
             prompts = [prompt for pending in planned for prompt in self._fit(pending, state, (width, height))]
             busy = {pending.id for pending in planned}
             given_due = stream.given.due(stamp, views, busy, has_feedback=self.context.has_feedback)
-            given = stream.given.fit(given_due, state, (width, height))
+            given = stream.given.fit(given_due, state, (width, height), stream.carried)
             told = [(each.pending.id, each.pending.prompt) for each, _ in given]
             state = tracking.amend(state, told)
             pointing = [prompt for each, prompt in given if each.pending.prompt.points_at or prompt.remove]
@@ -307,7 +308,7 @@ class Propagate(Node[Embedded, Segmented]):
 
     def _look(self, stream: StreamState) -> None:
         state, index, seq = stream.state, stream.next_index, stream.last_seq
-        given = stream.given.to_look_for(seq, index)
+        given = [stream.carried(pending) for pending in stream.given.to_look_for(seq, index)]
         regions = tracking.next_regions(state, stream.planned, index, self._options, given)
         asked = any(pending.prompt.everything for pending in given)
         whole, crops = self._automatic_masks.where(state, stream.name, index, asked=asked)

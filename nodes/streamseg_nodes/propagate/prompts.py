@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -126,14 +126,25 @@ class GivenPrompts:
         return found
 
     def fit(
-        self, due: Sequence[_Given], state: TrackerState, frame_size: tuple[int, int]
+        self,
+        due: Sequence[_Given],
+        state: TrackerState,
+        frame_size: tuple[int, int],
+        carried: Callable[[PendingPrompt], PendingPrompt],
     ) -> list[tuple[_Given, FramePrompt]]:
-        """Those of the due ones that fit their frame (width, height); the others are refused."""
+        """Those of the due ones that fit their frame (width, height); the others are refused.
+
+        Args:
+            due: those.
+            state: after the frame before.
+            frame_size: (width, height).
+            carried: gives a prompt where it is in this frame.
+        """
         fitted = []
         for given in due:
             try:
                 tracking.check_possible(given.pending, state)
-                fitted.append((given, fit(given.pending, *frame_size)))
+                fitted.append((given, fit(carried(given.pending), *frame_size)))
             except PromptError as error:
                 self._waiting.remove(given)
                 given.reply(Refused.of(error))

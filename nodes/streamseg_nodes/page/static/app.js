@@ -169,10 +169,10 @@ function watch(name) {
 
 // What people do.
 
-async function give(prompt, { place, off = false } = {}) {
+async function give(prompt, { place, off = false, seen = null } = {}) {
   const unmark = place ? stage.mark(place, off) : () => {};
   const stream = state.stream;
-  const answer = await connection.prompt(stream, prompt);
+  const answer = await connection.prompt(stream, prompt, seen);
   unmark();
   toast(sentence(answer.text), answer.applied ? "done" : "refused");
   if (!answer.applied) return null;
@@ -184,25 +184,25 @@ async function give(prompt, { place, off = false } = {}) {
   return answer.applied;
 }
 
-function click(place, { off, force }) {
+function click(place, { off, force, seen }) {
   const at = [round(place.x), round(place.y)];
   const there = stage.objectAt(place);
   if (off) {
     const id = stage.selected ?? there?.id ?? (isThere(state.last) ? state.last : null);
     if (id === null) return toast("Select an object first: this says what does not belong to it.", "refused");
     select(id);
-    return give({ id, negative: [at] }, { place, off: true });
+    return give({ id, negative: [at] }, { place, off: true, seen });
   }
   if (!force && there && there.id !== stage.selected) return select(there.id);
-  if (stage.selected !== null) return give({ id: stage.selected, points: [at] }, { place });
-  return give({ points: [at] }, { place });
+  if (stage.selected !== null) return give({ id: stage.selected, points: [at] }, { place, seen });
+  return give({ points: [at] }, { place, seen });
 }
 
-function box(corners) {
+function box(corners, seen) {
   const prompt = { box: corners.map(round) };
   if (stage.selected !== null) prompt.id = stage.selected;
   const [x0, y0, x1, y1] = corners;
-  return give(prompt, { place: { x: (x0 + x1) / 2, y: (y0 + y1) / 2 } });
+  return give(prompt, { place: { x: (x0 + x1) / 2, y: (y0 + y1) / 2 }, seen });
 }
 
 function select(id) {

@@ -67,7 +67,7 @@ export class Connection {
   }
 
   /** Give a prompt; the promise has the answer, whatever it is. */
-  prompt(stream, prompt) {
+  prompt(stream, prompt, seen = null) {
     this.number += 1;
     const number = this.number;
     if (this.socket.readyState !== WebSocket.OPEN) {
@@ -75,7 +75,7 @@ export class Connection {
     }
     return new Promise((resolve) => {
       this.waiting.set(number, resolve);
-      this.send({ type: "prompt", number, stream, prompt });
+      this.send({ type: "prompt", number, stream, prompt, seen });
     });
   }
 }

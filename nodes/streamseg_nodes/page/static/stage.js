@@ -9,7 +9,7 @@ const STEP = 0.02;
 export class Stage {
   /**
    * @param {HTMLElement} element
-   * @param {{onClick: Function, onBox: Function}} handlers onClick({x, y}, {off, force}), onBox([x0, y0, x1, y1])
+   * @param {{onClick: Function, onBox: Function}} handlers onClick({x, y}, {off, force, seen}), onBox([x0, y0, x1, y1], seen)
    */
   constructor(element, handlers) {
     this.element = element;
@@ -183,7 +183,7 @@ export class Stage {
     this.crosshair = null;
     this.element.setPointerCapture(event.pointerId);
     const off = event.button === 2 || event.shiftKey || this.mode === "off";
-    this.drag = { from: place, at: [event.clientX, event.clientY], off, force: event.ctrlKey || event.metaKey, box: null };
+    this.drag = { from: place, seen: this.picture.index, at: [event.clientX, event.clientY], off, force: event.ctrlKey || event.metaKey, box: null };
     if (event.pointerType === "touch") {
       this.drag.timer = setTimeout(() => {
         if (this.drag && !this.drag.box) this.drag.off = true;
@@ -212,7 +212,7 @@ export class Stage {
     const drag = this.drag;
     this.letGo();
     if (!drag || !this.picture) return;
-    if (drag.box && isBox(drag.box)) this.handlers.onBox(drag.box);
+    if (drag.box && isBox(drag.box)) this.handlers.onBox(drag.box, this.picture.index);
     else if (this.mode !== "box") this.handlers.onClick(drag.from, drag);
   }
 
@@ -248,10 +248,10 @@ export class Stage {
       const box = boxOf(this.keyBox, this.crosshair);
       this.keyBox = null;
       this.redraw();
-      if (isBox(box)) this.handlers.onBox(box);
+      if (isBox(box)) this.handlers.onBox(box, this.picture.index);
       return undefined;
     }
-    return this.handlers.onClick({ ...this.crosshair, inside: true }, { off: off || this.mode === "off", force });
+    return this.handlers.onClick({ ...this.crosshair, inside: true }, { off: off || this.mode === "off", force, seen: this.picture.index });
   }
 
   beginBox() {
