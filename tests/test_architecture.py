@@ -56,7 +56,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
-    "streamseg.cli": ("streamseg",),
+    "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
     "streamseg_nodes": (

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -61,7 +62,7 @@ def from_source(args: argparse.Namespace) -> Graph:
     if "output" not in options:
         if args.resume is not None:
             raise UsageError("--resume needs to know where the results are; give -o DIR, or --resume DIR")
-        options["output"] = _free_folder(Path("out") / _stem(args.source), options)
+        options["output"] = free_folder(Path("out") / _stem(args.source), options)
     prompts = given_prompts(args)
     graph = standard_graph(
         given.source(args.source), prompts, everything=everything(args), detect=args.detect, **options
@@ -76,7 +77,7 @@ def from_file(args: argparse.Namespace) -> Graph:
     graph = _with_settings(with_options(config.load(path), options, named_options()), args)
     for name in nodes_of(graph, "record"):
         if not graph.nodes[name].options.get("output"):
-            output = _free_folder(Path("out") / _folder_name(path.stem), options)
+            output = free_folder(Path("out") / _folder_name(path.stem), options)
             graph = with_option_at(graph, f"{name}.output", output)
     return graph
 
@@ -218,7 +219,7 @@ def _folder_name(name: str) -> str:
     return name.lstrip(".") or "frames"
 
 
-def _free_folder(folder: Path, options: Mapping[str, Any]) -> str:
+def free_folder(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) -> str:
     """The folder, or with a number behind it, so that earlier results stay, unless they are to be overwritten."""
     number, free = 1, folder
     while not options.get("overwrite") and free.is_dir() and any(free.iterdir()):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
+from typing import Any
 
 from streamseg.cli import run_graph
-from streamseg.cli.option_flags import hide
+from streamseg.cli.interrupts import Interrupts
+from streamseg.cli.option_flags import given_options, hide
 from streamseg.cli.parser import Parser, port
 from streamseg.cli.run import add_groups, add_run_options, run_plan
-from streamseg.graph.plan import Plan
-from streamseg.video.source import redact
+from streamseg.cli.text import say
+from streamseg.errors import EXIT_INTERRUPTED, UsageError
+from streamseg.graph.plan import Plan, cores, thread_environment
+from streamseg.video.source import SourceKind, classify, redact
 
 _DESCRIPTION = """Open a page in the browser that shows cameras, streams or files, and takes clicks on what is to be
 followed. Only this machine reaches it, unless a token and a certificate are given. Ctrl-C ends it. The same page beside
@@ -42,5 +48,49 @@ def run(args: argparse.Namespace) -> int:
         StreamsegError: something was wrong before anything started.
     """
     host = f"[{args.host}]" if ":" in args.host else args.host
-    plan = Plan(run_graph.from_sources(args, f"{host}:{args.port}"))
-    return run_plan(plan, args, ", ".join(map(redact, args.sources)))
+    bind = f"{host}:{args.port}"
+    title = ", ".join(map(redact, args.sources))
+    files = [source for source in args.sources if classify(source) in (SourceKind.FILE, SourceKind.FOLDER)]
+    if not files or given_options(args).get("live") or args.detect is not None:
+        return run_plan(Plan(run_graph.from_sources(args, bind)), args, title)
+    if len(files) < len(args.sources):
+        raise UsageError(
+            f"expected files alone or cameras and streams alone, got both: {title}; open a page for each (--port), or "
+            f"show the files as if they were live (--live)"
+        )
+    if args.control is not None:
+        raise UsageError(
+            "--control is for what is live: files are pointed at on the page; leave it out, or give --live"
+        )
+    return _serve_files(args, bind, title)
+
+
+def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
+    """Files can be paused and gone to and fro in, so they are played without a graph of processes."""
+    output = given_options(args).get("output")
+    graph = run_graph.from_sources(args, bind)
+    plan = Plan(graph)
+    options: dict[str, Any] = dict(plan.options)
+    run_graph.fetch_checkpoints(plan)
+    stems = options["page"].titles
+
+    def folder(stream: str) -> str:
+        return output or run_graph.free_folder(Path("out") / stems.get(stream, stream))
+
+    os.environ.update({**thread_environment(cores()), **os.environ})
+    from streamseg_nodes.page.files import FilesPage
+    from streamseg_nodes.page.stepper import StepOptions
+    from streamseg_nodes.record.node import Record
+
+    steps = StepOptions(options["embed"], options["propagate"], options["cleanup"], focus=bool(graph.feedback))
+    record = options.get("record", Record.Config())
+    files = {name: options[name] for name, spec in graph.nodes.items() if "source" in spec.options}
+    say(title)
+    with (
+        Interrupts() as interrupts,
+        FilesPage(files, steps, options["page"], record, folder, threads=max(1, cores() - 1)) as page,
+    ):
+        say(f"page: {page.url}" + (" (it asks for the token)" if options["page"].token else ""))
+        while not interrupts.wait(3600.0):
+            continue
+    return EXIT_INTERRUPTED

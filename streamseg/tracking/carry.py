@@ -19,7 +19,7 @@ _SIDE_PX = 360
 _KEPT = 90
 _MOST_STEPS = 15
 _AROUND_PX = (4.0, 10.0, 24.0)
-"""So far round a click something is looked for that can be followed, nearest first: within a plain thing nothing can."""
+"""So far round a click something to follow is looked for, the nearest first: within a plain thing there is nothing."""
 _RING = np.array([(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)])
 _FEWEST = 3
 _WINDOW = (17, 17)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 from support.camera import Camera
-from support.command import eventually
+from support.command import eventually, tracks
+from support.media import write_video
 from support.pages import (
     PATIENCE_MS,
     RESTING_XY,
@@ -19,6 +21,7 @@ from support.pages import (
     chromium,
     free_port,
     moving_xy,
+    picture,
     serving,
     token_file,
 )
@@ -214,6 +217,52 @@ def test_a_page_comes_back_by_itself_and_knows_when_it_is_over(browser: Browser,
         eyes.counts(1)
         run.send(signal.SIGINT)
         expect(eyes.page.locator("#veil-text")).to_contain_text("over", timeout=PATIENCE_MS)
+        assert run.wait()[0] == 130
+    assert eyes.complaints == []
+    context.close()
+
+
+def test_a_file_is_pointed_at_followed_and_gone_to_and_fro_in(browser: Browser, tmp_path: Path) -> None:
+    frames = 40
+    clip = write_video(tmp_path / "clip.mp4", [picture(3 * number) for number in range(frames)])
+    context = browser.new_context(viewport={"width": 1100, "height": 760})
+    with serving(clip, "-o", tmp_path / "out", "--no-overlay") as (run, url):
+        eyes = Eyes(context, url)
+        page = eyes.page
+        eyes.watch()
+        expect(page.locator("#clock")).not_to_contain_text("unpacked", timeout=PATIENCE_MS)
+        page.mouse.click(*eyes.place(*moving_xy(0)))
+        eyes.counts(1)
+        page.keyboard.press("f")
+        eyes.wait_for_frame(frames - 1)
+        assert eventually(lambda: eyes.color(*moving_xy(3 * (frames - 1)))[3] > 0, 20)
+        expect(page.locator("#bands")).to_have_attribute("aria-label", re.compile("object 1: never lost"))
+        page.keyboard.press(",")
+        eyes.wait_for_frame(frames - 2)
+        page.locator("#scrub").fill("10")
+        eyes.wait_for_frame(10)
+        assert eventually(lambda: eyes.color(*moving_xy(30))[3] > 0, 20)
+        page.mouse.click(*eyes.place(*RESTING_XY))
+        eyes.counts(2)
+        page.locator("#export").click()
+        eyes.said("Not all of it is followed yet: frame 11")
+        page.locator("#follow").click()
+        eyes.wait_for_frame(frames - 1)
+        expect(page.locator("#follow")).to_be_enabled(timeout=PATIENCE_MS)
+        page.locator("#undo").click()
+        eyes.said("undone")
+        page.locator("#follow").click()
+        expect(page.locator("#follow")).to_be_enabled(timeout=PATIENCE_MS)
+        page.locator("#export").click()
+        eyes.said("Written")
+        assert {line["id"] for line in tracks(tmp_path / "out")} == {1}
+        page.locator("#scrub").fill("0")
+        eyes.wait_for_frame(0)
+        page.locator("#stage").focus()
+        page.keyboard.press(" ")
+        eyes.wait_for_frame(frames - 1)
+        run.send(signal.SIGINT)
+        expect(page.locator("#veil-text")).to_contain_text("closed where it was opened", timeout=PATIENCE_MS)
         assert run.wait()[0] == 130
     assert eyes.complaints == []
     context.close()

@@ -30,7 +30,7 @@ def moving_xy(number: int) -> tuple[float, float]:
     return 160 + 90 * float(np.sin(number / 30)), 70.0
 
 
-def disks(number: int) -> np.ndarray:
+def picture(number: int) -> np.ndarray:
     """(240, 320, 3) uint8 RGB."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     image = np.stack([60 + x // 8, 70 + y // 6, np.full_like(x, 80)], 2).astype(np.uint8)
@@ -42,7 +42,7 @@ def disks(number: int) -> np.ndarray:
 
 def camera() -> Camera:
     """A camera that shows them at its own pace."""
-    pieces = encoded([number / RATE for number in range(RATE * SECONDS)], gop=RATE, picture=disks)
+    pieces = encoded([number / RATE for number in range(RATE * SECONDS)], gop=RATE, picture=picture)
     return Camera(pieces, lambda number: number / RATE)
 
 
@@ -109,6 +109,10 @@ class Eyes:
     def frame(self) -> int:
         """The number of the frame on the screen."""
         return int(re.search(r"frame (\d+)", self.page.inner_text("#figures"))[1])  # type: ignore[index]
+
+    def wait_for_frame(self, number: int) -> None:
+        """Wait until a frame of a file is on the screen."""
+        expect(self.page.locator("#figures")).to_have_text(re.compile(rf"^frame {number} "), timeout=PATIENCE_MS)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """A place of the frame on the screen."""

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import msgspec
 
 from streamseg.commands import Answer, Applied, Refused, Reply
 from streamseg.messages import SourceStatus
 from streamseg_nodes.page import protocol
-from streamseg_nodes.page.protocol import Prompt, Said, Shown, Watch
+from streamseg_nodes.page.protocol import Act, Prompt, Said, Shown, Watch
 from streamseg_nodes.page.viewers import Viewer
 
 Give = Callable[[bytes, Reply], None]
 """Gives a prompt (msgpack) to the run; the reply may come from any thread."""
+
+
+class Plays(Protocol):
+    """What plays a file; may be called from any thread."""
+
+    def act(self, do: str, frame: int | None) -> None:
+        """Play, pause, follow, export, or go to a frame."""
+
+    def give(self, body: bytes, reply: Reply) -> None:
+        """Take a prompt."""
+
 
 MOST_VIEWERS = 32
 MOST_UNANSWERED = 20
@@ -27,12 +39,14 @@ class Hub:
     Args:
         titles: stream -> what people call it; the first is shown first.
         give: takes prompts.
+        players: stream -> what plays it, for those that are files.
     """
 
-    def __init__(self, titles: Mapping[str, str], give: Give) -> None:
+    def __init__(self, titles: Mapping[str, str], give: Give, players: Mapping[str, Plays] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._titles = dict(titles)
         self._give = give
+        self._players = players or {}
         self._viewers: dict[int, Viewer] = {}
         self._joined = 0
         self._unanswered: dict[int, int] = {}
@@ -66,7 +80,9 @@ class Hub:
         """A browser has come."""
         self._joined += 1
         viewer = Viewer(self._joined, next(iter(self._titles), ""))
-        streams = [{"name": name, "title": title} for name, title in self._titles.items()]
+        streams = [
+            {"name": name, "title": title, "player": name in self._players} for name, title in self._titles.items()
+        ]
         viewer.say(protocol.encode("hello", viewer=viewer.number, streams=streams))
         for state in self._states.values():
             viewer.say(state)
@@ -106,6 +122,17 @@ class Hub:
         )
         self._tell_state(status.stream, text)
 
+    def tell(self, stream: str, kind: str, values: Mapping[str, object]) -> None:
+        """Say something of a stream; of each kind but events the last is said to whoever comes later, too."""
+        text = protocol.encode(kind, stream=stream, **values)
+        if kind != "event":
+            self._states[f"{stream} {kind}"] = text
+        for viewer in self._viewers.values():
+            if kind == "event":
+                viewer.say(text)
+            else:
+                viewer.say_latest(f"{stream} {kind}", text)
+
     def ended(self, stream: str) -> None:
         """A stream is over."""
         self._tell_state(stream, protocol.encode("status", stream=stream, state="ended", text="", attempts=0))
@@ -124,6 +151,9 @@ class Hub:
             if said.stream in self._titles:
                 viewer.watch(said.stream)
                 self._show_last(viewer)
+        elif isinstance(said, Act):
+            if said.stream in self._players:
+                self._players[said.stream].act(said.do, said.frame)
         else:
             self._point(viewer, said)
 
@@ -144,7 +174,8 @@ class Hub:
         def reply(answer: Answer) -> None:
             self.post(lambda: self._answer(viewer, said, answer))
 
-        self._give(msgspec.msgpack.encode(plain), reply)
+        player = self._players.get(said.stream)
+        (self._give if player is None else player.give)(msgspec.msgpack.encode(plain), reply)
 
     def _refusal(self, viewer: Viewer, said: Prompt) -> str:
         if self._over:
@@ -154,7 +185,7 @@ class Hub:
         if self._unanswered.get(viewer.number, 0) >= MOST_UNANSWERED:
             return f"{MOST_UNANSWERED} prompts of yours wait for their frames already; maybe the camera is away."
         last = self._last_by.get((said.stream, said.prompt.id or 0), viewer.number)
-        if said.prompt.undo and last != viewer.number:
+        if said.prompt.undo and said.stream not in self._players and last != viewer.number:
             return f"Somebody else has corrected object {said.prompt.id} since; nothing was undone."
         return ""
 
@@ -184,6 +215,8 @@ class Hub:
 
 def _sentence(answer: Applied) -> str:
     where = f"from frame {answer.frame} on"
+    if answer.id is None and answer.what == "undone":
+        return "the last step was undone"
     if answer.id is None:
         count = len(answer.ids)
         return f"{count or 'no'} new object{'' if count == 1 else 's'} found in frame {answer.frame}"

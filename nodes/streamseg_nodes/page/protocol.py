@@ -58,7 +58,15 @@ class Prompt(FromBrowser, frozen=True):
     """Number of the frame that was on the screen."""
 
 
-Said = Watch | Shown | Prompt
+class Act(FromBrowser, frozen=True):
+    """A file is to be played, paused, followed, exported, or shown from a frame on."""
+
+    stream: Name
+    do: Literal["play", "pause", "follow", "export", "seek"]
+    frame: Number | None = None
+
+
+Said = Watch | Shown | Prompt | Act
 
 _decoder = msgspec.json.Decoder(Said)
 _encoder = msgspec.json.Encoder()

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamseg.errors import OutputError
 from streamseg_nodes.page.address import Address, Secrets
 from streamseg_nodes.page.doorkeeper import Doorkeeper
-from streamseg_nodes.page.hub import Give, Hub
+from streamseg_nodes.page.hub import Give, Hub, Plays
 from streamseg_nodes.page.protocol import LARGEST_BYTES
 from streamseg_nodes.page.viewers import Viewer
 
@@ -46,6 +46,7 @@ class PageServer:
         names: of this machine, besides its own and its addresses.
         titles: stream -> what people call it.
         give: takes prompts.
+        players: stream -> what plays it, for those that are files; asked for once the page is served.
         log: told what goes wrong.
     """
 
@@ -59,11 +60,13 @@ class PageServer:
         give: Give,
         log: logging.Logger,
         names: Collection[str] = (),
+        players: Mapping[str, Plays] | None = None,
     ) -> None:
         self._listener = listener
         self._secrets = secrets
         self._titles = titles
         self._give = give
+        self._players = players
         self._log = log
         self._port = int(listener.getsockname()[1])
         host = f"[{address.host}]" if address.is_ipv6 else address.host
@@ -126,7 +129,7 @@ class PageServer:
         self._started.set()
 
     async def _serve(self) -> None:
-        self.hub = Hub(self._titles, self._give)
+        self.hub = Hub(self._titles, self._give, self._players)
         serving = asyncio.ensure_future(self._server.serve(sockets=[self._listener]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)

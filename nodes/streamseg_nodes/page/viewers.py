@@ -37,6 +37,7 @@ class Viewer:
         self.number = number
         self.stream = stream
         self._words: deque[str] = deque()
+        self._latest: dict[str, str] = {}
         self._picture: bytes | None = None
         self._in_flight = 0
         self._news = asyncio.Event()
@@ -51,6 +52,11 @@ class Viewer:
         """Send a message, as soon as it takes one."""
         self._words.append(text)
         self._gone |= len(self._words) > MOST_WORDS
+        self._news.set()
+
+    def say_latest(self, key: str, text: str) -> None:
+        """Send a message in the place of one with the same key that is still waiting."""
+        self._latest[key] = text
         self._news.set()
 
     def show(self, picture: bytes) -> None:
@@ -80,6 +86,8 @@ class Viewer:
             self._news.clear()
             while self._words and len(self._words) <= MOST_WORDS:
                 await line.send_text(self._words.popleft())
+            while self._latest:
+                await line.send_text(self._latest.pop(next(iter(self._latest))))
             if self._gone:
                 return
             if self._picture is not None and self._in_flight < IN_FLIGHT:

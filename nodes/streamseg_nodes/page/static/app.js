@@ -8,6 +8,7 @@ import { Stage } from "./stage.js";
 import { toast } from "./toasts.js";
 import { setUpTheme } from "./theme.js";
 import { FigureLine } from "./figures.js";
+import { PlayerBar } from "./player.js";
 
 const find = (id) => document.getElementById(id);
 const STALE_MS = 2500;
@@ -20,6 +21,7 @@ const state = {
   last: null, // the object that was added last
   pending: new Set(), // objects whose new name is on its way
   sources: new Map(), // stream -> its last status
+  kept: new Map(), // stream and kind -> its last position, its last timeline
   wasLost: false,
   shownAt: 0,
   showing: false,
@@ -29,6 +31,7 @@ const state = {
 const stage = new Stage(find("stage"), { onClick: click, onBox: box });
 const list = new ObjectList(find("objects"), { onSelect: select, onRename: rename, onHide: hide, onRemove: remove });
 const figures = new FigureLine(find("figures"));
+const player = new PlayerBar({ act: (what, frame = null) => connection.send({ type: "act", stream: state.stream, do: what, frame }) });
 const connection = new Connection({ onMessage: hear, onPicture: receive, onState: lost });
 
 // Pictures.
@@ -85,6 +88,7 @@ function veil() {
   else if (source?.state === "lost" || source?.state === "reconnecting") {
     text = `The source is away${source.text ? `: ${source.text}` : ""}. It is tried again.`;
   } else if (source?.state === "ended") text = "This stream has come to its end.";
+  else if (stage.picture && player.active) text = "";
   else if (!stage.picture) text = "Waiting for the first picture…";
   else if (age > STALE_MS) text = `No new picture for ${Math.round(age / 1000)} s.`;
   find("veil").hidden = !text;
@@ -97,6 +101,10 @@ setInterval(veil, 500);
 
 function hear(message) {
   if (message.type === "hello") welcome(message);
+  else if (message.type === "position" || message.type === "timeline") {
+    if (message.stream === state.stream) player.hear(message);
+    state.kept.set(`${message.stream} ${message.type}`, message);
+  }
   else if (message.type === "status") {
     state.sources.set(message.stream, message);
     drawStreams();
@@ -114,13 +122,27 @@ function welcome(message) {
   if (!message.streams.some((each) => each.name === state.stream)) state.stream = message.streams[0]?.name ?? "";
   state.sources.clear();
   connection.send({ type: "watch", stream: state.stream });
-  connectionState("live", "live");
+  connectionState("live", isFile() ? "connected" : "live");
   if (state.wasLost) toast("Connected again.", "done");
   state.wasLost = false;
   state.shownAt = performance.now();
   state.done = [];
   drawStreams();
+  showPlayer();
   refresh();
+}
+
+function isFile() {
+  return Boolean(state.streams.find((each) => each.name === state.stream)?.player);
+}
+
+function showPlayer() {
+  player.show(isFile());
+  figures.live = !isFile();
+  for (const kind of ["timeline", "position"]) {
+    const message = state.kept.get(`${state.stream} ${kind}`);
+    if (isFile() && message) player.hear(message);
+  }
 }
 
 function lost(what, waitMs) {
@@ -164,6 +186,7 @@ function watch(name) {
   connection.send({ type: "watch", stream: name });
   state.shownAt = performance.now();
   drawStreams();
+  showPlayer();
   refresh();
 }
 
@@ -177,7 +200,8 @@ async function give(prompt, { place, off = false, seen = null } = {}) {
   toast(sentence(answer.text), answer.applied ? "done" : "refused");
   if (!answer.applied) return null;
   const { what, id, ids } = answer.applied;
-  if (what === "found" && ids.length) state.done.push({ stream, ids, removes: true });
+  if (isFile()) state.done.push({ stream, ids: [0], removes: false });
+  else if (what === "found" && ids.length) state.done.push({ stream, ids, removes: true });
   else if (what !== "undone" && what !== "renamed" && id !== null) state.done.push({ stream, ids: [id], removes: false });
   if (what === "added") state.last = id;
   refresh();
@@ -247,6 +271,10 @@ async function undo() {
   const at = state.done.findLastIndex((each) => each.stream === state.stream);
   if (at < 0) return toast("There is nothing of yours to undo.");
   const [{ ids, removes }] = state.done.splice(at, 1);
+  if (isFile()) {
+    const answer = await connection.prompt(state.stream, { undo: true });
+    return toast(sentence(answer.text), answer.applied ? "done" : "refused");
+  }
   refresh();
   for (const id of ids) {
     const answer = await connection.prompt(state.stream, removes ? { id, remove: true } : { id, undo: true });
@@ -311,6 +339,9 @@ listenToKeys(stage, {
   step,
   hide: () => stage.selected !== null && hide(stage.selected),
   remove: () => remove(stage.selected),
+  play: () => isFile() && player.toggle(),
+  stepFrame: (by) => isFile() && player.step(by),
+  follow: () => isFile() && player.follow(),
   rename: () => stage.selected !== null && list.rename(stage.selected),
 });
 find("stage").focus();

@@ -6,6 +6,7 @@ export class FigureLine {
   constructor(element) {
     this.element = element;
     this.viewers = 1;
+    this.live = true;
     this.times = [];
     this.saidAt = 0;
   }
@@ -14,7 +15,8 @@ export class FigureLine {
     const now = performance.now();
     this.times.push(now);
     while (now - this.times[0] > WINDOW_MS) this.times.shift();
-    if (now - this.saidAt < 250) return;
+    // Of a file there may be no other picture for long.
+    if (this.live && now - this.saidAt < 250) return;
     this.saidAt = now;
     const span = now - this.times[0];
     const rate = span > 0 ? ((this.times.length - 1) * 1000) / span : 0;
@@ -23,7 +25,7 @@ export class FigureLine {
       picture.pts_s === null ? "" : `${picture.pts_s.toFixed(2)} s`,
       `${picture.width} × ${picture.height}`,
       `${rate.toFixed(0)} pictures/s`,
-      `${Math.round(picture.age_ms)} ms old when sent`,
+      this.live ? `${Math.round(picture.age_ms)} ms old when sent` : "",
       this.viewers > 1 ? `${this.viewers} viewers` : "",
     ];
     this.element.textContent = parts.filter(Boolean).join("   ·   ");

@@ -30,6 +30,10 @@ function handle(stage, actions, event) {
     return true;
   }
   const action = {
+    " ": actions.play,
+    ",": () => actions.stepFrame(-1),
+    ".": () => actions.stepFrame(1),
+    f: actions.follow,
     b: () => stage.beginBox(),
     e: actions.everything,
     u: actions.undo,
