@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-lowest     make lint     make bench     make keywords     make graphs
+# make test     make test-slow     make test-ros2     make test-lowest     make lint     make bench     make keywords     make graphs
 # make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
@@ -16,13 +16,17 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-slow test-lowest faults soak lint bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-slow test-lowest faults soak lint bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	$(BIN)/python -m pytest -m "not slow and not fastdds" $(PYTEST)
+
+# Needs Fast DDS, its generator and a compiler: apt-get install g++ libfastrtps-dev fastddsgen default-jre-headless
+test-ros2: $(INSTALLED)
+	$(BIN)/python -m pytest -m fastdds $(PYTEST)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)
@@ -37,7 +41,7 @@ soak: $(INSTALLED)
 test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -q -c constraints-lowest.txt -e '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not slow" $(PYTEST)
+	$(LOWEST)/bin/python -m pytest -m "not slow and not fastdds" $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -52,6 +56,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/own_loop.py
+	$(BIN)/python benchmarks/listening.py
 	$(BIN)/python benchmarks/memory.py
 
 # The type of segment_video's keywords anew, after a change of the nodes' options.

@@ -12,15 +12,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streamseg.runtime.frame_result import FrameResult, ObjectMask
     from streamseg.runtime.prompting import send_prompt
-    from streamseg.runtime.session import FrameResult, ObjectMask, Results, segment_video
+    from streamseg.runtime.session import Results, segment_video
+    from streamseg.runtime.tracker import Tracker
 
     __version__: str
 
-__all__ = ["FrameResult", "ObjectMask", "Results", "__version__", "segment_video", "send_prompt"]
+__all__ = ["FrameResult", "ObjectMask", "Results", "Tracker", "__version__", "segment_video", "send_prompt"]
 
 _HOMES = {
-    **dict.fromkeys(("FrameResult", "ObjectMask", "Results", "segment_video"), "streamseg.runtime.session"),
+    **dict.fromkeys(("FrameResult", "ObjectMask"), "streamseg.runtime.frame_result"),
+    **dict.fromkeys(("Results", "segment_video"), "streamseg.runtime.session"),
+    "Tracker": "streamseg.runtime.tracker",
     "send_prompt": "streamseg.runtime.prompting",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -58,6 +58,24 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 Answer = Applied | Refused
 Reply = Callable[[Answer], None]
 """Called once for each command, then or later."""
+
+
+class GiveCommand(Protocol):
+    """How a node gives a command to another one (`streamseg.node.NodeContext.command`)."""
+
+    def __call__(self, body: bytes, reply: Reply, node: str | None = None) -> None:
+        """Give it.
+
+        Args:
+            body: msgpack, as the other node understands it.
+            reply: gets the one answer, in the thread that calls the node.
+            node: which is meant; the only one that takes commands if None.
+        """
+
+
+def nobody_takes_commands(body: bytes, reply: Reply, node: str | None = None) -> None:
+    """What a node has where it is alone."""
+    reply(Refused("UsageError", "nobody here takes commands; run the graph with processes"))
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):

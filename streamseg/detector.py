@@ -28,6 +28,8 @@ from streamseg.node import Node, NodeConfig, Option
 class Detector(Node[Frame, Detected]):
     """Base of nodes that find things in frames."""
 
+    keeps_frames = True
+
     class Config(NodeConfig, frozen=True):
         """Options that all detectors have."""
 

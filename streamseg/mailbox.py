@@ -46,6 +46,11 @@ class Mailbox(Generic[Item]):
             return self._take()
 
     @property
+    def closed(self) -> bool:
+        """Whether it takes no more items."""
+        return self._closed
+
+    @property
     def waiting(self) -> bool:
         """Whether an item is waiting to be taken."""
         return self._item is not None

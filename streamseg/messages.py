@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from streamseg.types import Box, ObjectState, Region
+from streamseg.types import Box, CaptureClock, ObjectState, Region
 
 SourceState = Literal["lost", "reconnecting", "back"]
 
@@ -35,7 +35,7 @@ class Stamp(msgspec.Struct, frozen=True):
     time_base: tuple[int, int]
     """Seconds per pts unit as (numerator, denominator)."""
     captured_ns: int
-    """When the source received the frame, nanoseconds since the epoch."""
+    """When the picture was taken, as far as that is known, nanoseconds since the epoch by `captured_clock`."""
     ticket: int
     """The frame's slot in every node's output buffer."""
     generation: int
@@ -46,6 +46,17 @@ class Stamp(msgspec.Struct, frozen=True):
     """Width of a pixel of the source by its height, as (numerator, denominator). Pictures are not stretched by it."""
     scaled_from: tuple[int, int] | None = None
     """(width, height) of the picture in the source, where it was scaled to the size of the first one; else None."""
+    captured_clock: CaptureClock = "arrival"
+    """Which clock `captured_ns` is by."""
+    arrived_ns: int | None = None
+    """When the picture came, nanoseconds since the epoch by this machine's clock; None if `captured_ns` says so."""
+    frame_id: str = ""
+    """Name of the coordinate frame that the picture was taken in, as robots have it; empty where nobody says."""
+
+    @property
+    def came_ns(self) -> int:
+        """When the picture came, nanoseconds since the epoch by this machine's clock."""
+        return self.captured_ns if self.arrived_ns is None else self.arrived_ns
 
     @property
     def pts_s(self) -> float | None:
@@ -133,6 +144,23 @@ class ObjectResult(msgspec.Struct, frozen=True):
     """Why the state is what it is."""
 
 
+class GivenPrompt(msgspec.Struct, frozen=True):
+    """What somebody has pointed at, where it came into force."""
+
+    id: int
+    """Of the object."""
+    label: str = ""
+    box_xyxy: Box | None = None
+    points_xy: list[tuple[float, float]] = []
+    """Clicks on the object."""
+    negative_xy: list[tuple[float, float]] = []
+    """Clicks on what is not the object."""
+    has_mask: bool = False
+    """Whether a mask came along."""
+    remove: bool = False
+    """The object is followed no longer."""
+
+
 class Segmented(Message, frozen=True):
     """A frame and the masks of the objects in it."""
 
@@ -142,6 +170,8 @@ class Segmented(Message, frozen=True):
     """(H, W) uint16: 0 is background, k is the mask of ``objects[k - 1]``. Masks do not overlap."""
     tracker: msgspec.Raw = msgspec.Raw(b"\xc0")
     """The tracker's state after this frame, as msgpack (nil if there is none): all it needs to go on from here."""
+    prompts: list[GivenPrompt] = []
+    """What came into force in this frame of what people have pointed at."""
 
     @property
     def stamp(self) -> Stamp:

@@ -19,38 +19,27 @@ until the frame is finished, so a node that keeps one past its `process` call ke
 from __future__ import annotations
 
 import logging
+import time
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 
-from streamseg.commands import Refused, Reply
+from streamseg.commands import GiveCommand, Reply, nobody_takes_commands
 from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.structs import Option as Option
+from streamseg.types import CaptureClock
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 Empty = Callable[[Stamp, Sequence[int], Any], np.ndarray]
 """(stamp, shape, dtype) -> an array of undefined content."""
-
-
-class GiveCommand(Protocol):
-    """How a node gives a command to another one (`NodeContext.command`)."""
-
-    def __call__(self, body: bytes, reply: Reply, node: str | None = None) -> None:
-        """Give it.
-
-        Args:
-            body: msgpack, as the other node understands it.
-            reply: gets the one answer, in the thread that calls the node.
-            node: which is meant; the only one that takes commands if None.
-        """
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,10 +51,6 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def _plain_empty(stamp: Stamp, shape: Sequence[int], dtype: Any) -> np.ndarray:
     return np.empty(tuple(shape), dtype)
-
-
-def _no_commands(body: bytes, reply: Reply, node: str | None = None) -> None:
-    reply(Refused("UsageError", "nobody here takes commands; run the graph with processes"))
 
 
 def _no_feedback(message: Message) -> None:
@@ -90,7 +75,7 @@ class NodeContext:
         feedback: Callable[[Message], None] = _no_feedback,
         has_feedback: bool = False,
         tell_status: Callable[[SourceStatus], None] = _no_status,
-        command: GiveCommand = _no_commands,
+        command: GiveCommand = nobody_takes_commands,
         job: Job | None = None,
     ) -> None:
         self.name = name
@@ -118,11 +103,26 @@ class NodeContext:
         self.log = logging.getLogger(f"streamseg.nodes.{name}")
 
 
+class Awaited(NamedTuple):
+    """A frame that a node's options name."""
+
+    what: str
+    """What for, as an error message calls it: ``prompt for object 3 at frame 900``."""
+    stream: str | None
+    """Of which source; None if any will do."""
+    frame: int | None
+    """Its number, from 0; None if it is known by its time."""
+    time_s: float | None
+
+
 class _Configured:
     Config: ClassVar[type[NodeConfig]] = NodeConfig
     resumable: ClassVar[bool] = False
     """Whether a new instance goes on where ``context.job.positions`` says, or keeps nothing from frame to frame.
     A graph of such nodes is started again when one of its processes dies."""
+
+    keeps_frames: ClassVar[bool] = False
+    """Whether the frames that it passes on are those that it got, of the same size."""
 
     def __init__(self, config: NodeConfig | None = None, context: NodeContext | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
@@ -144,6 +144,23 @@ class _Configured:
         Asked for in the process that starts the graph, so that a job is not gone on with after they have changed.
         """
         return None
+
+    @classmethod
+    def check_stream(cls, config: Any, stream: str, facts: Mapping[str, Any]) -> None:
+        """Refuse options that cannot be meant of a stream, while other processes still load their models.
+
+        Not asked if a node in between does not say that it `keeps_frames`.
+
+        Args:
+            config: the options.
+            stream: its name.
+            facts: what its source has said of itself (`describe`), say width and height in pixels; None while unknown.
+        """
+
+    @classmethod
+    def awaits(cls, config: Any) -> list[Awaited]:
+        """Frames that the options name, so that one which will not come is refused before any process starts."""
+        return []
 
     def setup(self) -> None:
         """Load models, open files. Called once, before the first message; errors here end the run."""
@@ -233,9 +250,13 @@ class Captured(Generic[Out]):
     """A frame that a source has but that has not entered the graph yet."""
 
     __slots__ = (
+        "arrived_monotonic_ns",
+        "arrived_ns",
+        "captured_clock",
         "captured_ns",
         "damaged",
-        "good_until_ns",
+        "frame_id",
+        "good_until_monotonic_ns",
         "index",
         "make",
         "pixel_aspect",
@@ -252,27 +273,47 @@ class Captured(Generic[Out]):
         captured_ns: int,
         make: Callable[[Stamp], Out],
         *,
-        good_until_ns: int | None = None,
+        captured_clock: CaptureClock = "arrival",
+        arrived_ns: int | None = None,
+        arrived_monotonic_ns: int | None = None,
+        good_until_monotonic_ns: int | None = None,
         damaged: bool = False,
         pixel_aspect: tuple[int, int] = (1, 1),
         scaled_from: tuple[int, int] | None = None,
+        frame_id: str = "",
     ) -> None:
         self.index = index
         self.pts = pts
         self.time_base = time_base
         self.captured_ns = captured_ns
+        self.captured_clock = captured_clock
+        """As in the `Stamp` that it will get, like `captured_ns`."""
+        elsewhere = captured_clock in ("sender", "recording")
+        self.arrived_ns = time.time_ns() if arrived_ns is None and elsewhere else arrived_ns
+        """As in the `Stamp`; now, if nothing is said and `captured_ns` is by another's clock."""
+        self.arrived_monotonic_ns = time.monotonic_ns() if arrived_monotonic_ns is None else arrived_monotonic_ns
+        """The same by the monotonic clock, which nobody can set; now, if nothing is said."""
         self.make = make
         """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
-        self.good_until_ns = good_until_ns
-        """After this time, in nanoseconds since the epoch, it is too old to enter; None if it does not age."""
+        self.good_until_monotonic_ns = good_until_monotonic_ns
+        """After this time, in nanoseconds of the monotonic clock, it is too old to enter; None if it does not age."""
         self.damaged = damaged
         """As in the `Stamp` that it will get."""
         self.pixel_aspect = pixel_aspect
         self.scaled_from = scaled_from
+        self.frame_id = frame_id
 
 
 class Source(_Configured, Generic[Out]):
     """Where frames come from. The stream has the name of the node."""
+
+    @classmethod
+    def ends_before(cls, config: Any, frame: int | None, time_s: float | None) -> str | None:
+        """How far the source goes, in words, if it surely ends before a frame or a time; else None.
+
+        Asked in the process that starts the graph.
+        """
+        return None
 
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:

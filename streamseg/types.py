@@ -12,6 +12,19 @@ Box = tuple[float, float, float, float]
 ObjectState = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
 """What is known of an object in a frame; LOST has an empty mask."""
 
+CaptureClock = Literal["arrival", "sender", "recording", "reading"]
+"""Which clock says when a picture was taken.
+
+``arrival``
+    This machine's, when the picture came.
+``sender``
+    That of whoever sent it, who said so in a header: RTP's sender reports, a stamp in a message. It may be wrong.
+``recording``
+    Whichever clock a recording has its stamps from; when the picture came here says nothing then.
+``reading``
+    This machine's, when the picture was read from a file: it says nothing of when it was taken.
+"""
+
 MASK_URL = "data:image/png;base64,"
 """How a prompt has the picture of a mask in it, in the place of a path (RFC 2397)."""
 

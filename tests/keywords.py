@@ -1,4 +1,4 @@
-"""Writes streamseg/runtime/keywords.py, the type of `segment_video`'s keywords, from the options of the nodes.
+"""Writes streamseg/runtime/keywords.py, types of `segment_video`'s and `Tracker`'s keywords, from the nodes' options.
 
     make keywords
 
@@ -11,16 +11,19 @@ import json
 import sys
 import textwrap
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from streamseg.graph.options import PIPELINE, NamedOption, named_options
+from streamseg.graph.options import PIPELINE, NamedOption, frame_by_frame_options, named_options
 from streamseg.structs import bare, members
 
 HOME = Path(__file__).parent.parent / "streamseg" / "runtime" / "keywords.py"
 
-HEAD = '''"""The keywords of `streamseg.segment_video` that are options of nodes. ``make keywords`` writes this file."""
+HEAD = '''"""The keywords of `streamseg.segment_video` and `streamseg.Tracker` that are options of nodes.
+
+``make keywords`` writes this file.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,27 @@ import os
 from typing import Literal, TypedDict
 
 
-class Keywords(TypedDict, total=False):
+class TrackerKeywords(TypedDict, total=False):
     """Options of the nodes, as their flags of ``streamseg run`` are called. None leaves the choice to the node."""
 '''
 
+REST = '''
 
-def source_of(options: Mapping[str, NamedOption]) -> str:
-    """The text of the module."""
-    return HEAD + "".join(f"\n    {name}: {_type(option)}\n{_text(option)}" for name, option in options.items())
+class Keywords(TrackerKeywords, total=False):
+    """With those that a whole graph has besides."""
+'''
+
+
+def source_of(options: Mapping[str, NamedOption], of_tracker: Collection[str]) -> str:
+    """The text of the module.
+
+    Args:
+        options: all of them.
+        of_tracker: names of those that a tracker has.
+    """
+    fields = {name: f"\n    {name}: {_type(option)}\n{_text(option)}" for name, option in options.items()}
+    first = "".join(text for name, text in fields.items() if name in of_tracker)
+    return HEAD + first + REST + "".join(text for name, text in fields.items() if name not in of_tracker)
 
 
 def _type(option: NamedOption) -> str:
@@ -59,5 +75,5 @@ def _text(option: NamedOption) -> str:
 
 
 if __name__ == "__main__":
-    HOME.write_text(source_of(named_options(PIPELINE)))
+    HOME.write_text(source_of(named_options(PIPELINE), frame_by_frame_options()))
     sys.stdout.write(f"{HOME}\n")

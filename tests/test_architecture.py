@@ -17,6 +17,7 @@ LONGEST_FILE = 400
 FOUNDATION = (
     "streamseg.types",
     "streamseg.errors",
+    "streamseg.extras",
     "streamseg.plain_data",
     "streamseg.redaction",
     "streamseg.regular_files",
@@ -25,19 +26,21 @@ FOUNDATION = (
 )
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
 NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
-GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.graph", "streamseg.runtime")
+GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.frame_pipe", "streamseg.graph", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.masks", "streamseg.prompts")
 
 # Room -> rooms it may import from, itself included. The longest name that fits a module is its room.
 ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.errors": (),
     "streamseg.types": (),
+    "streamseg.extras": ("streamseg.errors",),
     "streamseg.redaction": (),
     "streamseg.plain_data": (),
     "streamseg.regular_files": (),
     "streamseg.structs": ("streamseg.errors", "streamseg.plain_data"),
     "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
     "streamseg.mailbox": (),
+    "streamseg.frame_pipe": ("streamseg.errors",),
     "streamseg.messages": FOUNDATION,
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),
@@ -47,10 +50,25 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
     "streamseg.masks": (*FOUNDATION, "streamseg.masks"),
     "streamseg.prompts": (*FOUNDATION, "streamseg.masks", "streamseg.prompts"),
-    "streamseg.video": (*FOUNDATION, "streamseg.mailbox", "streamseg.masks", "streamseg.video"),
+    "streamseg.video": (
+        *FOUNDATION,
+        "streamseg.frame_pipe",
+        "streamseg.mailbox",
+        "streamseg.masks",
+        "streamseg.robotics",
+        "streamseg.video",
+    ),
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
+    "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
+    "streamseg.ros2": (
+        *MESSAGES,
+        "streamseg.extras",
+        "streamseg.masks",
+        "streamseg.robotics",
+        "streamseg.ros2",
+    ),
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     # These two stand beside the command, on top of everything: nothing below may need them.
@@ -58,13 +76,22 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),
-    "streamseg": ("streamseg.runtime.session", "streamseg.runtime.prompting"),
+    "streamseg": (
+        "streamseg.runtime.frame_result",
+        "streamseg.runtime.prompting",
+        "streamseg.runtime.session",
+        "streamseg.runtime.tracker",
+    ),
     "streamseg_nodes": (
         *NODE,
         "streamseg.mailbox",
         "streamseg.commits",
         "streamseg.detector",
+        "streamseg.mailbox",
         "streamseg.publishing",
+        "streamseg.extras",
+        "streamseg.robotics",
+        "streamseg.ros2",
         *ARRAYS,
         "streamseg_nodes",
     ),
@@ -161,7 +188,14 @@ def test_imports_are_absolute() -> None:
     assert not relative
 
 
-LIGHT_ROOMS = ("streamseg.masks", "streamseg.prompts", "streamseg.tracking", "streamseg.video", "streamseg.publishing")
+LIGHT_ROOMS = (
+    "streamseg.masks",
+    "streamseg.prompts",
+    "streamseg.tracking",
+    "streamseg.video",
+    "streamseg.publishing",
+    "streamseg.robotics",
+)
 
 
 def test_only_models_import_torch() -> None:
@@ -225,6 +259,7 @@ LIGHT = [
     "streamseg",
     "streamseg.cli",
     "streamseg.runtime.session",
+    "streamseg.runtime.tracker",
     "streamseg.runtime.worker",
     "streamseg_nodes.cleanup",
     "streamseg_nodes.decode",
@@ -234,6 +269,8 @@ LIGHT = [
     "streamseg_nodes.propagate.node",
     "streamseg_nodes.publish",
     "streamseg_nodes.record.node",
+    "streamseg_nodes.ros2.image",
+    "streamseg_nodes.ros2.masks",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Frames of a video file, a folder of images, a camera or a stream."""
+"""Frames of a video file, a folder of images, a bag, a camera or a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, NodeConfig, Option, Source
 from streamseg.regular_files import inherited_fd
-from streamseg.video.open import Picture, Reader, SourceEvent, classify, open_source, redact
+from streamseg.video.container import Opening
+from streamseg.video.extent import extent_before
+from streamseg.video.open import Picture, Reader, SourceEvent, SourceKind, classify, open_source, redact
 from streamseg.video.source import is_pipe, source_facts
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -22,6 +24,7 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 Age = Annotated[float, msgspec.Meta(ge=0.05, le=3600)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Decode(Source[Frame]):
@@ -36,14 +39,16 @@ class Decode(Source[Frame]):
     class Config(NodeConfig, frozen=True):
         """Options of decode."""
 
-        source: Annotated[str, Option("a file, a folder of images, a camera (0, /dev/video0) or a URL")]
+        source: Annotated[
+            str, Option("a file, a folder of images, a bag (MCAP, ROS 2), a camera (0, /dev/video0) or a URL")
+        ]
         live: Annotated[
             bool | None,
             Option("drop frames rather than fall behind; without it, cameras and endless streams do", flag="--live"),
         ] = None
         max_frames: Annotated[AtLeastOne | None, Option("stop after N frames", flag="--max-frames", metavar="N")] = None
         start: Annotated[
-            Count, Option("begin at frame N, counted from 0; files and folders only", flag="--start", metavar="N")
+            Count, Option("begin at frame N, counted from 0; files, bags and folders only", flag="--start", metavar="N")
         ] = 0
         fps: Annotated[
             Rate, Option("frames per second of a folder of images", flag="--image-fps", metavar="N", rare=True)
@@ -54,6 +59,28 @@ class Decode(Source[Frame]):
                 "which of several video streams to read, from 0; without it, the best",
                 flag="--stream",
                 metavar="N",
+                rare=True,
+            ),
+        ] = None
+        topic: Annotated[
+            str | None,
+            Option("which topic of a bag has the pictures; without it, the only one", flag="--topic", metavar="NAME"),
+        ] = None
+        start_s: Annotated[
+            NotNegative | None,
+            Option(
+                "begin so many seconds after the first picture of a bag, by the time of recording",
+                flag="--start-s",
+                metavar="S",
+                rare=True,
+            ),
+        ] = None
+        end_s: Annotated[
+            Seconds | None,
+            Option(
+                "end so many seconds after the first picture of a bag, by the time of recording",
+                flag="--end-s",
+                metavar="S",
                 rare=True,
             ),
         ] = None
@@ -98,6 +125,14 @@ class Decode(Source[Frame]):
                 rare=True,
             ),
         ] = "drop"
+        playlists_anywhere: Annotated[
+            bool,
+            Option(
+                "follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it",
+                flag="--playlists-anywhere",
+                rare=True,
+            ),
+        ] = False
         max_pixels: Annotated[
             AtLeastOne,
             Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
@@ -131,8 +166,28 @@ class Decode(Source[Frame]):
 
     @classmethod
     def depends_on(cls, config: Config) -> dict[str, Any]:
-        """The file, or those of the folder."""
+        """The file, or those of the folder or bag."""
         return {"source": source_facts(config.source)}
+
+    @classmethod
+    def ends_before(cls, config: Config, frame: int | None, time_s: float | None) -> str | None:
+        """Where a file or a folder ends."""
+        given = None if config.max_frames is None or config.live else config.start + config.max_frames
+        if given is not None and frame is not None and frame >= given:
+            return f"is read from frame {config.start} to {given - 1}"
+        opening = Opening(
+            config.source,
+            config.live,
+            config.open_timeout_s,
+            config.read_timeout_s,
+            threads=1,
+            options=config.input_options,
+            max_pixels=config.max_pixels,
+            stream=config.stream,
+            playlists_anywhere=config.playlists_anywhere,
+        )
+        found = extent_before(opening, frame, time_s, config.fps)
+        return None if found is None else str(found)
 
     @property
     def policy(self) -> Literal["every-frame", "freshest"]:
@@ -153,6 +208,11 @@ class Decode(Source[Frame]):
                 f"write the video to a file to be able to go on with it"
             )
         position = None if job is None else job.positions.get(self.context.name)
+        if job is not None and job.begun and classify(config.source) is SourceKind.MEMORY:
+            raise MediaError(
+                "expected to go on with the frames of a caller, but their iterator cannot be gone back in; begin a new "
+                "run"
+            )
         left = config.max_frames
         if left is not None and position is not None:
             left -= position.seq
@@ -177,6 +237,10 @@ class Decode(Source[Frame]):
             on_event=self._tell,
             keep_damaged=config.damaged == "keep",
             stream=config.stream,
+            playlists_anywhere=config.playlists_anywhere,
+            topic=config.topic,
+            start_s=config.start_s,
+            end_s=config.end_s,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -197,6 +261,7 @@ class Decode(Source[Frame]):
             "damaged": reader.damaged,
             "reconnects": reader.reconnects,
             "jumps": reader.jumps,
+            "clock": dict(reader.clock),
             "dropped": dict(reader.dropped),
         }
 
@@ -258,8 +323,12 @@ class Decode(Source[Frame]):
             picture.time_base,
             picture.captured_ns,
             make,
-            good_until_ns=None if reader.max_age_s is None else picture.captured_ns + round(reader.max_age_s * 1e9),
+            captured_clock=picture.captured_clock,
+            arrived_ns=picture.arrived_ns,
+            arrived_monotonic_ns=picture.arrived_monotonic_ns,
+            good_until_monotonic_ns=picture.good_until_monotonic_ns,
             damaged=picture.damaged,
+            frame_id=picture.frame_id,
             pixel_aspect=(reader.pixel_aspect.numerator, reader.pixel_aspect.denominator),
             scaled_from=scaled,
         )

@@ -88,6 +88,7 @@ class Embed(Node[Frame, Embedded]):
 
     takes_feedback = Regions
     replicable = True
+    keeps_frames = True
 
     @classmethod
     def depends_on(cls, config: Config) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class Publish(Node[Segmented, None]):
             # ZeroMQ leaves the socket file behind.
             Path(self._endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
 
-    def _send(self, parts: list[bytes], stream: str = "") -> None:
+    def _send(self, parts: format.Parts, stream: str = "") -> None:
         if self._doorkeeper is not None and not self._doorkeeper.alive and not self._said_closed:
             self._said_closed = True
             self.context.log.warning("nobody new is let in any more: the thread that knows the keys has ended")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import shutil
@@ -11,11 +12,13 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import NamedTuple
 
+from streamseg import extras
 from streamseg.cli.parser import Parser
 from streamseg.cli.text import size_text, table
 from streamseg.errors import StreamsegError
 from streamseg.graph import registry
 from streamseg.graph.plan import cores
+from streamseg.ros2.opening import has_rclpy
 from streamseg.sam import engines
 from streamseg.sam.checkpoints import cache_dir, is_here
 from streamseg.sam.models import MODELS
@@ -68,6 +71,7 @@ def _findings() -> Iterator[Finding]:
         _engines,
         _torchvision,
         _video,
+        _extras,
         _nodes,
         _models,
         _folders,
@@ -128,6 +132,15 @@ def _video() -> Iterator[Finding]:
     has_x264 = "libx264" in av.codecs_available
     text = "H.264 through libx264" if has_x264 else "no libx264, another encoder is used; 'pip install av' has it"
     yield Finding("overlay", text)
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, modules in extras.EXTRAS.items():
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        text = f"not here ({', '.join(missing)}): {extras.command(extra)}" if missing else "here"
+        yield Finding("extra", f"{extra}: {text}")
+    here = "a ROS environment is sourced, it is used" if has_rclpy() else "no ROS environment is sourced; over DDS then"
+    yield Finding("ros 2", here)
 
 
 def _nodes() -> Iterator[Finding]:

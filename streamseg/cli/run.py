@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,8 @@ from streamseg.video.source import redact
 _DESCRIPTION = """Follow objects in a video file, a folder of images, a camera (its number) or a stream (its URL), or
 run a graph file (.yaml). Ctrl-C once finishes what is in flight and closes the files; twice stops at once."""
 
+MakeQueue = Callable[[Plan, argparse.Namespace], CommandQueue | None]
+
 _GROUPS = {
     "source": ("decode",),
     "model": ("embed", "propagate"),
@@ -34,6 +36,7 @@ _GROUPS = {
     "results": ("record",),
     "publishing": ("publish",),
     "page": ("page",),
+    "rerun": ("rerun",),
 }
 """Title -> the nodes whose options are listed there."""
 
@@ -97,16 +100,17 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume))
+    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume), command_queue_of)
 
 
-def run_plan(plan: Plan, args: argparse.Namespace, title: str) -> int:
-    """Run a graph that the command line has asked for; returns the exit code.
+def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQueue) -> int:
+    """Run a plan, as ``run`` does; returns the exit code.
 
     Args:
-        plan: the checked graph.
-        args: with what `add_to` adds to "this run".
-        title: what is run, in words.
+        plan: of the graph.
+        args: ``resume``, ``inline``, ``control``, ``json`` and ``verbose`` of the command line.
+        shown: where the frames come from, for people.
+        make_queue: makes the command queue, once nothing else can be wrong.
 
     Raises:
         StreamsegError: something was wrong before anything started.
@@ -117,14 +121,13 @@ def run_plan(plan: Plan, args: argparse.Namespace, title: str) -> int:
         return 0
     run_graph.keep_sources(plan, outputs)
     run_graph.fetch_checkpoints(plan)
-    commanded = args.control is not None or any(getattr(kind, "gives_commands", False) for kind in plan.kinds.values())
-    if commanded and args.inline:
+    if args.inline and (args.control is not None or _is_commanded(plan)):
         raise UsageError("--control and --page need processes: leave out --inline")
     job = resuming.begin(plan, resume=args.resume is not None)
-    command_queue = None if not commanded else CommandQueue(plan, args.control and Path(args.control))
+    command_queue = make_queue(plan, args)
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
-    say(f"{title}{arrow}")
+    say(f"{shown}{arrow}")
     if job is not None and job.begun:
         say(f"going on at frame {frames(job)}")
     log_level = {0: 30, 1: 20}.get(args.verbose, 10)
@@ -141,6 +144,17 @@ def run_plan(plan: Plan, args: argparse.Namespace, title: str) -> int:
     if outcome.error is not None:
         return EXIT_INTERRUPTED if outcome.interrupted else outcome.error.exit_code
     return EXIT_INTERRUPTED if outcome.interrupted else 0
+
+
+def command_queue_of(plan: Plan, args: argparse.Namespace) -> CommandQueue | None:
+    """Where commands come in: from the socket of ``--control``, and from nodes that give some; None without either."""
+    if args.control is None and not _is_commanded(plan):
+        return None
+    return CommandQueue(plan, None if args.control is None else Path(args.control))
+
+
+def _is_commanded(plan: Plan) -> bool:
+    return any(getattr(kind, "gives_commands", False) for kind in plan.kinds.values())
 
 
 def _judge(plan: Plan, outcome: Outcome) -> Report:

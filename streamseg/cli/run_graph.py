@@ -29,6 +29,7 @@ from streamseg.sam.models import find
 from streamseg.video.source import SourceKind, classify, local_path, redact
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
+_LOCAL = (SourceKind.FILE, SourceKind.FOLDER, SourceKind.BAG)
 
 
 def is_graph_file(source: str) -> bool:
@@ -162,7 +163,7 @@ def keep_sources(plan: Plan, folders: Mapping[str, Path]) -> None:
     """
     for name in plan.sources:
         source = getattr(plan.options[name], "source", None)
-        if not isinstance(source, str) or classify(source) not in (SourceKind.FILE, SourceKind.FOLDER):
+        if not isinstance(source, str) or classify(source) not in _LOCAL:
             continue
         # Not Path.resolve: it raises where a link leads to itself.
         path = Path(os.path.realpath(local_path(source)))
@@ -196,7 +197,7 @@ def _stem(source: str) -> str:
     if inherited_fd(source) is not None:
         return "stdin"
     kind = classify(source)
-    if kind in (SourceKind.FILE, SourceKind.FOLDER):
+    if kind in _LOCAL:
         path = Path(os.path.realpath(local_path(source)))
         return _folder_name(path.name if path.is_dir() else path.stem)
     if kind is SourceKind.CAMERA:

@@ -10,7 +10,7 @@ from streamseg.cli.text import redacted, say
 from streamseg.regular_files import write_own
 from streamseg.runtime.report import Report
 
-_RESULTS = ("overlay.mp4", "masks", "tracks.jsonl", "run.json")
+_RESULTS = ("overlay.mp4", "masks", "tracks.jsonl", "results.mcap", "run.json")
 
 
 def write_record(folder: Path, report: Report) -> str:

@@ -11,7 +11,7 @@ from streamseg.cli import run_graph
 from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.option_flags import given_options, hide
 from streamseg.cli.parser import Parser, port
-from streamseg.cli.run import add_groups, add_run_options, run_plan
+from streamseg.cli.run import add_groups, add_run_options, command_queue_of, run_plan
 from streamseg.cli.text import say
 from streamseg.errors import EXIT_INTERRUPTED, UsageError
 from streamseg.graph.plan import Plan, cores, thread_environment
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     title = ", ".join(map(redact, args.sources))
     files = [source for source in args.sources if classify(source) in (SourceKind.FILE, SourceKind.FOLDER)]
     if not files or given_options(args).get("live") or args.detect is not None:
-        return run_plan(Plan(run_graph.from_sources(args, bind)), args, title)
+        return run_plan(Plan(run_graph.from_sources(args, bind)), args, title, command_queue_of)
     if len(files) < len(args.sources):
         raise UsageError(
             f"expected files alone or cameras and streams alone, got both: {title}; open a page for each (--port), or "

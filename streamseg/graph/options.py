@@ -19,7 +19,9 @@ from streamseg.structs import Option, may_be_none, option_of
 
 PIPELINE = ("decode", "embed", "propagate", "cleanup")
 """The nodes of the standard graph, but for its sinks and a detector."""
-SINKS = {"record": "output", "publish": "publish", "page": "page"}
+FRAME_BY_FRAME = PIPELINE[1:]
+"""Those of them that work on a frame which the caller has in hand."""
+SINKS = {"record": "output", "publish": "publish", "page": "page", "rerun": "rerun"}
 """Nodes that are in the standard graph if a certain option of theirs is given, and the name of that one."""
 
 
@@ -85,6 +87,11 @@ def named_options(nodes: Iterable[str] = (*PIPELINE, *SINKS)) -> dict[str, Named
                     )
             found[option.name] = option
     return found
+
+
+def frame_by_frame_options() -> dict[str, NamedOption]:
+    """Name -> option, of what works on one frame after the other: all of these nodes' but for how many at once."""
+    return {name: option for name, option in named_options(FRAME_BY_FRAME).items() if name != "batch"}
 
 
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:

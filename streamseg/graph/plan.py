@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from streamseg.errors import GraphError
+from streamseg.errors import GraphError, PromptError
 from streamseg.graph import config, registry
 from streamseg.graph.config import Graph, NodeSpec
-from streamseg.node import AnyNode, Node, NodeConfig, Ports, Source, ports
+from streamseg.node import AnyNode, Awaited, Node, NodeConfig, Ports, Source, ports
 
 CALLER = "caller"
 """Name of the sink that hands results to the process which started the graph."""
@@ -94,6 +94,7 @@ class Plan:
 
     Raises:
         GraphError: unknown node or option, a link whose ends do not fit, no source, no sink.
+        PromptError: something is asked for at a frame that will not come.
         StreamsegError: a node refuses its options.
     """
 
@@ -118,6 +119,7 @@ class Plan:
         self._check_links()
         self._check_feedback()
         self._check_ends()
+        self._check_awaited()
         self.buffers = self._make_buffers()
 
     def below(self, name: str) -> list[str]:
@@ -135,6 +137,17 @@ class Plan:
     def streams(self, name: str) -> list[str]:
         """Streams that reach a node: the sources above it, or itself."""
         return [source for source in self.sources if source == name or source in self.above(name)]
+
+    def check_stream(self, source: str, facts: Mapping[str, Any]) -> None:
+        """Let every node that gets a source's frames as they are refuse what cannot be meant of them.
+
+        Raises:
+            StreamsegError: one does.
+        """
+        for name, kind in self.kinds.items():
+            between = [each for each in self.above(name) if source in self.above(each)]
+            if source in self.above(name) and all(self.kinds[each].keeps_frames for each in between):
+                kind.check_stream(self.options[name], source, facts)
 
     def workers(self) -> list[WorkerSpec]:
         """One spec for each process, sinks first: who receives is there before who sends."""
@@ -227,6 +240,21 @@ class Plan:
                     f"node {name!r} cannot have replicas: it keeps something from frame to frame, "
                     f"so one process has to see them all"
                 )
+
+    def _check_awaited(self) -> None:
+        """Refuse what is asked for at a frame that will not come, rather than at the end of the run."""
+        for name, kind in self.kinds.items():
+            for awaited in kind.awaits(self.options[name]):
+                streams = [each for each in self.streams(name) if awaited.stream in (None, each)]
+                ends = [self._end_before(stream, awaited) for stream in streams]
+                if ends and all(ends):
+                    raise PromptError(f"{awaited.what}: there is no such frame; stream {streams[0]!r} {ends[0]}")
+
+    def _end_before(self, stream: str, awaited: Awaited) -> str | None:
+        source = self.kinds[stream]
+        if not issubclass(source, Source):
+            return None
+        return source.ends_before(self.options[stream], awaited.frame, awaited.time_s)
 
 
 def _type_name(kind: type | None) -> str:

@@ -27,18 +27,38 @@ _LARGEST_COUNT = 1 << 5 * _LONGEST_NUMBER - 1
 
 def encode(mask: np.ndarray) -> list[int]:
     """The uncompressed counts of a (H, W) bool mask."""
-    columns = cv2.transpose(np.ascontiguousarray(mask, bool).view(np.uint8)).ravel() if mask.size else np.zeros(0, bool)
-    if columns.size == 0:
+    if mask.size == 0:
         return []
+    pixels = np.ascontiguousarray(mask, bool)
+    # Only the rectangle round what is set is read column by column, so that small objects cost little.
+    rows = np.flatnonzero(pixels.any(axis=1))
+    if rows.size == 0:
+        return [mask.size]
+    top, height = int(rows[0]), int(rows[-1] - rows[0]) + 1
+    set_columns = np.flatnonzero(pixels[top : top + height].any(axis=0))
+    left, width = int(set_columns[0]), int(set_columns[-1] - set_columns[0]) + 1
+    # With one more row, of zeros, no run of the rectangle goes on in its next column but those of the whole mask.
+    if height < mask.shape[0]:
+        top = min(top, mask.shape[0] - height - 1)
+        height += 1
+    columns = cv2.transpose(pixels.view(np.uint8)[top : top + height, left : left + width]).ravel()
     changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
-    first = [0] if columns[0] else []
-    edges = np.concatenate([first, [0], changes, [columns.size]]).astype(np.int64)
-    counts: list[int] = np.diff(edges).tolist()
-    return counts
+    edges = np.concatenate([[0] * int(columns[0]), changes, [columns.size] * int(columns[-1])]).astype(np.int64)
+    starts, lasts = edges[::2], edges[1::2] - 1
+    edges[::2] = (starts // height + left) * mask.shape[0] + starts % height + top
+    edges[1::2] = (lasts // height + left) * mask.shape[0] + lasts % height + top + 1
+    counts: list[int] = np.diff(edges, prepend=0, append=mask.size).tolist()
+    return counts if edges[-1] < mask.size else counts[:-1]
 
 
-def decode(counts: Sequence[int], height: int, width: int) -> np.ndarray:
+def decode(counts: Sequence[int], height: int, width: int, out: np.ndarray | None = None) -> np.ndarray:
     """The (H, W) bool mask of uncompressed counts.
+
+    Args:
+        counts: as `encode` gives them.
+        height: of the mask.
+        width: of the mask.
+        out: a (H, W) bool array of zeros to draw into, and to return; a new one if None.
 
     Raises:
         UsageError: the counts are negative or do not add up to height x width, or that is more than `PIXELS_MAX`.
@@ -51,29 +71,47 @@ def decode(counts: Sequence[int], height: int, width: int) -> np.ndarray:
             f"expected run lengths from 0 that add up to {height} x {width} = {pixels} pixels, got a sum of "
             f"{total if abs(total) <= _LARGEST_COUNT else 'far more'}; check that the size belongs to this mask"
         )
-    lengths = np.asarray(counts, np.int64)
-    columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return np.ascontiguousarray(columns.reshape(width, height).T)
+    mask = np.zeros((height, width), bool) if out is None else out
+    edges = np.cumsum(np.asarray(counts, np.int64))
+    # Runs without length say nothing, but where a mask begins and ends is looked for below.
+    starts, ends = edges[0 : len(edges) - 1 : 2], edges[1::2]
+    starts, ends = starts[ends > starts], ends[ends > starts]
+    if starts.size == 0:
+        return mask
+    # Only the rectangle round what is set is written, so that small objects cost little.
+    left, right = starts[0] // height, (ends[-1] - 1) // height + 1
+    first_row, last_row = starts % height, (ends - 1) % height
+    within_columns = starts // height == (ends - 1) // height
+    top, bottom = (first_row.min(), last_row.max() + 1) if within_columns.all() else (0, height)
+    high = bottom - top
+    firsts = (starts // height - left) * high + first_row - top
+    lasts = ((ends - 1) // height - left) * high + last_row - top + 1
+    runs = np.diff(np.column_stack([firsts, lasts]).ravel(), prepend=0, append=(right - left) * high)
+    columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(right - left, high)
+    mask[top:bottom, left:right] = cv2.transpose(columns.view(np.uint8)).view(bool)
+    return mask
 
 
 def compress(counts: Sequence[int]) -> str:
     """The printable form of counts."""
     numbers = np.array(counts, np.int64)
-    numbers[3:] -= np.array(counts[1:-2], np.int64)
-    groups = np.right_shift(numbers[:, None], 5 * np.arange(_MAX_GROUPS))
+    numbers[3:] -= numbers[1:-2].copy()
+    # No more columns than the longest number takes, the sign included.
+    longest = int(np.abs(numbers).max(initial=0)).bit_length() // 5 + 1
+    groups = np.right_shift(numbers[:, None], 5 * np.arange(longest))
     low = groups & 31
     # A number ends with the first group whose sign bit alone tells what is left: all zeros or all ones.
     rest = groups >> 5
     done = np.where(low & 16, rest == -1, rest == 0)
     last = done.argmax(1)
-    position = np.arange(_MAX_GROUPS)
+    position = np.arange(longest)
     used = position <= last[:, None]
     more = (position < last[:, None]) << 5
     return bytes(((low | more) + 48)[used].astype(np.uint8)).decode("ascii")
 
 
-def decode_compressed(text: str | bytes, height: int, width: int) -> np.ndarray:
-    """The (H, W) bool mask of the printable form of its counts.
+def decode_compressed(text: str | bytes, height: int, width: int, out: np.ndarray | None = None) -> np.ndarray:
+    """The (H, W) bool mask of the printable form of its counts; `out` as in `decode`.
 
     Raises:
         UsageError: not such a form, or not of a mask of that size.
@@ -82,7 +120,7 @@ def decode_compressed(text: str | bytes, height: int, width: int) -> np.ndarray:
     # before need. So a text that is longer is refused before there are numbers of it.
     if len(text) > 2 * _pixels(height, width) + _MAX_GROUPS:
         raise UsageError(f"expected the run lengths of {height} x {width} pixels, got {len(text)} letters of them")
-    return decode(decompress(text), height, width)
+    return decode(decompress(text), height, width, out)
 
 
 def decompress(text: str | bytes) -> list[int]:

@@ -1,4 +1,4 @@
-"""Which addresses publish may be reached at."""
+"""Which addresses publish may be reached at, and which a listener can ask for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import socket
 from pathlib import Path
 
-from streamseg.errors import GraphError, OutputError
+from streamseg.errors import GraphError, OutputError, UsageError
 
 _TCP = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@;\s]+):(\d{1,5}|\*)")
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,14}")
@@ -45,6 +45,23 @@ def checked_address(bind: str, *, closed: bool) -> str:
             f"publish: expected an IP address of this machine, * or the name of an interface, got {bind!r}"
         )
     return f"tcp://{host}:{port}"
+
+
+def checked_endpoint(endpoint: str) -> str:
+    """The address to connect to, if it is one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = _TCP.fullmatch(endpoint)
+    if match is not None and match[2] != "*" and 0 < int(match[2]) <= 65535:
+        return endpoint
+    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
+        return endpoint
+    raise UsageError(
+        f"expected the address of a publisher as tcp://HOST:PORT or ipc://PATH, as in tcp://127.0.0.1:5560, got "
+        f"{endpoint!r}"
+    )
 
 
 def _is_loopback(host: str) -> bool:

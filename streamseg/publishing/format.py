@@ -1,32 +1,17 @@
 """What `publish` sends, version 1: for listeners outside of the graph, in any language with ZeroMQ and msgpack.
 
-A message has at least two parts::
+A message has a topic, a header in msgpack, and parts that the header refers to by their number: masks, and a picture.
+``docs/wire-format.md`` has every field, for those who write a listener; a test compares it with the structs below.
 
-    0   topic: b"<stream>/frame", b"<stream>/gap" or b"<stream>/end"; b"<stream>.status" or b"<stream>.heartbeat"
-    1   header: a msgpack map, below
-    2…  raw bytes that the header refers to by their number
-
-Every header has ``v`` (1), ``kind`` and ``stream``. A frame has, beside the fields of `FrameHeader`, a list of
-``objects`` (`PublishedObject`), each with its box in pixels of the frame (right and bottom edges exclusive; nil if the
-mask is empty) and its ``mask``: nil, or ``{encoding, part}``. Encodings of masks:
-
-``coco-rle``
-    COCO's compressed counts, as ``{"size": [height, width], "counts": …}`` of pycocotools.
-``uint8``
-    height × width bytes in rows, 1 where the object is.
-
-An ``image`` is nil, or ``{encoding, part}`` with ``rgb8`` (height × width × 3 bytes in rows) or ``jpeg``. More keys and
-kinds of messages may be added under the same version, to be passed over by who does not know them; a change that breaks
-listeners makes another version.
-
-A ``status`` says that a live source was lost, is tried again or is back. A ``heartbeat`` comes once a second as long as
-nothing else does, so its absence means that the publisher, or the way to it, is gone. They have another kind of topic,
-so that listeners of before, who know nothing of them, do not hear them.
+More keys and kinds of messages may be added under the same version, to be passed over by who does not know them; a
+change that breaks listeners makes another version.
 """
 
 from __future__ import annotations
 
 import io
+import math
+import typing
 from collections.abc import Sequence
 from typing import Literal
 
@@ -45,10 +30,13 @@ PIXELS_MAX = 1 << 26
 """A larger frame is not believed: 8192 x 8192."""
 PART_MAX_BYTES = 3 * PIXELS_MAX
 """A listener need take no larger part: a raw picture of so many pixels."""
+_MASKS_MAX_BYTES = 1 << 33
+"""More is not taken at once: a header can name one part for any number of objects."""
 
 MaskKind = Literal["rle", "raw", "none"]
 ImageKind = Literal["none", "jpeg", "raw"]
-Parts = Sequence[bytes | memoryview]
+Part = bytes | memoryview
+Parts = Sequence[Part]
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -81,7 +69,7 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     """Number of the frame in the source; those of dropped frames are missing."""
     pts_s: float | None
     captured_ns: int
-    """When the source received the frame."""
+    """When the picture was taken, as far as that is known, by `captured_clock`."""
     published_ns: int
     width: int
     height: int
@@ -93,6 +81,12 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     """Width of a pixel by its height, as (numerator, denominator): how a player would stretch the picture."""
     scaled_from: tuple[int, int] | None = None
     """(width, height) in the source, if that changed and the picture was scaled to the size of the first one."""
+    captured_clock: str = "arrival"
+    """Which clock `captured_ns` is by: ``arrival`` (the publisher's, when the picture came), ``sender`` (that of the
+    camera or whoever sent the picture, which may be wrong), ``recording`` (that of the stamps in a recording) or
+    ``reading`` (the publisher's, when it was read from a file). There may be more."""
+    arrived_ns: int | None = None
+    """When the picture came, by the publisher's clock, whatever the sender says; None from publishers of before."""
     v: int = VERSION
 
 
@@ -137,7 +131,16 @@ class HeartbeatHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     v: int = VERSION
 
 
-Header = FrameHeader | GapHeader | EndHeader | StatusHeader | HeartbeatHeader
+class UnknownHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of message that a later streamseg sends under this version; to be passed over."""
+
+    kind: str
+    v: int
+    stream: str = ""
+
+
+_Known = FrameHeader | GapHeader | EndHeader | StatusHeader | HeartbeatHeader
+Header = _Known | UnknownHeader
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -146,26 +149,54 @@ class Published(msgspec.Struct, frozen=True):
     header: Header
     parts: Parts
 
+    @property
+    def kind(self) -> str:
+        """``"frame"``, ``"gap"``, ``"end"``, ``"status"`` or ``"heartbeat"``; others may come."""
+        tag = self.header.__struct_config__.tag
+        return self.header.kind if isinstance(self.header, UnknownHeader) else str(tag)
+
     def mask(self, found: PublishedObject) -> np.ndarray | None:
         """(H, W) bool mask of an object of this frame; None if masks were not sent.
 
         Raises:
             WireError: the bytes are not such a mask.
         """
-        if found.mask is None:
+        return None if found.mask is None else self._read(found, found.mask, np.zeros(self._shape(), bool))
+
+    def masks(self) -> np.ndarray | None:
+        """(N, H, W) bool masks of all objects of this frame, in their order; None if masks were not sent.
+
+        Quicker than one after the other, since the memory for all of them is taken at once.
+
+        Raises:
+            WireError: the bytes are not such masks, there are too many for one array, or this is no frame.
+        """
+        header = self._frame()
+        attached = [(found, found.mask) for found in header.objects if found.mask is not None]
+        if len(attached) < len(header.objects):
             return None
-        height, width = self._size()
-        data = self._part(found.mask)
-        if found.mask.encoding == "uint8":
+        shape = (len(attached), header.height, header.width)
+        if math.prod(shape) > _MASKS_MAX_BYTES:
+            raise WireError(f"expected masks of {_MASKS_MAX_BYTES} pixels at most, got {shape}; take them one by one")
+        masks = np.zeros(shape, bool)
+        for mask, (found, where) in zip(masks, attached, strict=True):
+            self._read(found, where, mask)
+        return masks
+
+    def _read(self, found: PublishedObject, where: Attachment, out: np.ndarray) -> np.ndarray:
+        data = self.part(where)
+        height, width = out.shape
+        if where.encoding == "uint8":
             if len(data) != height * width:
                 raise WireError(f"expected a mask of {height} x {width} bytes, got {len(data)}; compare versions")
-            return np.frombuffer(data, np.uint8).reshape(height, width) > 0
-        if found.mask.encoding == "coco-rle":
+            np.not_equal(np.frombuffer(data, np.uint8).reshape(height, width), 0, out=out)
+            return out
+        if where.encoding == "coco-rle":
             try:
-                return rle.decode_compressed(bytes(data), height, width)
+                return rle.decode_compressed(bytes(data), height, width, out)
             except UsageError as error:
                 raise WireError(f"the mask of object {found.id} cannot be read: {error}") from error
-        raise WireError(f"expected a mask as 'coco-rle' or 'uint8', got {found.mask.encoding!r}; update streamseg")
+        raise WireError(f"expected a mask as 'coco-rle' or 'uint8', got {where.encoding!r}; update streamseg")
 
     def image_rgb(self) -> np.ndarray | None:
         """(H, W, 3) uint8 RGB picture of this frame; None if images were not sent.
@@ -176,8 +207,8 @@ class Published(msgspec.Struct, frozen=True):
         if not isinstance(self.header, FrameHeader) or self.header.image is None:
             return None
         attached = self.header.image
-        data = np.frombuffer(self._part(attached), np.uint8)
-        shape = (*self._size(), 3)
+        data = np.frombuffer(self.part(attached), np.uint8)
+        shape = (*self._shape(), 3)
         if attached.encoding == "rgb8" and data.size == shape[0] * shape[1] * 3:
             return data.reshape(shape)
         # The size comes first: a small file can hold a picture that fills all memory.
@@ -188,15 +219,24 @@ class Published(msgspec.Struct, frozen=True):
             raise WireError(f"expected a picture of {shape}, got a damaged one")
         return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
-    def _size(self) -> tuple[int, int]:
-        if not isinstance(self.header, FrameHeader):
-            raise WireError(f"expected a frame, got {type(self.header).__name__}, which has no pictures")
-        height, width = self.header.height, self.header.width
-        if min(height, width) < 1 or height * width > PIXELS_MAX:
-            raise WireError(f"expected a frame of 1 to {PIXELS_MAX} pixels, got {width} x {height}")
-        return height, width
+    def _shape(self) -> tuple[int, int]:
+        header = self._frame()
+        return header.height, header.width
 
-    def _part(self, attached: Attachment) -> bytes | memoryview:
+    def _frame(self) -> FrameHeader:
+        header = self.header
+        if not isinstance(header, FrameHeader):
+            raise WireError(f"expected a frame, got {type(header).__name__}, which has no pictures")
+        if min(header.height, header.width) < 1 or header.height * header.width > PIXELS_MAX:
+            raise WireError(f"expected a frame of 1 to {PIXELS_MAX} pixels, got {header.width} x {header.height}")
+        return header
+
+    def part(self, attached: Attachment) -> bytes | memoryview:
+        """The bytes of a mask or picture, encoded as they came.
+
+        Raises:
+            WireError: the message has no such part.
+        """
         if not 2 <= attached.part < len(self.parts):
             raise WireError(f"expected part {attached.part} of the message, it has {len(self.parts)} parts")
         return self.parts[attached.part]
@@ -207,8 +247,10 @@ class _Version(msgspec.Struct):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Header)
+_decoder = msgspec.msgpack.Decoder(_Known)
 _version_decoder = msgspec.msgpack.Decoder(_Version)
+_unknown_decoder = msgspec.msgpack.Decoder(UnknownHeader)
+_KINDS = {kind.__struct_config__.tag for kind in typing.get_args(_Known)}
 
 
 def topic(stream: str, kind: str) -> bytes:
@@ -221,9 +263,9 @@ def word(stream: str, kind: str = "") -> bytes:
     return f"{stream}.{kind}".encode()
 
 
-def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: ImageKind) -> list[bytes]:
+def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: ImageKind) -> list[Part]:
     """The parts of a frame's message; they own their bytes."""
-    parts = [topic(message.stamp.stream, "frame"), b""]
+    parts: list[Part] = [topic(message.stamp.stream, "frame"), b""]
     objects = []
     for position, found in enumerate(message.objects):
         mask = _attach_mask(parts, message.mask(position), masks)
@@ -244,6 +286,8 @@ def encode_frame(message: Segmented, published_ns: int, masks: MaskKind, image: 
         damaged=message.stamp.damaged,
         pixel_aspect=message.stamp.pixel_aspect,
         scaled_from=message.stamp.scaled_from,
+        captured_clock=message.stamp.captured_clock,
+        arrived_ns=message.stamp.came_ns,
     )
     parts[1] = _encoder.encode(header)
     return parts
@@ -291,7 +335,8 @@ def decode(parts: Parts) -> Published:
         version = _version_decoder.decode(parts[1]).v
         if version != VERSION:
             raise WireError(f"expected version {VERSION} of published results, got {version}; use the same streamseg")
-        return Published(_decoder.decode(parts[1]), parts)
+        unknown = _unknown_decoder.decode(parts[1])
+        return Published(_decoder.decode(parts[1]) if unknown.kind in _KINDS else unknown, parts)
     except WireError:
         raise
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -307,17 +352,17 @@ def _jpeg_size(data: np.ndarray) -> tuple[int, int] | None:
         return None
 
 
-def _attach_mask(parts: list[bytes], mask: np.ndarray, kind: MaskKind) -> Attachment | None:
+def _attach_mask(parts: list[Part], mask: np.ndarray, kind: MaskKind) -> Attachment | None:
     if kind == "none":
         return None
     if kind == "raw":
-        parts.append(mask.tobytes())
+        parts.append(mask.view(np.uint8).ravel().data)
         return Attachment("uint8", len(parts) - 1)
     parts.append(rle.compress(rle.encode(mask)).encode("ascii"))
     return Attachment("coco-rle", len(parts) - 1)
 
 
-def _attach_image(parts: list[bytes], image_rgb: np.ndarray, kind: ImageKind) -> Attachment | None:
+def _attach_image(parts: list[Part], image_rgb: np.ndarray, kind: ImageKind) -> Attachment | None:
     if kind == "none":
         return None
     if kind == "raw":

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import zmq
 
+from streamseg.errors import UsageError
 from streamseg.publishing import curve, keys
+from streamseg.publishing.address import checked_endpoint
+from streamseg.publishing.connection import Connection
 from streamseg.publishing.format import PART_MAX_BYTES, FrameHeader, Published, decode, topic, word
 
 _WAITING_MAX = 4
 _BUFFER_BYTES = 1 << 17
 _MORE_WITHIN_MS = 1
+_TAKING_MAX_S = 0.1
 
 
 def listen(
@@ -22,6 +28,9 @@ def listen(
     *,
     own_key: Path | None = None,
     server_key: Path | None = None,
+    topics: Sequence[str] | None = None,
+    waiting: int = _WAITING_MAX,
+    connection: Connection | None = None,
 ) -> zmq.Socket[bytes]:
     """A socket that receives published results; take them with `newest`.
 
@@ -33,21 +42,32 @@ def listen(
         stream: name of a source of the graph; every stream if None.
         own_key: our ``.key_secret`` file, whose public key the publisher knows; None if publish has no keys.
         server_key: the publisher's ``.key`` file; nobody else is believed.
+        topics: in the place of `stream`, how the topics of the messages that are wanted begin (``"camera/frame"``).
+        waiting: how many messages may wait here; more for who wants every frame, and not the newest.
+        connection: is told what becomes of the connection.
 
     Raises:
-        UsageError: a key cannot be read or is not secret, or only one of the two is given.
+        UsageError: the address is none, a key cannot be read or is not secret, or only one of the two is given.
     """
+    checked_endpoint(endpoint)
     guest = keys.load_guest(own_key, server_key)
     socket: zmq.Socket[bytes] = context.socket(zmq.SUB)
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.IPV6, "[" in endpoint)
-    socket.set(zmq.RCVHWM, _WAITING_MAX)
+    socket.set(zmq.RCVHWM, waiting)
     socket.set(zmq.RCVBUF, _BUFFER_BYTES)
     socket.set(zmq.MAXMSGSIZE, PART_MAX_BYTES)
     if guest is not None:
         curve.introduce(socket, guest)
-    socket.connect(endpoint)
-    for wanted in (b"",) if stream is None else (topic(stream, ""), word(stream)):
+    if connection is not None:
+        connection.watch(socket)
+    try:
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        socket.close()
+        raise UsageError(f"expected the address of a publisher, got {endpoint!r}: {error.strerror}") from error
+    everything = [b""] if stream is None else [topic(stream, ""), word(stream)]
+    for wanted in everything if topics is None else topics:
         socket.subscribe(wanted)
     return socket
 
@@ -56,7 +76,8 @@ def newest(socket: zmq.Socket[bytes], wait_ms: int | None = None) -> list[Publis
     """What has come, without the frames for which a newer one of the same stream has come too.
 
     For whoever acts on what is now: one that is slower than the stream falls behind no further than its own work
-    takes. The age of a frame is ``time.time_ns() - header.captured_ns``.
+    takes. The age of a frame is ``time.time_ns() - header.arrived_ns``; if its sender says when it was taken
+    (``header.captured_clock == "sender"``), and that clock is right, ``time.time_ns() - header.captured_ns``.
 
     Args:
         socket: from `listen`. (ZMQ_CONFLATE is no other way to this: it tears messages of several parts apart.)
@@ -69,11 +90,14 @@ def newest(socket: zmq.Socket[bytes], wait_ms: int | None = None) -> list[Publis
     Raises:
         WireError: what came is no published message.
     """
-    if not socket.poll(wait_ms):
+    # What had to be waited for is the newest there is. Where something lay there already, more may come after it: what
+    # waits in the kernel comes up when there is room for it, but not in the same instant.
+    was_late = bool(socket.poll(0))
+    if not was_late and not socket.poll(wait_ms):
         return []
     found = [decode(socket.recv_multipart())]
-    # What waits in the kernel comes after what has been taken, but not in the same instant.
-    while socket.poll(_MORE_WITHIN_MS):
+    until_s = time.monotonic() + _TAKING_MAX_S
+    while time.monotonic() < until_s and socket.poll(_MORE_WITHIN_MS if was_late else 0):
         message = decode(socket.recv_multipart())
         if isinstance(message.header, FrameHeader):
             found = [each for each in found if not _is_frame_of(each, message.header.stream)]

@@ -18,6 +18,8 @@ from streamseg.regular_files import inherited_fd
 from streamseg.types import MASK_URL
 
 _LONGEST_PATH_BYTES = 4096
+_LONGEST_S = 9e9
+"""What fits into 64 bits of nanoseconds: longer than the seconds since 1970."""
 
 
 def plain(value: Any) -> Any:
@@ -88,6 +90,19 @@ def mask_png(mask: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(small.astype(np.uint16 if small.max() > 255 else np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def nanoseconds(time_s: Any) -> int:
+    """A time in seconds, as a number of any kind, in nanoseconds.
+
+    Raises:
+        UsageError: it is no finite number, or too large.
+    """
+    number = plain(time_s)
+    if not _is_number(number) or not abs(number) < _LONGEST_S:
+        raise UsageError(f"expected the time of a frame in seconds, got {_named(time_s)}; None if it has none")
+    found: int = round(number * 1_000_000_000)
+    return found
 
 
 def source(given: Any) -> str:

@@ -35,7 +35,7 @@ class GivenCommands:
         self._bell.setblocking(False)
 
     def give(self, body: bytes, reply: Reply, node: str | None = None) -> None:
-        """Take a command; see `streamseg.node.GiveCommand`."""
+        """Take a command; see `streamseg.commands.GiveCommand`."""
         if len(body) > LARGEST_BYTES:
             reply(Refused.of(UsageError(f"the command has {len(body)} bytes, at most {LARGEST_BYTES} are taken")))
             return

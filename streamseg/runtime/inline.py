@@ -196,4 +196,7 @@ def _stamp(stream: str, seq: int, captured: Captured[Any]) -> Stamp:
         damaged=c.damaged,
         pixel_aspect=c.pixel_aspect,
         scaled_from=c.scaled_from,
+        captured_clock=c.captured_clock,
+        arrived_ns=c.arrived_ns,
+        frame_id=c.frame_id,
     )

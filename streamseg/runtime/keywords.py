@@ -1,4 +1,7 @@
-"""The keywords of `streamseg.segment_video` that are options of nodes. ``make keywords`` writes this file."""
+"""The keywords of `streamseg.segment_video` and `streamseg.Tracker` that are options of nodes.
+
+``make keywords`` writes this file.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +9,8 @@ import os
 from typing import Literal, TypedDict
 
 
-class Keywords(TypedDict, total=False):
+class TrackerKeywords(TypedDict, total=False):
     """Options of the nodes, as their flags of ``streamseg run`` are called. None leaves the choice to the node."""
-
-    live: bool | None
-    """drop frames rather than fall behind; without it, cameras and endless streams do"""
-
-    max_frames: int | None
-    """stop after N frames"""
-
-    start: int | None
-    """begin at frame N, counted from 0; files and folders only (default: 0)"""
-
-    image_fps: float | None
-    """frames per second of a folder of images (default: 25.0)"""
-
-    stream: int | None
-    """which of several video streams to read, from 0; without it, the best"""
-
-    open_timeout_s: float | None
-    """a source that does not open for so long is not there (default: 10.0)"""
-
-    read_timeout_s: float | None
-    """so long without a picture counts as a lost connection (default: 10.0)"""
-
-    reconnect: bool | None
-    """connect again when a live source is lost (default: True)"""
-
-    reconnect_attempts: int | None
-    """give a lost source up after N failures in a row; without it, never"""
-
-    max_age_s: float | None
-    """drop a picture of a live source that gets older than this for a newer one (default: 1.0)"""
-
-    damaged: Literal["drop", "keep"] | None
-    """pictures of a live source with lost parts, and those made from them: drop leaves them out, keep marks them
-    (default: drop)"""
-
-    max_pixels: int | None
-    """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 
     model: str | None
     """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""
@@ -60,9 +26,6 @@ class Keywords(TypedDict, total=False):
 
     focus: Literal["auto", "on", "off"] | None
     """look closely where objects were; auto: if a back-edge of the graph says where (default: auto)"""
-
-    batch: int | None
-    """frames encoded together; only without focus (default: 1)"""
 
     views: int | None
     """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
@@ -88,3 +51,59 @@ class Keywords(TypedDict, total=False):
 
     grow_radius_px: int | None
     """in the end, widen each object by so many pixels of background, say to blur it out"""
+
+
+class Keywords(TrackerKeywords, total=False):
+    """With those that a whole graph has besides."""
+
+    live: bool | None
+    """drop frames rather than fall behind; without it, cameras and endless streams do"""
+
+    max_frames: int | None
+    """stop after N frames"""
+
+    start: int | None
+    """begin at frame N, counted from 0; files, bags and folders only (default: 0)"""
+
+    image_fps: float | None
+    """frames per second of a folder of images (default: 25.0)"""
+
+    stream: int | None
+    """which of several video streams to read, from 0; without it, the best"""
+
+    topic: str | None
+    """which topic of a bag has the pictures; without it, the only one"""
+
+    start_s: float | None
+    """begin so many seconds after the first picture of a bag, by the time of recording"""
+
+    end_s: float | None
+    """end so many seconds after the first picture of a bag, by the time of recording"""
+
+    open_timeout_s: float | None
+    """a source that does not open for so long is not there (default: 10.0)"""
+
+    read_timeout_s: float | None
+    """so long without a picture counts as a lost connection (default: 10.0)"""
+
+    reconnect: bool | None
+    """connect again when a live source is lost (default: True)"""
+
+    reconnect_attempts: int | None
+    """give a lost source up after N failures in a row; without it, never"""
+
+    max_age_s: float | None
+    """drop a picture of a live source that gets older than this for a newer one (default: 1.0)"""
+
+    damaged: Literal["drop", "keep"] | None
+    """pictures of a live source with lost parts, and those made from them: drop leaves them out, keep marks them
+    (default: drop)"""
+
+    playlists_anywhere: bool | None
+    """follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it"""
+
+    max_pixels: int | None
+    """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
+
+    batch: int | None
+    """frames encoded together; only without focus (default: 1)"""

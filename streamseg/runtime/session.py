@@ -6,26 +6,24 @@ import atexit
 import contextlib
 import os
 import weakref
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, Unpack
 
-import numpy as np
-
 from streamseg.commands import Applied
-from streamseg.errors import PromptError, RunError, StreamsegError
+from streamseg.errors import PromptError, RunError, StreamsegError, UsageError
 from streamseg.graph.options import PIPELINE, check_names, named_options
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import PlainPrompt, make_prompts, standard_graph
 from streamseg.messages import Gap, Segmented
 from streamseg.runtime import given
 from streamseg.runtime.command_queue import CommandQueue
+from streamseg.runtime.feeder import Feeder, frames_in
+from streamseg.runtime.frame_result import FrameResult, frame_result
 from streamseg.runtime.keywords import Keywords
 from streamseg.runtime.prompting import submit
 from streamseg.runtime.result_iterator import ResultIterator
 from streamseg.runtime.supervisor import Supervisor
-from streamseg.types import Box, ObjectState
 
 _RESULTS_FROM = "cleanup"
 
@@ -47,51 +45,16 @@ def _close_unfinished() -> None:
 os.register_at_fork(after_in_child=_unfinished.clear)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ObjectMask:
-    """One object in one frame."""
-
-    id: int
-    """Stable for life; used again at most for a detector's objects, once all 65,535 have been."""
-    label: str
-    state: ObjectState
-    score: float
-    """The model's own estimate of the mask's IoU, 0 to 1."""
-    box_xyxy: Box | None
-    """Tight box round the mask in pixels, right and bottom edges exclusive; None if the mask is empty."""
-    area_px: int
-    _labels: np.ndarray = field(repr=False)
-    _value: int = field(repr=False)
-
-    @property
-    def mask(self) -> np.ndarray:
-        """(H, W) bool, made when asked for."""
-        return np.asarray(self._labels == self._value)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FrameResult:
-    """A frame and the objects in it. Everything is a copy: it may be kept and changed."""
-
-    index: int
-    """Position among all frames of the source, those that a live source dropped included."""
-    pts_s: float | None
-    """Presentation time in seconds; None if the source has none."""
-    image_rgb: np.ndarray = field(repr=False)
-    """(H, W, 3) uint8, RGB, upright."""
-    objects: list[ObjectMask]
-
-
 class Results(Iterator[FrameResult]):
     """The results of a video, frame by frame, and the way to tell the run about further objects meanwhile.
 
     Closes itself at the end of the video and when it is let go of; `close`, or a ``with`` block, does it at once.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, feeder: Feeder | None = None) -> None:
         self._pid = os.getpid()
         self._command_queue = CommandQueue(plan)
-        self._frames = _results(plan, self._command_queue)
+        self._frames = _results(plan, self._command_queue, feeder)
         _unfinished.add(self._frames)
 
     def __next__(self) -> FrameResult:
@@ -137,8 +100,10 @@ class Results(Iterator[FrameResult]):
 
 
 def segment_video(
-    source: str | os.PathLike[str] | int,
+    source: str | os.PathLike[str] | int | Iterable[Any],
     *,
+    bgr: bool = False,
+    gray: bool = False,
     boxes: Sequence[Sequence[float]] = (),
     points: Sequence[Sequence[float]] = (),
     negatives: Sequence[Sequence[float]] = (),
@@ -147,7 +112,7 @@ def segment_video(
     detect: str | None = None,
     **options: Unpack[Keywords],
 ) -> Results:
-    """Follow objects through a video, a folder of images, a camera or a stream.
+    """Follow objects through a video, a folder of images, a camera, a stream, or frames in memory.
 
         for result in segment_video("clip.mp4", boxes=[(100, 120, 300, 400)]):
             cut_out = result.image_rgb * result.objects[0].mask[..., None]
@@ -157,7 +122,12 @@ def segment_video(
     Frames that failed are left out, with a warning in the log ``streamseg``.
 
     Args:
-        source: path, camera number, or URL.
+        source: path, camera number, or URL. Or the frames themselves: an array (T, H, W, 3) of uint8, RGB, or a list,
+            an iterator or a generator of pictures (arrays of numpy, tensors of torch, PIL's), or of (picture, time in
+            seconds). A thread reads them while the loop works, a few ahead of the results, and no further if the loop
+            stops; all get the size of the first. An error in it ends the run.
+        bgr: of such frames: their colors are blue, green, red, as OpenCV reads them.
+        gray: of such frames: they are (H, W), without colors.
         boxes: (x0, y0, x1, y1) each in pixels of the first frame: one object each, ids 1, 2, … Like points, also as an
             array of numpy or torch.
         points: (x, y) each: one object without a box; with exactly one box they refine it.
@@ -184,46 +154,43 @@ def segment_video(
     found = (everything is not False or detect is not None) and not (boxes or points or negatives)
     # Those of sinks are not among them: the results go to the loop.
     check_names(options, (*named_options(PIPELINE), *(segment_video.__kwdefaults__ or ())))
+    frames = frames_in(source, bgr=bgr, gray=gray)
+    if frames is None and (bgr or gray):
+        raise UsageError("expected frames in memory with bgr or gray, got the name of a source, which says it itself")
+    feeder = None if frames is None else Feeder(frames, bgr=bgr, gray=gray)
     graph = standard_graph(
-        given.source(source),
+        given.source(source) if feeder is None else feeder.source,
         _prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
         everything=None if everything is False else {} if everything is True else given.plain(everything),
         detect=detect,
         **options,
     )
-    return Results(Plan(graph, results_from=_RESULTS_FROM))
+    return Results(Plan(graph, results_from=_RESULTS_FROM), feeder)
 
 
 def _prompts(prompts: Sequence[PlainPrompt] | str | os.PathLike[str]) -> list[PlainPrompt] | str:
     return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else list(map(given.prompt, prompts))
 
 
-def _results(plan: Plan, command_queue: CommandQueue) -> Generator[FrameResult, None, None]:
+def _results(plan: Plan, command_queue: CommandQueue, feeder: Feeder | None) -> Generator[FrameResult, None, None]:
     results = failures = 0
     reason = ""
     try:
-        with Supervisor(plan, command_queue=command_queue) as supervisor:
+        with feeder or contextlib.nullcontext(), Supervisor(plan, command_queue=command_queue) as supervisor:
             for message in ResultIterator(supervisor):
                 if isinstance(message, Segmented):
                     results += 1
-                    yield _result(message)
+                    yield frame_result(message)
                 elif isinstance(message, Gap) and message.kind == "failed":
                     failures += 1
                     reason = f"{message.node}: {message.reason}"
     except StreamsegError as error:
         command_queue.close(error)
+        if feeder is not None and feeder.error is not None:
+            # The same, with what was raised in this process as its cause.
+            raise feeder.error from feeder.error.__cause__
         raise
     finally:
         command_queue.close()
     if failures and not results:
         raise RunError(f"all {failures} frames failed, the last one at {reason}")
-
-
-def _result(message: Segmented) -> FrameResult:
-    labels = message.labels.copy()
-    objects = [
-        ObjectMask(each.id, each.label, each.state, each.score, each.box_xyxy, each.area_px, labels, number)
-        for number, each in enumerate(message.objects, 1)
-    ]
-    stamp = message.stamp
-    return FrameResult(stamp.index, stamp.pts_s, message.frame.image_rgb.copy(), objects)

@@ -167,7 +167,7 @@ class SourceFeed:
             return []
         captured = self._mailbox.take()
         if captured is not None:
-            if captured.good_until_ns is not None and time.time_ns() > captured.good_until_ns:
+            if captured.good_until_monotonic_ns is not None and time.monotonic_ns() > captured.good_until_monotonic_ns:
                 self._too_old += 1
                 return []
             return [self._enter(captured)]
@@ -197,7 +197,7 @@ class SourceFeed:
         journey = self._book.finish(report)
         if journey is not None:
             self._in_flight.pop(journey.ticket, None)
-            self._latencies.add(time.time_ns() - journey.captured_ns)
+            self._latencies.add(time.monotonic_ns() - journey.arrived_ns)
 
     def failed(self, stamp: Stamp, error: Exception) -> Gap:
         """What goes on in place of a frame that could not be made, or not be sent."""
@@ -222,7 +222,7 @@ class SourceFeed:
         )
 
     def _enter(self, captured: Captured[Any]) -> Message:
-        ticket, generation = self._book.take(captured.captured_ns)
+        ticket, generation = self._book.take(captured.arrived_monotonic_ns)
         stamp = Stamp(
             self._name,
             self._seq,
@@ -235,6 +235,9 @@ class SourceFeed:
             captured.damaged,
             captured.pixel_aspect,
             captured.scaled_from,
+            captured.captured_clock,
+            captured.arrived_ns,
+            captured.frame_id,
         )
         self._seq += 1
         self._in_flight[ticket] = stamp

@@ -232,6 +232,8 @@ class Supervisor:
             self.facts[who] = message.facts
             self._live[who] = message.live
             self._ready.add(who)
+            if self.state == "starting" and who in self.plan.sources:
+                self._check_stream(who)
             if self._command_queue is not None:
                 self._command_queue.requeue(who)
             if self._failover.complete(self._ready):
@@ -261,6 +263,12 @@ class Supervisor:
             self.stats[who] = message.stats
             self.facts[who] = message.facts
             self._said_bye.add(who)
+
+    def _check_stream(self, source: str) -> None:
+        try:
+            self.plan.check_stream(source, self.facts[source])
+        except StreamsegError as error:
+            self._fail(error)
 
     def _note_trouble(self, who: str, trouble: Trouble) -> None:
         self.troubles.append((who, trouble))

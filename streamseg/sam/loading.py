@@ -1,9 +1,16 @@
-"""A model's two halves, each by itself, and its matcher: the checkpoint found, the engine chosen, the weights read."""
+"""A model's two halves, each by itself, and its matcher: the checkpoint found, the engine chosen, the weights read.
+
+What is loaded is shared: who asks for the same while somebody has it gets that one. Nothing changes in it, so several
+threads may use it at once; it is let go of with the last of them.
+"""
 
 from __future__ import annotations
 
+import os
+import weakref
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from streamseg.sam import checkpoints, engines
 from streamseg.sam.checkpoint_arrays import read_arrays
@@ -11,6 +18,10 @@ from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.matching import MATCHER, Matching
 from streamseg.sam.models import ModelInfo, find
+
+Half = TypeVar("Half", ImageEncoder, MaskDecoder, Matching)
+
+_loaded: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
 
 
 class _Source(NamedTuple):
@@ -46,17 +57,21 @@ def load_encoder(
         DeviceError: no such device, or out of memory.
     """
     info, path, kind, chosen = _find(name, checkpoint, device, engine)
-    loaded: engines.EncoderEngine
-    # Only the one that computes is imported: torch takes seconds.
-    if kind == "onnxruntime":
-        from streamseg.sam.onnx_engine import OnnxEncoder
 
-        loaded = OnnxEncoder(info, path, threads)
-    else:
-        from streamseg.sam.torch_engine import TorchEncoder
+    def load(sha256: str) -> ImageEncoder:
+        loaded: engines.EncoderEngine
+        # Only the one that computes is imported: torch takes seconds.
+        if kind == "onnxruntime":
+            from streamseg.sam.onnx_engine import OnnxEncoder
 
-        loaded = TorchEncoder(info, path, chosen)
-    return ImageEncoder(info, loaded, checkpoints.fingerprint(path))
+            loaded = OnnxEncoder(info, path, threads)
+        else:
+            from streamseg.sam.torch_engine import TorchEncoder
+
+            loaded = TorchEncoder(info, path, chosen)
+        return ImageEncoder(info, loaded, sha256)
+
+    return _shared(load, path, info.name, "encoder", kind, chosen, threads)
 
 
 def load_decoder(
@@ -72,16 +87,20 @@ def load_decoder(
     Arguments and errors are those of `load_encoder`.
     """
     info, path, kind, chosen = _find(name, checkpoint, device, engine)
-    loaded: engines.DecoderEngine
-    if kind == "onnxruntime":
-        from streamseg.sam.onnx_engine import OnnxDecoder
 
-        loaded = OnnxDecoder(info, path, threads)
-    else:
-        from streamseg.sam.torch_engine import TorchDecoder
+    def load(sha256: str) -> MaskDecoder:
+        loaded: engines.DecoderEngine
+        if kind == "onnxruntime":
+            from streamseg.sam.onnx_engine import OnnxDecoder
 
-        loaded = TorchDecoder(info, path, chosen)
-    return MaskDecoder(info, loaded, checkpoints.fingerprint(path))
+            loaded = OnnxDecoder(info, path, threads)
+        else:
+            from streamseg.sam.torch_engine import TorchDecoder
+
+            loaded = TorchDecoder(info, path, chosen)
+        return MaskDecoder(info, loaded, sha256)
+
+    return _shared(load, path, info.name, "decoder", kind, chosen, threads)
 
 
 def load_matching(name: str = "tiny", *, checkpoint: Path | None = None) -> Matching | None:
@@ -98,8 +117,22 @@ def load_matching(name: str = "tiny", *, checkpoint: Path | None = None) -> Matc
     info = find(name)
     if not info.matches:
         return None
-    weights = read_arrays(info, checkpoints.locate(info, checkpoint), "matcher")
-    return Matching({key.removeprefix(f"{MATCHER}."): value for key, value in weights.items()})
+    path = checkpoints.locate(info, checkpoint)
+
+    def load(sha256: str) -> Matching:
+        weights = read_arrays(info, path, "matcher")
+        return Matching({key.removeprefix(f"{MATCHER}."): value for key, value in weights.items()})
+
+    return _shared(load, path, info.name, "matcher")
+
+
+def _shared(load: Callable[[str], Half], path: Path, *what: Hashable) -> Half:
+    """What was loaded of these weights and is still in use somewhere in this process; else what is loaded now."""
+    sha256 = checkpoints.fingerprint(path)
+    # The threads of an engine do not come along into a process that is forked from the one that loaded it.
+    key = (os.getpid(), sha256, *what)
+    found: Half | None = _loaded.get(key)
+    return _loaded.setdefault(key, load(sha256)) if found is None else found
 
 
 def _find(name: str, checkpoint: Path | None, device: str, engine: str) -> _Source:

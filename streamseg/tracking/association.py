@@ -10,15 +10,17 @@ import msgspec
 import numpy as np
 
 from streamseg.masks.boxes import box_iou
-from streamseg.tracking.candidate import Candidate, candidate_iou, coverage, measure, subtract
+from streamseg.tracking.candidate import Candidate, candidate_iou, coverage, measure, subtract, whole_view
 from streamseg.tracking.gating import (
     area_ratio,
+    filled_frame,
     foreign_colors,
     gate,
     gate_lost,
     has_usual_area,
     mean_similarity,
     reachable_box,
+    still_fills_frame,
 )
 from streamseg.tracking.occlusion import advanced, are_switched, meeting_of, with_depth_order, with_doubt
 from streamseg.tracking.options import TrackingOptions
@@ -105,12 +107,24 @@ def associate(
 
 
 def _assign(track: Track, answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions) -> Assignment:
-    candidate = measure(_averaged(answers), 0, track, image_rgb, options) if answers else None
+    if not answers:
+        return Assignment("LOST", "its place is outside the frame")
+    answer = _averaged(answers)
+    candidate = measure(answer, 0, track, image_rgb, options)
+    frame_size = (image_rgb.shape[0], image_rgb.shape[1])
     if candidate is None:
-        return Assignment("LOST", "the mask is empty" if answers else "its place is outside the frame")
-    if not options.gates:
-        return Assignment("TRACKED", f"score {candidate.score:.2f}, not judged", candidate)
-    return Assignment(*gate(track, candidate, image_rgb.shape[:2], options), candidate)
+        assignment = Assignment("LOST", "the mask is empty")
+    elif options.gates:
+        assignment = Assignment(*gate(track, candidate, frame_size, options), candidate)
+    else:
+        assignment = Assignment("TRACKED", f"score {candidate.score:.2f}, not judged", candidate)
+    if options.gates and assignment.state != "TRACKED" and filled_frame(track, frame_size, options):
+        whole = whole_view(answer, image_rgb)
+        if whole is not None and still_fills_frame(track, whole, frame_size, options):
+            return Assignment(
+                "UNCERTAIN", f"larger than the frame, of which the model says: {assignment.reason}", whole
+            )
+    return assignment
 
 
 def _assign_lost(

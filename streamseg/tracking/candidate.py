@@ -60,6 +60,18 @@ def measure(
     return _measure(logits, view, float(np.clip(answer.scores[k], 0, 1)), image_rgb)
 
 
+def whole_view(answer: Answer, image_rgb: np.ndarray) -> Candidate | None:
+    """A mask of all that an answer's view shows, with the score of the answer.
+
+    Args:
+        answer: of the decoder.
+        image_rgb: (H, W, 3) uint8, the frame.
+    """
+    view = answer.query.view
+    logits = np.full((view.mask_side, view.mask_side), LOGIT_LIMIT, np.float32)
+    return _measure(logits, view, float(np.clip(answer.scores[0], 0, 1)), image_rgb)
+
+
 def subtract(
     candidate: Candidate, other: Candidate, image_rgb: np.ndarray, *, only_surer: bool = False
 ) -> Candidate | None:

@@ -65,6 +65,25 @@ def gate(track: Track, candidate: Candidate, frame_size: tuple[int, int], option
     return "TRACKED", f"score {candidate.score:.2f}"
 
 
+def filled_frame(track: Track, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
+    """Whether the last box of an object was about the (H, W) frame."""
+    return area(track.box) >= options.filled_frame * frame_size[0] * frame_size[1]
+
+
+def still_fills_frame(track: Track, whole: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
+    """Whether an object that `filled_frame` is larger than that: no outline of it is to be seen, so that the model's
+    masks are noise, and colors have to tell.
+
+    Args:
+        track: the object as it was.
+        whole: the mask of all there is to be seen.
+        frame_size: (H, W).
+        options: of the tracker.
+    """
+    _, color = similarities(track, whole)
+    return whole.area_px >= frame_size[0] * frame_size[1] and color >= options.filled_color
+
+
 def gate_lost(
     track: Track, candidate: Candidate, frame_size: tuple[int, int], within: Box | None, options: TrackingOptions
 ) -> Decision:

@@ -60,6 +60,11 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Two objects whose masks overlap by this IoU are one thing: the one that fits it less is LOST."""
     whole_frame: float = 0.8
     """A mask that covers more than this fraction of the frame is refused unless the object's box had half of that."""
+    filled_frame: float = 0.95
+    """An object whose box had this fraction of the frame is all of it, UNCERTAIN, where the model is less sure than
+    `found_score`,"""
+    filled_color: float = 0.9
+    """and the frame's colors have so much in common with its own."""
     speck: float = 0.05
     """Parts of the mask smaller than this fraction of the largest are dropped unless they touch the last mask."""
     scene_cut: float = 0.94

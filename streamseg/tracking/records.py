@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from streamseg.errors import UsageError
-from streamseg.types import Box
+from streamseg.types import Box, CaptureClock
 
 _LONGEST_LINE_BYTES = 1 << 20
 
@@ -41,6 +41,11 @@ class TrackRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reason: str = ""
     mask: CocoMask | None = None
     """Only with ``mask_format: rle``; None if it is empty, too."""
+    captured_ns: int | None = None
+    """When the picture was taken, nanoseconds since the epoch by `captured_clock`; None for those of a file."""
+    captured_clock: CaptureClock | None = None
+    arrived_ns: int | None = None
+    """When the picture came, by this machine's clock, if `captured_ns` is by that of a sender."""
 
 
 def write_lines(tracks: list[TrackRecord]) -> bytes:

@@ -19,7 +19,9 @@ from av.video.stream import VideoStream
 from streamseg.errors import MediaError
 from streamseg.video.arrival import ArrivalClock
 from streamseg.video.backlog import Arrived, Backlog
+from streamseg.video.clocks import SenderTimes
 from streamseg.video.container import Opening, StreamFacts, open_video, set_threads, stream_facts, strerror
+from streamseg.video.pace import BurstPace
 from streamseg.video.streams import note_on_choice
 
 _SEGMENTED = ("hls", "dash")
@@ -164,6 +166,8 @@ class Connection:
                 container.format.name,
                 note_on_choice(container, stream, self._opening.shown),
             )
+            self._sender_times = SenderTimes(opened.format_name)
+            self._pace = BurstPace() if opened.segmented else None
             now_s = time.monotonic()
             probing_s = _PROBING_S if opened_already is not None else min(_PROBING_S, now_s - began_s)
             with self._change:
@@ -196,8 +200,10 @@ class Connection:
         ticks = packet.pts if packet.dts is None else packet.dts
         time_s = None if ticks is None else float(ticks * packet.time_base)
         age_s = 0.0 if clock is None else clock.age_s(time_s, now_s)
-        received_ns = time.time_ns() - round(age_s * 1e9)
+        wall_ns = time.time_ns() - round(age_s * 1e9)
+        sender_ns = self._sender_times.of(packet)
+        planned_s = None if self._pace is None else self._pace.due_s(time_s, now_s)
         with self._change:
             self._heard_s = now_s
-            self._backlog.put(Arrived(packet, received_ns, now_s))
+            self._backlog.put(Arrived(packet, wall_ns, now_s, age_s, sender_ns, planned_s))
             self._change.notify_all()

@@ -52,6 +52,8 @@ class Opening:
     """A picture that has more is not decoded."""
     stream: int | None = None
     """Position among the video streams of the one to read; None takes the best."""
+    playlists_anywhere: bool = False
+    """Whether a local list of media may name files and addresses that do not lie beside it."""
 
     @property
     def shown(self) -> str:
@@ -75,12 +77,18 @@ class StreamFacts:
 def stream_facts(stream: VideoStream) -> StreamFacts:
     """Read the facts off a stream whose container is open."""
     rate = stream.average_rate or stream.guessed_rate
-    duration_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-    if duration_s is None and isinstance(duration_us := getattr(stream.container, "duration", None), int):
-        duration_s = duration_us / av.time_base
+    duration_s = stated_duration_s(stream)
     estimate = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
     aspect = stream.sample_aspect_ratio or None
     return StreamFacts(stream.codec_context.name, float(rate) if rate else None, estimate or None, aspect)
+
+
+def stated_duration_s(stream: VideoStream) -> float | None:
+    """How long the header of its container says that a stream is, in seconds; None if it does not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    duration_us = getattr(stream.container, "duration", None)
+    return duration_us / av.time_base if isinstance(duration_us, int) else None
 
 
 def may_come(error: MediaError) -> bool:
@@ -144,6 +152,9 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
     if is_endless(opening.source) or opening.live:
         # Not with `nobuffer`, which throws away what was read to find out about the stream: its first key frame.
         options = {"analyzeduration": "2000000"} | options
+    if ".m3u8" in opening.source.lower():
+        # A player begins some segments back, for safety; who acts on what it sees begins with the newest.
+        options = {"live_start_index": "-1"} | options
     if opening.source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)
@@ -166,8 +177,13 @@ def _is_web_page(opening: Opening) -> bool:
 
 def _open_file(opening: Opening) -> InputContainer:
     path = local_path(opening.source)
-    playlists.check_list(path)
-    options = {**_no_larger(opening), "format_whitelist": playlists.allowed_formats(path)} | opening.options
+    follow: dict[str, str] = {}
+    if opening.playlists_anywhere:
+        follow = playlists.anywhere(path)
+    else:
+        playlists.check_list(path)
+    allowed = {"format_whitelist": playlists.allowed_formats(path)}
+    options = _no_larger(opening) | allowed | follow | opening.options
     if path.is_fifo():
         return av.open(_Fifo(path, opening.open_timeout_s), "r", options=options)
     # With the protocol, since a name such as concat:a would be taken for one. A local file never blocks; without

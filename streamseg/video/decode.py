@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import av.error
+import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -21,6 +23,7 @@ from streamseg.errors import MediaError
 from streamseg.video.container import strerror
 from streamseg.video.deinterlace import Deinterlacer
 from streamseg.video.orientation import Orientation
+from streamseg.video.pixels import to_eight_bits
 
 _log = logging.getLogger("streamseg.video")
 
@@ -35,8 +38,20 @@ class Timing:
     pts: int | None
     time_base: Fraction
     received_ns: int
+    """When it came, by the monotonic clock of this machine, which nobody can set."""
+    wall_ns: int
+    """The same moment in nanoseconds since the epoch, by what this machine's clock showed."""
     demuxed_ns: int | None = None
-    """When it came out of the demuxer, if that may be later than when it came."""
+    """When it came out of the demuxer, by the monotonic clock, if that may be later than when it came."""
+    sender_ns: int | None = None
+    """When it was taken by the clock of whoever sent it, nanoseconds since the epoch; None if they do not say."""
+    planned_ns: int | None = None
+    """When it is to be given, by the monotonic clock, if it came with many others at once."""
+
+    @property
+    def ages_from_ns(self) -> int:
+        """From when on it gets old, by the monotonic clock."""
+        return self.received_ns if self.planned_ns is None else self.planned_ns
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,12 @@ class Decoding:
         self._stopping = stopping
         self._on_damage = on_damage
         self._packets_read = 0
+        self._covered: tuple[float, float] | None = None
+
+    @property
+    def covered_s(self) -> float | None:
+        """From the beginning of the first packet of any stream to the end of the last one; None if none has a time."""
+        return None if self._covered is None else self._covered[1] - self._covered[0]
 
     def __iter__(self) -> Iterator[Decoded]:
         deinterlacer: Deinterlacer[Timing] = Deinterlacer()
@@ -89,7 +110,7 @@ class Decoding:
     def _frames(self) -> Iterator[tuple[av.VideoFrame, Timing]]:
         unknown = Fraction(1, 1000)
         for packet in self._packets():
-            received_ns = time.time_ns()
+            received_ns, wall_ns = time.monotonic_ns(), time.time_ns()
             damaged = packet is not None and packet.size > 0 and packet.is_corrupt
             frames: list[av.VideoFrame] = []
             try:
@@ -103,17 +124,24 @@ class Decoding:
             if damage:
                 self._on_damage(damage)
             for frame in frames:
-                yield frame, Timing(frame.pts, frame.time_base or self._stream.time_base or unknown, received_ns)
+                yield (
+                    frame,
+                    Timing(frame.pts, frame.time_base or self._stream.time_base or unknown, received_ns, wall_ns),
+                )
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """All packets, then what flushes the decoder: an empty one or None."""
         failures = 0
         while failures < _MAX_FAILURES:
             try:
-                for packet in self._container.demux(self._stream):
+                for each in self._container.demux():
                     if self._stopping.is_set():
                         return
                     failures = 0
+                    self._cover(each)
+                    if each.stream_index != self._stream.index:
+                        continue
+                    packet = cast("Packet[VideoStream]", each)
                     if packet.size:
                         self._packets_read += 1
                     else:
@@ -129,6 +157,14 @@ class Decoding:
                 return
         _log.warning("%s: %d reads in a row failed; what follows is given up", self._shown, failures)
         yield None
+
+    def _cover(self, packet: Packet[Any]) -> None:
+        if packet.pts is None:
+            return
+        begin_s = float(packet.pts * packet.time_base)
+        end_s = begin_s + float((packet.duration or 0) * packet.time_base)
+        first_s, last_s = self._covered or (begin_s, end_s)
+        self._covered = min(first_s, begin_s), max(last_s, end_s)
 
     def _check_all_read(self) -> None:
         """A file that was cut off ends like a whole one; only its index still knows of what is missing."""
@@ -156,18 +192,23 @@ class Converter:
         self._threads = threads
         self._reformatter = VideoReformatter()
 
-    def write(self, frame: av.VideoFrame, orientation: Orientation, out: np.ndarray) -> None:
+    def write(self, frame: av.VideoFrame, orientation: Orientation, bits: int, out: np.ndarray) -> None:
         """Convert into `out`, (height, width, 3) uint8; one copy after swscale. A frame of another size is scaled.
+
+        Args:
+            bits: how many are in use, if it has 16 of gray or of RGB (`streamseg.video.pixels.Depth`); else 16.
 
         Raises:
             MediaError: FFmpeg cannot convert pixels of that format.
         """
         width, height = orientation.size(self.width, self.height)
+        kind = "rgb24" if bits == 16 else "gray16le" if frame.format.name == "gray16le" else "rgb48le"
         try:
-            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=self._threads)
+            rgb = self._reformatter.reformat(frame, width, height, kind, threads=self._threads)
         except av.error.FFmpegError as error:
             raise MediaError(
                 f"pictures of {frame.width}x{frame.height} in pixel format {frame.format.name} cannot be converted to "
                 f"RGB: {strerror(error)}; convert the video, say with ffmpeg -pix_fmt yuv420p"
             ) from error
-        orientation.write(rgb.to_ndarray(), out)
+        image = to_eight_bits(rgb.to_ndarray(), bits)
+        orientation.write(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), out)

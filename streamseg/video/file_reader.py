@@ -18,7 +18,7 @@ from streamseg.errors import MediaError
 from streamseg.video.container import Opening, StreamFacts, set_threads, stream_facts, strerror
 from streamseg.video.decode import Converter, Decoded, Decoding
 from streamseg.video.orientation import orientation_of
-from streamseg.video.pixels import notes_on_pixels, pixel_aspect
+from streamseg.video.pixels import Depth, notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import SourceKind, classify
 from streamseg.video.streams import note_on_choice, note_on_missing
@@ -58,6 +58,7 @@ class FileReader(Reader):
             stopping=self._stopping,
             on_damage=self._damage,
         )
+        self._decoding = decoding
         self._decoded = iter(decoding)
         first = self._first()
         self._decoded = itertools.chain([first], self._decoded)
@@ -71,6 +72,7 @@ class FileReader(Reader):
         self.pixel_aspect = pixel_aspect(facts, stream.codec_context, self._orientation)
         self._stream = stream
         self._first_pts = first.timing.pts
+        self._depth = Depth(self._shown, self.note)
         self.note(note_on_choice(self._container, stream, self._shown))
         for sentence in notes_on_pixels(first.frame, self._shown):
             self.note(sentence)
@@ -111,7 +113,7 @@ class FileReader(Reader):
     def _note_missing(self, frames: int, last_pts: int | None) -> None:
         usual_s = 1 / self.info.fps if self.info.fps else 0.0
         shown_s = None if last_pts is None else last_pts * self.info.time_base[0] / self.info.time_base[1] + usual_s
-        self.note(note_on_missing(self._stream, frames, shown_s, self._shown))
+        self.note(note_on_missing(self._stream, frames, shown_s, self._decoding.covered_s, self._shown))
 
     def _read(self) -> Iterator[Picture]:
         pace = _Pace() if self.info.live else None
@@ -127,9 +129,10 @@ class FileReader(Reader):
             pts = self._since_first(self._timeline.place(decoded.timing.pts))
             self._note_jumps()
             last_pts = pts
+            bits = self._depth.look(decoded.frame, index)
             if index < self._start_index:
                 continue
-            captured_ns = decoded.timing.received_ns
+            captured_ns = decoded.timing.wall_ns
             if pace is not None:
                 if self._stopping.wait(pace.delay_s(pts, decoded.timing.time_base)):
                     return
@@ -141,7 +144,7 @@ class FileReader(Reader):
                 captured_ns=captured_ns,
                 width=self.info.width,
                 height=self.info.height,
-                fill=partial(self._converter.write, decoded.frame, self._orientation),
+                fill=partial(self._converter.write, decoded.frame, self._orientation, bits),
                 size_in_source=self._orientation.size(decoded.frame.width, decoded.frame.height),
             )
         if self.damaged:

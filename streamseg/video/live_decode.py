@@ -35,9 +35,6 @@ _RELAX = 0.125
 _DAMAGE_LASTS_S = 2.0
 """Pictures after a damaged one are believed again from the next key frame on, or after this time: some streams have
 no key frames but renew the picture bit by bit."""
-_PACED = 0.9
-"""Pictures that come in bursts are spread over this share of the bound."""
-_LONGEST_STEP_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,6 @@ class LiveDecoding:
         self._stopping = stopping
         self._dropped = dropped
         self._damage = _Damage(on_damage, spreads=not opened.codec.codec.intra_only)
-        self._pace = _BurstPace(max_age_s) if opened.segmented else None
         self._deinterlacer: Deinterlacer[_Tag] = Deinterlacer()
         self._hurry = _Hurry(opened.codec)
         self._skipped = 0
@@ -131,10 +127,7 @@ class LiveDecoding:
 
     def _wait(self, arrived: Arrived) -> float:
         """Wait until a packet is due. Returns how late it is, in seconds."""
-        if self._pace is None:
-            return time.monotonic() - arrived.queued_s
-        waiting = self._connection.waiting()
-        due_s = self._pace.due_s(arrived, arrived if waiting is None else waiting[1], time.monotonic())
+        due_s = arrived.due_s
         self._stopping.wait(max(0.0, due_s - time.monotonic()))
         return time.monotonic() - due_s
 
@@ -184,8 +177,18 @@ class LiveDecoding:
         pts = None if self._opened.clockless else frame.pts
         time_base = frame.time_base or self._opened.time_base
         if own is None:
-            return Timing(pts, time_base, time.time_ns())
-        return Timing(pts, time_base, own.received_ns, round(own.queued_s * 1e9))
+            return Timing(pts, time_base, time.monotonic_ns(), time.time_ns())
+        received_s = own.queued_s - own.age_s
+        planned_ns = None if own.planned_s is None else round(own.planned_s * 1e9)
+        return Timing(
+            pts,
+            time_base,
+            round(received_s * 1e9),
+            own.wall_ns,
+            round(own.queued_s * 1e9),
+            own.sender_ns,
+            planned_ns,
+        )
 
     def _whole(self, frames: Iterator[tuple[av.VideoFrame, _Tag]]) -> Iterator[Decoded]:
         for frame, tag in frames:
@@ -251,38 +254,3 @@ class _Hurry:
         missing = len(self._owed)
         self._owed.clear()
         return missing
-
-
-class _BurstPace:
-    """Spreads pictures that come in bursts over the time that they may wait, at their own pace where that is enough."""
-
-    def __init__(self, max_age_s: float) -> None:
-        self._room_s = _PACED * max_age_s
-        self._last: tuple[float, float] | None = None
-
-    def due_s(self, arrived: Arrived, newest: Arrived, now_s: float) -> float:
-        """When a packet is to be decoded, by the monotonic clock.
-
-        Args:
-            newest: the last one of those that came with it.
-        """
-        time_s, newest_s = _time_s(arrived), _time_s(newest)
-        if time_s is None or newest_s is None:
-            return now_s
-        due_s = now_s
-        if self._last is not None:
-            last_time_s, last_due_s = self._last
-            step_s, left_s = time_s - last_time_s, newest_s - last_time_s
-            room_s = newest.queued_s + self._room_s - max(last_due_s, now_s - step_s)
-            if 0 <= step_s <= _LONGEST_STEP_S:
-                faster = max(1.0, left_s / room_s) if room_s > 0 else float("inf")
-                due_s = max(now_s, last_due_s + step_s / faster)
-        due_s = min(due_s, max(now_s, arrived.queued_s + self._room_s))
-        self._last = (time_s, due_s)
-        return due_s
-
-
-def _time_s(arrived: Arrived) -> float | None:
-    packet = arrived.packet
-    ticks = packet.pts if packet.dts is None else packet.dts
-    return None if ticks is None else float(ticks * packet.time_base)

@@ -17,13 +17,14 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
 from streamseg.mailbox import Mailbox
+from streamseg.video.clocks import ClockWatch
 from streamseg.video.connection import Connection, LostError, Opened
 from streamseg.video.container import Opening, may_come
-from streamseg.video.decode import Converter, Decoded
+from streamseg.video.decode import Converter, Decoded, Timing
 from streamseg.video.file_reader import describe
 from streamseg.video.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
 from streamseg.video.orientation import Orientation, orientation_of
-from streamseg.video.pixels import notes_on_pixels, pixel_aspect
+from streamseg.video.pixels import Depth, notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.timeline import Timeline
 
@@ -34,6 +35,7 @@ _LONGEST_WAIT_S = 10.0
 _MOST_PATIENCE = 8
 _CLOSE_WITHIN_S = 0.2
 _MANY_LATE = 50
+_LATE_FOR_S = 5.0
 _SEGMENT_JUMP_S = 10.0
 _WAIT_AT_START_S = 5.0
 """Others need not wait longer than this for a source that may not be there yet."""
@@ -67,7 +69,8 @@ class LiveReader(Reader):
         reconnect_attempts: failures in a row after which it is given up; None for never.
         wait: whether to wait for a source that is not there yet. Then there may be no facts about it at first.
         first_index: number of the first picture.
-        max_age_s: how old a picture may be when it is given.
+        max_age_s: how old a picture may be when it is given; of a stream in segments, how long after it is due by the
+            pace of the stream.
         keep_damaged: whether damaged pictures are given too, marked, rather than left out and counted.
         on_event: told of losses and returns, in the thread that decodes.
 
@@ -93,9 +96,10 @@ class LiveReader(Reader):
         self._opening = replace(opening, live=True)
         self._reconnect = reconnect
         self._attempts = reconnect_attempts
-        self.max_age_s = self._max_age_s = max_age_s
+        self._max_age_s = max_age_s
         # All there from the beginning, since other threads look at it while it grows.
         self.dropped.update(dict.fromkeys((WAITED, LATE, DAMAGED), 0))
+        self._watch = ClockWatch(self.clock)
         self._keep_damaged = keep_damaged
         self._on_event = on_event
         self._strict = True
@@ -105,8 +109,10 @@ class LiveReader(Reader):
         self._connections = 0
         self._barren = 0
         self._converter: Converter | None = None
+        self._depth = Depth(opening.shown, self.note)
         self._timeline: Timeline | None = None
         self._error: Exception | None = None
+        self._late_since_s, self._late_said = 0.0, False
         self._wait = wait
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._capture, args=(opened,), name="capture", daemon=True)
@@ -148,12 +154,13 @@ class LiveReader(Reader):
             index += decoded.skipped if given else 0
             pts = timeline.place(decoded.timing)
             self._note_jumps(timeline)
-            if time.time_ns() - decoded.timing.received_ns > self._max_age_s * 1e9:
+            if time.monotonic_ns() > self._good_until_ns(decoded.timing):
                 index += given
                 late += 1
                 self._note_late(late)
                 continue
             given, late = True, 0
+            self._look_at_clock(decoded.timing)
             yield self._picture(taken, index, pts)
             index += 1
         if self._error is not None and not self._stopping.is_set():
@@ -162,14 +169,20 @@ class LiveReader(Reader):
     def _picture(self, taken: _Taken, index: int, pts: int) -> Picture:
         if self._converter is None:
             raise RuntimeError("the first picture makes the converter")
+        timing = taken.decoded.timing
+        bits = self._depth.look(taken.decoded.frame, index)
         return Picture(
             index=index,
             pts=pts,
             time_base=self.info.time_base,
-            captured_ns=taken.decoded.timing.received_ns,
+            captured_ns=timing.wall_ns if timing.sender_ns is None else timing.sender_ns,
+            captured_clock="arrival" if timing.sender_ns is None else "sender",
+            arrived_ns=timing.wall_ns,
+            arrived_monotonic_ns=timing.received_ns,
+            good_until_monotonic_ns=self._good_until_ns(timing),
             width=self.info.width,
             height=self.info.height,
-            fill=partial(self._converter.write, taken.decoded.frame, taken.orientation),
+            fill=partial(self._converter.write, taken.decoded.frame, taken.orientation, bits),
             damaged=taken.decoded.damaged,
             size_in_source=taken.orientation.size(taken.decoded.frame.width, taken.decoded.frame.height),
         )
@@ -181,7 +194,12 @@ class LiveReader(Reader):
 
     def _note_late(self, in_a_row: int) -> None:
         self.dropped[LATE] += 1
-        if in_a_row == _MANY_LATE:
+        now_s = time.monotonic()
+        if in_a_row == 1:
+            self._late_since_s, self._late_said = now_s, False
+        # One that takes seconds to decode a picture is not waited for until there are many.
+        if not self._late_said and (in_a_row == _MANY_LATE or now_s - self._late_since_s > _LATE_FOR_S):
+            self._late_said = True
             _log.warning(
                 "%s: %d pictures in a row were older than %g s by the time they were decoded, so none is given; "
                 "allow a higher max_age_s, or a smaller picture at the source",
@@ -189,6 +207,14 @@ class LiveReader(Reader):
                 in_a_row,
                 self._max_age_s,
             )
+
+    def _good_until_ns(self, timing: Timing) -> int:
+        """When a picture is too old, by the monotonic clock."""
+        return timing.ages_from_ns + round(self._max_age_s * 1e9)
+
+    def _look_at_clock(self, timing: Timing) -> None:
+        for sentence in self._watch.look(timing.sender_ns, timing.wall_ns, timing.received_ns):
+            self.note(f"{self._opening.shown}: {sentence}")
 
     def _note_jumps(self, timeline: Timeline) -> None:
         if timeline.jumps and not self.jumps:

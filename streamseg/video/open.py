@@ -18,12 +18,14 @@ from av.video.stream import VideoStream
 from streamseg.errors import UsageError
 from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.video.animation_reader import AnimationReader, pictures_in
+from streamseg.video.bag_reader import BagReader
 from streamseg.video.container import Opening, is_endless, is_picture, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
 from streamseg.video.live_reader import LiveReader
+from streamseg.video.memory_reader import MemoryReader
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
-from streamseg.video.source import SourceKind, classify, local_path, redact
+from streamseg.video.source import BAG_SUFFIXES, SourceKind, classify, local_path, redact
 
 __all__ = ["Picture", "Reader", "SourceEvent", "SourceInfo", "SourceKind", "classify", "open_source", "redact"]
 
@@ -48,6 +50,10 @@ def open_source(
     keep_damaged: bool = False,
     on_event: Callable[[SourceEvent], None] | None = None,
     stream: int | None = None,
+    playlists_anywhere: bool = False,
+    topic: str | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
 
@@ -74,11 +80,17 @@ def open_source(
         options: for FFmpeg's demuxer or device, say ``{"video_size": "1280x720", "framerate": "30"}``.
         wait: whether to wait for a live source that is not there yet, in the background, rather than raise. A URL of
             HTTP is live only if `live` says so.
-        max_age_s: how old a picture of a live source may be when it is given.
+        max_age_s: how old a picture of a live source may be when it is given; of a stream in segments (HLS), how long
+            after it is due by the pace of the stream.
         keep_damaged: whether pictures of a live source that are damaged, or made from damaged ones, are given too,
             marked, rather than left out and counted. Those of a file are always given.
         on_event: told of losses and returns of a live source, in a thread of the reader.
         stream: position among the video streams of the one to read, from 0; None takes the best.
+        playlists_anywhere: whether a local list of media (``.m3u8``, ``.ffconcat``) may name files and addresses that
+            do not lie beside it or below.
+        topic: of a bag, the topic with the pictures; None takes the only one.
+        start_s: of a bag, begin with what was recorded so many seconds after the topic's first message.
+        end_s: of a bag, end before what was recorded so many seconds after it.
 
     Raises:
         MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
@@ -86,6 +98,21 @@ def open_source(
     """
     _check(start_index, max_frames, image_fps)
     kind = classify(source)
+    if kind is SourceKind.BAG:
+        if stream is not None:
+            raise UsageError(f"expected a topic of the bag {source}, got stream {stream}; say --topic NAME instead")
+        return BagReader(
+            local_path(source),
+            topic=topic,
+            live=bool(live),
+            start_index=start_index,
+            max_frames=max_frames,
+            max_pixels=max_pixels,
+            start_s=start_s,
+            end_s=end_s,
+            threads=threads,
+        )
+    _check_is_bag(source, topic=topic, start_s=start_s, end_s=end_s)
     if kind is SourceKind.FOLDER:
         if stream:
             raise UsageError(f"expected stream 0 or none for the pictures in {source}, got {stream}; leave it out")
@@ -100,7 +127,26 @@ def open_source(
             max_frames=max_frames,
             max_pixels=max_pixels,
         )
-    opening = Opening(source, live, open_timeout_s, read_timeout_s, threads, dict(options or {}), max_pixels, stream)
+    if kind is SourceKind.MEMORY:
+        return MemoryReader(
+            local_path(source),
+            live=bool(live),
+            start_index=start_index,
+            max_frames=max_frames,
+            max_pixels=max_pixels,
+            max_age_s=max_age_s,
+        )
+    opening = Opening(
+        source,
+        live,
+        open_timeout_s,
+        read_timeout_s,
+        threads,
+        dict(options or {}),
+        max_pixels,
+        stream,
+        playlists_anywhere,
+    )
     opened: tuple[InputContainer, VideoStream] | None = None
     if kind is SourceKind.URL and live is None and not is_endless(source):
         opened = open_video(opening)
@@ -139,6 +185,16 @@ def _is_live(opening: Opening, kind: SourceKind, live: bool | None) -> bool:
         # A pipe that is said to be live has a camera or a program behind it; a file only plays as if.
         return bool(live) and local_path(opening.source).is_fifo()
     return kind is SourceKind.CAMERA or live is not False
+
+
+def _check_is_bag(source: str, **given: object) -> None:
+    """Refuse what only bags have."""
+    name = next((name for name, value in given.items() if value is not None), None)
+    if name is not None:
+        raise UsageError(
+            f"expected a bag ({', '.join(BAG_SUFFIXES)}, or a folder of such) with {name}, got {redact(source)}; "
+            f"leave it out"
+        )
 
 
 def _check(start_index: int, max_frames: int | None, image_fps: float) -> None:

@@ -2,7 +2,7 @@
 
 A file of a stranger that calls itself a video may be a list of other files on this machine, or of addresses to be
 called up. So FFmpeg reads a list only where the name says that it is one, and only if all that is named in it lies
-beside it or below.
+beside it or below, unless whoever runs it says that it may lead anywhere.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _FOLLOWING = frozenset(
     {"concat", "dash", "hls", "imf", "sdp", "rtsp", "rtp", "sap", "lavfi", "vapoursynth", "avisynth", "vobsub"}
     | {"webm_dash_manifest", "image2", "alsa", "fbdev", "kmsgrab", "oss", "x11grab", "v4l2"}
 )
+_PROTOCOLS = "file,crypto,data,http,https,tcp,tls"
 _LARGEST_BYTES = 16 << 20
 _MOST_NAMED = 100_000
 _DEEPEST = 3
@@ -38,6 +39,15 @@ def allowed_formats(path: Path) -> str:
     """What FFmpeg may take a file for, as its ``format_whitelist``."""
     own = _LISTS.get(path.suffix.lower())
     return ",".join([*_media_formats(), *([] if own is None else [own])])
+
+
+def anywhere(path: Path) -> dict[str, str]:
+    """FFmpeg's options for a list that may name what it likes; none for other files."""
+    kind = _LISTS.get(path.suffix.lower())
+    if kind is None:
+        return {}
+    # By itself FFmpeg follows lists in files to plain names of files only.
+    return {"protocol_whitelist": _PROTOCOLS} | ({"safe": "0"} if kind == "concat" else {})
 
 
 def check_list(path: Path) -> None:
@@ -85,12 +95,17 @@ def _beside(path: Path, folder: Path, name: str) -> Path:
     """The regular file that a name in a list means."""
     what = f"expected the list {path} to name files beside it or below it"
     if re.match(r"[A-Za-z][A-Za-z0-9+.,-]*:", name) or "\0" in name:
-        raise MediaError(f"{what}, got {name!r}; download them first, or give the address itself as the source")
+        raise MediaError(
+            f"{what}, got {name!r}; download them first, give the address itself as the source, or let lists lead "
+            f"anywhere (playlists_anywhere of decode)"
+        )
     # FFmpeg takes both forms of a name with %20 in it.
     for form in {name, unquote(name), name.split("?")[0]}:
         other = (path.parent / form).resolve()
         if not other.is_relative_to(folder):
-            raise MediaError(f"{what}, got {name!r}; put the files there")
+            raise MediaError(
+                f"{what}, got {name!r}; put the files there, or let lists lead anywhere (playlists_anywhere of decode)"
+            )
     other = path.parent / name
     try:
         check_regular(other)

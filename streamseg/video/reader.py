@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.redaction import utf8
+from streamseg.types import CaptureClock
 from streamseg.video.source import SourceKind
 
 _log = logging.getLogger("streamseg.video")
@@ -65,8 +67,13 @@ class Picture:
 
     __slots__ = (
         "_fill",
+        "arrived_monotonic_ns",
+        "arrived_ns",
+        "captured_clock",
         "captured_ns",
         "damaged",
+        "frame_id",
+        "good_until_monotonic_ns",
         "height",
         "index",
         "pts",
@@ -85,8 +92,13 @@ class Picture:
         width: int,
         height: int,
         fill: Callable[[np.ndarray], None],
+        captured_clock: CaptureClock = "reading",
+        arrived_ns: int | None = None,
+        arrived_monotonic_ns: int | None = None,
+        good_until_monotonic_ns: int | None = None,
         damaged: bool = False,
         size_in_source: tuple[int, int] | None = None,
+        frame_id: str = "",
     ) -> None:
         self.index = index
         """Position among all frames of the source, from 0; goes on over a reconnect."""
@@ -95,13 +107,23 @@ class Picture:
         self.time_base = time_base
         """Seconds per pts unit as (numerator, denominator)."""
         self.captured_ns = captured_ns
-        """When the packet with the picture arrived, nanoseconds since the epoch; not when it was decoded."""
+        """When it was taken, as far as that is known, nanoseconds since the epoch by `captured_clock`."""
+        self.captured_clock = captured_clock
+        """``reading`` for files; ``sender`` if a stream says when its pictures were taken; else ``arrival``."""
+        self.arrived_ns = captured_ns if arrived_ns is None else arrived_ns
+        """When the packet with the picture came, nanoseconds since the epoch; not when it was decoded."""
+        self.arrived_monotonic_ns = time.monotonic_ns() if arrived_monotonic_ns is None else arrived_monotonic_ns
+        """The same by the monotonic clock."""
+        self.good_until_monotonic_ns = good_until_monotonic_ns
+        """When it is too old to be of use, by the monotonic clock; None if it does not age."""
         self.width = width
         self.height = height
         self.damaged = damaged
         """Whether parts of it were lost and made up by the decoder; live sources only, and only if asked for."""
         self.size_in_source = size_in_source or (width, height)
         """(width, height) before it was scaled to the size of the first, after rotation."""
+        self.frame_id = frame_id
+        """Name of the camera's coordinate frame, as robots have it; empty where there is none."""
         self._fill = fill
 
     @property
@@ -133,9 +155,6 @@ class Picture:
 class Reader(ABC, Iterator[Picture]):
     """Pictures of one source, in order, once. A context manager; made by `streamseg.video.open.open_source`."""
 
-    max_age_s: float | None = None
-    """How old a picture may get before it is dropped; None if it does not age."""
-
     def __init__(self, start_index: int, max_frames: int | None) -> None:
         self._info: SourceInfo | None = None
         self.damaged = 0
@@ -146,6 +165,8 @@ class Reader(ABC, Iterator[Picture]):
         """How often the presentation times of the source went back or jumped, which was mended."""
         self.dropped: Counter[str] = Counter()
         """Pictures that a live source has sent and that were not given, by the reason."""
+        self.clock: Counter[str] = Counter()
+        """What the clocks did by which the pictures of a live source are told apart (`streamseg.video.clocks`)."""
         self.notes: list[str] = []
         """What the source holds or says and is not used, one sentence each; said in the log too."""
         self.pixel_aspect = Fraction(1)

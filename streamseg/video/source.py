@@ -23,6 +23,9 @@ __all__ = ["IMAGE_SUFFIXES", "SourceKind", "classify", "local_path", "redact", "
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 """File names that are read as images, in lower case."""
 
+BAG_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+"""File names that are read as bags of robots, or are files of one, in lower case."""
+
 
 class SourceKind(StrEnum):
     """How a source is read."""
@@ -30,8 +33,12 @@ class SourceKind(StrEnum):
     FILE = "file"
     FOLDER = "folder"
     """Still images: a folder of them, or a single one."""
+    BAG = "bag"
+    """What a robot has recorded: an MCAP file, or a ROS 2 bag."""
     CAMERA = "camera"
     URL = "url"
+    MEMORY = "memory"
+    """Frames that another process has in memory."""
 
 
 def classify(source: str) -> SourceKind:
@@ -39,17 +46,21 @@ def classify(source: str) -> SourceKind:
 
     A bare number, ``/dev/videoN``, whatever leads to one such as ``/dev/v4l/by-id/…``, and ``video=NAME`` (DirectShow)
     are cameras; to read a file that is called
-    ``0`` write ``./0``. Anything with ``scheme://`` is a URL, except ``file://``. What is left is a path: a
-    directory or an image file is a folder, the rest is a file, whether or not it exists.
+    ``0`` write ``./0``. Anything with ``scheme://`` is a URL, except ``file://``, and ``frames://``, with which
+    `streamseg.segment_video` calls the pipe that it hands frames over on. What is left is a path: a directory or an
+    image file is a folder, the rest is a file, whether or not it exists. A file that is called like a
+    bag is one, and so is a directory with such files and no images.
     """
     if _CAMERA.match(source):
         return SourceKind.CAMERA
     scheme = _SCHEME.match(source)
     if scheme and scheme[1].lower() != "file":
-        return SourceKind.URL
+        return SourceKind.MEMORY if scheme[1] == "frames" else SourceKind.URL
     path = local_path(source)
     if _is_camera(path):
         return SourceKind.CAMERA
+    if is_bag(path):
+        return SourceKind.BAG
     # Not Path.is_dir: it raises where the folder above may not be entered.
     if os.path.isdir(path) or path.suffix.lower() in IMAGE_SUFFIXES:  # noqa: PTH112
         return SourceKind.FOLDER
@@ -69,8 +80,29 @@ def _is_camera(path: Path) -> bool:
     return stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _VIDEO4LINUX
 
 
+def is_bag(path: Path) -> bool:
+    """Whether a path leads to a bag, by the names alone."""
+    if path.name.lower().endswith(BAG_SUFFIXES):
+        return True
+    try:
+        names = [each.name.lower() for each in os.scandir(path)]
+    except (OSError, ValueError):
+        return False  # not there, no folder, or no path at all
+    has_images = any(os.path.splitext(name)[1] in IMAGE_SUFFIXES for name in names)  # noqa: PTH122
+    return not has_images and any(name.endswith(BAG_SUFFIXES) for name in names)
+
+
+def bag_files(folder: Path) -> list[Path]:
+    """The files of a bag in a folder, in the order of their names; of one that is there unpacked too just that."""
+    paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(BAG_SUFFIXES))
+    names = {path.name for path in paths}
+    return [path for path in paths if path.suffix.lower() != ".zstd" or path.stem not in names]
+
+
 def local_path(source: str) -> Path:
-    """The path of a file or folder source; ``file://`` URLs are unwrapped and ``~`` is expanded."""
+    """The path of a source that has one; ``file://`` and ``frames://`` are unwrapped and ``~`` is expanded."""
+    if source.startswith("frames://"):
+        return Path(source.removeprefix("frames://"))
     if source.lower().startswith("file://"):
         return Path(unquote(source[len("file://") :]))
     return Path(source).expanduser()
@@ -94,14 +126,15 @@ def file_facts(path: str | Path) -> dict[str, int] | None:
 
 
 def source_facts(source: str) -> dict[str, int] | None:
-    """What shows that a file or a folder of images has changed; None for cameras and URLs."""
+    """What shows that a file, a bag or a folder of images has changed; None for what is no file."""
     kind = classify(source)
     if kind is SourceKind.FILE:
         return file_facts(local_path(source))
-    if kind is not SourceKind.FOLDER:
+    if kind not in (SourceKind.FOLDER, SourceKind.BAG):
         return None
     path = local_path(source)
     if not path.is_dir():
         return file_facts(path)
-    names = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    images = (p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    names = bag_files(path) if kind is SourceKind.BAG else sorted(images)
     return {"files": len(names), "crc32": zlib.crc32(repr([(p.name, file_facts(p)) for p in names]).encode())}

@@ -12,7 +12,7 @@ from streamseg.errors import MediaError
 
 _HEADERS_WITH_COUNTS = frozenset({"avi"})
 """Formats that say in their header how many frames there are, and whose index does not say it better."""
-_HEADERS_WITH_DURATIONS = frozenset({"matroska", "webm", "flv", "asf", "nut"})
+_HEADERS_WITH_DURATIONS = frozenset({"matroska", "webm", "flv", "asf"})
 _LONGEST_LAST_FRAME_S = 1.0
 _CLOCK_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
@@ -59,31 +59,44 @@ def note_on_choice(container: InputContainer, stream: VideoStream, shown: str) -
     )
 
 
-def note_on_missing(stream: VideoStream, frames: int, shown_s: float | None, shown: str) -> str | None:
+def note_on_missing(
+    stream: VideoStream, frames: int, shown_s: float | None, covered_s: float | None, shown: str
+) -> str | None:
     """What is missing at the end of a file, going by its header; None if nothing is, or it does not say.
 
     Args:
         stream: read to its end.
         frames: how many came.
         shown_s: from the first frame to the end of the last, in seconds; None if the frames have no times.
+        covered_s: from the first packet of any stream to the end of the last, in seconds; None if they have no times.
         shown: the source.
     """
     kinds = set(stream.container.format.name.split(","))
     if kinds & _HEADERS_WITH_COUNTS and stream.frames > frames:
         return f"{shown} is cut off: its header promises {stream.frames} frames, {frames} came"
-    promised_s = _promised_s(stream) if kinds & _HEADERS_WITH_DURATIONS else None
-    if promised_s is not None and shown_s is not None and promised_s - shown_s > _LONGEST_LAST_FRAME_S:
+    if not kinds & _HEADERS_WITH_DURATIONS or shown_s is None:
+        return None
+    promised_s = _promised_of_stream_s(stream)
+    came_s: float | None = shown_s
+    if promised_s is None:
+        # Of several streams, one that is shorter than the others is whole all the same.
+        promised_s = _promised_s(stream)
+        came_s = shown_s if len(stream.container.streams) == 1 else covered_s
+    if promised_s is not None and came_s is not None and promised_s - came_s > _LONGEST_LAST_FRAME_S:
         came = f"the {frames} frames that came are {shown_s:.1f} s"
         return f"{shown} is cut off: its header promises {promised_s:.1f} s, {came}"
     return None
 
 
-def _promised_s(stream: VideoStream) -> float | None:
-    """How long the header says the stream is, in seconds."""
+def _promised_of_stream_s(stream: VideoStream) -> float | None:
+    """How long the header says that this stream is, in seconds."""
     tag = _CLOCK_TIME.match(stream.metadata.get("DURATION", ""))
-    if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) if tag else None
+
+
+def _promised_s(stream: VideoStream) -> float | None:
+    """How long the header says that all streams together are, in seconds."""
     container = stream.container
-    if not isinstance(container, InputContainer) or container.duration is None or len(container.streams) > 1:
+    if not isinstance(container, InputContainer) or container.duration is None:
         return None
     return container.duration / 1_000_000

@@ -71,7 +71,7 @@ class Timeline:
 
     def _passed(self, then: Timing, now: Timing) -> tuple[int, ...]:
         """How much time went by at our end, by all that may be said of it."""
-        received = self._ticks(now.received_ns - then.received_ns)
+        received = self._ticks(now.ages_from_ns - then.ages_from_ns)
         if then.demuxed_ns is None or now.demuxed_ns is None:
             return (received,)
         return received, self._ticks(now.demuxed_ns - then.demuxed_ns)

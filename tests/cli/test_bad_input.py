@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from support.command import streamseg
-from support.media import moving_images, write_video
+from support.media import FileServer, moving_images, write_video
 
 BOX = ("--box", "0,0,18,18")
 
@@ -234,8 +234,16 @@ def test_too_few_files_may_be_open(folder: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_prompt_beyond_the_end_is_said_early(folder: Path, tmp_path: Path) -> None:
+def test_a_prompt_beyond_the_end_of_a_file_is_refused(folder: Path, tmp_path: Path) -> None:
     done = streamseg("run", "clip.mp4", *BOX, "--frame", "5", "-o", tmp_path / "results", cwd=folder)
+    assert done.returncode == 2
+    assert "frame 5" in done.stderr and "has 5 frames, 0 to 4" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_prompt_beyond_the_end_of_what_a_url_seems_to_have_is_said_early(folder: Path, tmp_path: Path) -> None:
+    with FileServer(folder) as server:
+        done = streamseg("run", f"{server.url}/clip.mp4", *BOX, "--frame", "5", "-o", tmp_path / "results", cwd=folder)
     lines = done.stderr.splitlines()
     assert "frame 5" in lines[1] and "5 frames" in lines[1] and "warning" in lines[1], done.stderr
     assert done.returncode == 2

@@ -144,5 +144,5 @@ def test_any_option_of_any_node():
 
 
 def test_the_keywords_are_those_of_the_nodes():
-    expected = keywords.source_of(named_options(keywords.PIPELINE))
+    expected = keywords.source_of(named_options(keywords.PIPELINE), keywords.frame_by_frame_options())
     assert keywords.HOME.read_text() == expected, "the options of the nodes have changed: run 'make keywords'"

@@ -39,6 +39,34 @@ def test_masks_come_back(seed, height, width, share):
     assert rle.decompress(rle.compress(counts)) == counts
 
 
+def plain_counts(mask):
+    """As COCO says it, pixel by pixel."""
+    counts, last = [0], 0
+    for pixel in mask.T.ravel().astype(int).tolist():
+        if pixel != last:
+            counts, last = [*counts, 0], pixel
+        counts[-1] += 1
+    return counts
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+def test_rectangles_at_any_place_are_encoded_as_pixel_by_pixel(height, width, data):
+    mask = np.zeros((height, width), bool)
+    for _ in range(data.draw(st.integers(0, 2))):
+        top, left = data.draw(st.integers(0, height)), data.draw(st.integers(0, width))
+        mask[top : top + data.draw(st.integers(1, 9)), left : left + data.draw(st.integers(1, 9))] = True
+    counts = rle.encode(mask)
+    assert counts == plain_counts(mask)
+    assert np.array_equal(rle.decode(counts, height, width), mask)
+
+
+def test_runs_without_length_say_nothing():
+    mask = np.array([[0, 0, 1, 0], [0, 1, 1, 0]], bool)
+    for counts in ([3, 3, 2], [0, 0, 3, 1, 0, 2, 2], [3, 3, 2, 0], [3, 3, 0, 0, 2], [1, 0, 2, 3, 1, 0, 1]):
+        assert np.array_equal(rle.decode(counts, 2, 4), mask)
+    assert not rle.decode([0, 0, 8, 0], 2, 4).any()
+
+
 @given(st.lists(st.integers(0, 2**40), max_size=30))
 def test_counts_of_any_size_come_back(counts):
     assert rle.decompress(rle.compress(counts)) == counts

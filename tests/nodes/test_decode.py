@@ -113,6 +113,7 @@ def test_it_says_what_it_reads(clip: Path) -> None:
         "damaged": 0,
         "reconnects": 0,
         "jumps": 0,
+        "clock": {},
         "dropped": {},
     }
     node.close()

@@ -1,12 +1,8 @@
-"""The publish node, heard by real subscribers, one of them the sample's own process."""
+"""The publish node, heard by real subscribers."""
 
 from __future__ import annotations
 
-import os
-import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,23 +12,17 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import yaml
 import zmq
 from streamseg_nodes.publish import Publish
-from support.bright_nodes import bright_labels, drawn
-from support.media import decode_plainly, moving_images, write_video
+from support.bright_nodes import drawn
 
 from streamseg.errors import GraphError, OutputError, WireError
-from streamseg.graph import config
-from streamseg.graph.plan import Plan
 from streamseg.masks import rle
 from streamseg.messages import Gap
 from streamseg.node import NodeContext
 from streamseg.publishing import format
 from streamseg.publishing.format import EndHeader, FrameHeader, GapHeader, Published
-from streamseg.runtime.supervisor import Supervisor
 
-SAMPLE = Path(__file__).parents[2] / "samples" / "robot"
 LABELS = np.zeros((30, 40), np.uint16)
 LABELS[5:12, 3:20] = 1
 LABELS[20:, 30:] = 2
@@ -81,6 +71,14 @@ def node() -> Iterator[Publish]:
     made.close()
 
 
+def test_a_listener_hears_by_which_clock_a_picture_was_taken_and_when_it_came(node: Publish) -> None:
+    with Listener(node) as listener:
+        node.process(drawn(0, LABELS, (7,), captured_clock="sender", arrived_ns=5))
+        heard = listener.hear()
+        assert heard is not None and isinstance(heard.header, FrameHeader)
+        assert (heard.header.captured_ns, heard.header.captured_clock, heard.header.arrived_ns) == (1000, "sender", 5)
+
+
 @pytest.mark.parametrize("masks", ["rle", "raw", "none"])
 def test_a_listener_gets_every_field_and_the_exact_masks(masks: Any) -> None:
     node = publisher(masks=masks)
@@ -94,6 +92,7 @@ def test_a_listener_gets_every_field_and_the_exact_masks(masks: Any) -> None:
         assert isinstance(header, FrameHeader)
         assert (header.v, header.stream, header.frame, header.pts_s) == (1, "s", 12, pytest.approx(1.2))
         assert (header.width, header.height, header.captured_ns) == (40, 30, 1000)
+        assert (header.captured_clock, header.arrived_ns) == ("arrival", 1000)
         assert before_ns <= header.published_ns <= time.time_ns()
         assert [found.id for found in header.objects] == [7, 70000]
         for position, (found, sent) in enumerate(zip(header.objects, message.objects, strict=True)):
@@ -105,6 +104,11 @@ def test_a_listener_gets_every_field_and_the_exact_masks(masks: Any) -> None:
             else:
                 assert mask is not None and mask.dtype == bool
                 assert np.array_equal(mask, position + 1 == LABELS)
+        together = heard.masks()
+        if masks == "none":
+            assert together is None
+        else:
+            assert together is not None and np.array_equal(together, [LABELS == 1, LABELS == 2])
         assert heard.image_rgb() is None
     node.close()
 
@@ -304,37 +308,8 @@ def test_damaged_masks_are_refused(masks: str, bad: bytes) -> None:
     assert isinstance(heard.header, FrameHeader)
     with pytest.raises(WireError):
         heard.mask(heard.header.objects[0])
+    with pytest.raises(WireError):
+        heard.masks()
     missing = format.decode(parts[:2])
     with pytest.raises(WireError, match="part 2"):
         missing.mask(heard.header.objects[0])
-
-
-def test_the_robot_sample_hears_a_running_graph(tmp_path: Path) -> None:
-    clip = write_video(tmp_path / "clip.mkv", moving_images(50), codec="ffv1", pix_fmt="bgr0")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    graph = yaml.safe_load((SAMPLE / "graph.yaml").read_text())
-    config.parse(graph)
-    # The sample's graph, but with a file of this test, no model, and a port that is surely free.
-    graph["nodes"]["camera"]["options"] = {"source": str(clip), "live": True}
-    del graph["nodes"]["embed"], graph["feedback"]
-    graph["nodes"]["propagate"] = {"use": "support.bright_nodes:Bright"}
-    graph["nodes"]["cleanup"] = {"options": {"enabled": False}}
-    graph["nodes"]["publish"]["options"]["bind"] = f"tcp://127.0.0.1:{port}"
-    graph["links"] = ["camera -> propagate -> cleanup -> publish"]
-    script = (SAMPLE / "subscribe.py").read_text().replace("5560", str(port))
-    with (
-        subprocess.Popen(
-            [sys.executable, "-u", "-c", script], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-        ) as robot,
-        Supervisor(Plan(config.parse(graph))) as supervisor,
-    ):
-        supervisor.run()
-        said, _ = robot.communicate(timeout=30)
-    assert robot.returncode == 0
-    areas = [[int((bright_labels(image) == k).sum()) for k in (1, 2)] for image in decode_plainly(clip)]
-    lines = [re.fullmatch(r"(\d+) (3|300) TRACKED \[.*\] (\d+) px, \d+ ms old", line) for line in said.splitlines()]
-    heard = {(int(line[1]), int(line[2])): int(line[3]) for line in lines if line}
-    assert len(heard) == len(lines) >= 50
-    for (frame, identity), area_px in heard.items():
-        assert area_px == areas[frame][0 if identity == 3 else 1]

@@ -400,7 +400,7 @@ def test_the_robot_sample_gets_in_with_keys(node: Publish, pairs: Keys, tmp_path
             assert robot.wait(20) == 0
         finally:
             robot.kill()
-    assert said.read_text().startswith(f"0 9 TRACKED [0.0, 0.0, 300.0, 200.0] {FRAME_BYTES} px, ")
+    assert said.read_text().split("; ")[1].startswith(f"9 thing 9 TRACKED 0.75 [0,0,300,200] {FRAME_BYTES} px\n")
 
 
 def test_a_header_that_names_a_huge_frame_is_refused_before_memory_is_taken() -> None:
@@ -411,3 +411,12 @@ def test_a_header_that_names_a_huge_frame_is_refused_before_memory_is_taken() ->
     for read in (lambda: heard.mask(heard.header.objects[0]), heard.image_rgb):
         with pytest.raises(format.WireError, match="pixels"):
             read()
+
+
+def test_more_masks_than_memory_holds_are_refused_before_it_is_taken() -> None:
+    parts = format.encode_frame(drawn(0, LABELS, (1,)), 5, "rle", "none")
+    header = msgspec.msgpack.decode(parts[1])
+    many = {**header, "width": 8192, "height": 8192, "objects": header["objects"] * 1000}
+    heard = format.decode([parts[0], msgspec.msgpack.encode(many), *parts[2:]])
+    with pytest.raises(format.WireError, match="one by one"):
+        heard.masks()

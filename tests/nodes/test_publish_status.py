@@ -80,7 +80,8 @@ def test_older_messages_are_as_they_were() -> None:
     header = msgspec.msgpack.decode(parts[1])
     assert parts[0] == b"s/frame"
     keys = {"kind", "stream", "frame", "pts_s", "captured_ns", "published_ns", "width", "height", "objects", "image"}
-    assert set(header) == {*keys, "damaged", "pixel_aspect", "scaled_from", "v"} and header["v"] == 1
+    added = {"damaged", "pixel_aspect", "scaled_from", "captured_clock", "arrived_ns"}
+    assert set(header) == {*keys, *added, "v"} and header["v"] == 1
     del header["damaged"]
     old = format.decode([parts[0], msgspec.msgpack.encode(header)]).header
     assert isinstance(old, FrameHeader) and old.damaged is False

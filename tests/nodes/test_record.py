@@ -378,5 +378,29 @@ def test_tracks_without_a_time_or_a_box_say_null(tmp_path: Path) -> None:
     assert "reason" not in text
     (track,) = read_tracks(tmp_path / "out" / "tracks.jsonl")
     assert track == TrackRecord(
-        frame=0, pts_s=0.0, id=1, box_xyxy=None, area_px=0, score=0.75, state="TRACKED", label="thing 1"
+        frame=0,
+        pts_s=0.0,
+        id=1,
+        box_xyxy=None,
+        area_px=0,
+        score=0.75,
+        state="TRACKED",
+        label="thing 1",
+        captured_ns=1000,
+        captured_clock="arrival",
     )
+
+
+def test_tracks_say_when_the_picture_of_a_live_source_was_taken_and_by_which_clock(tmp_path: Path) -> None:
+    found = [
+        drawn(0, disk(20), (1,)),
+        drawn(1, disk(21), (1,), captured_clock="sender", arrived_ns=77),
+        drawn(2, disk(22), (1,), captured_clock="reading"),
+        drawn(3, disk(22), (1,), captured_clock="recording", arrived_ns=77),
+    ]
+    record(tmp_path / "out", found, overlay=False)
+    tracks = list(read_tracks(tmp_path / "out" / "tracks.jsonl"))
+    times = [(track.captured_ns, track.captured_clock, track.arrived_ns) for track in tracks]
+    # When a file is read is another time in each run, and says nothing.
+    assert times == [(1000, "arrival", None), (1001, "sender", 77), (None, None, None), (1003, "recording", None)]
+    assert "captured" not in (tmp_path / "out" / "tracks.jsonl").read_text().splitlines()[2]

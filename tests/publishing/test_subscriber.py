@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import zmq
 from streamseg_nodes.publish import Publish
 from support.bright_nodes import drawn
+from support.command import eventually
 
+from streamseg.messages import Gap
 from streamseg.node import NodeContext
+from streamseg.publishing import format
 from streamseg.publishing.format import EndHeader, FrameHeader, HeartbeatHeader
 from streamseg.publishing.subscriber import listen, newest
 
@@ -74,3 +81,54 @@ def test_only_frames_give_way_and_only_to_frames_of_their_stream() -> None:
     assert ("b", "FrameHeader") in found and ("b", "EndHeader") in found and ("a", "FrameHeader") in found
     node.close()
     context.destroy(linger=0)
+
+
+def test_a_flood_is_taken_in_turns() -> None:
+    node = Publish(Publish.Config(bind="tcp://127.0.0.1:*", queue=1000), NodeContext("publish", streams=["s"]))
+    node.setup()
+    context = zmq.Context()
+    socket = listen(context, node.describe()["endpoint"], waiting=1000)
+    stopping = threading.Event()
+    parts = format.encode_gap(Gap(drawn(0, LABELS, (7,)).stamp, "propagate", "failed", "no luck"))
+
+    def flood() -> None:
+        while not stopping.is_set():
+            node._send(parts)
+
+    sender = threading.Thread(target=flood)
+    sender.start()
+    try:
+        # There is always one more; without an end to the taking none of these would come back.
+        for _ in range(3):
+            while not newest(socket, 1000):
+                pass
+    finally:
+        stopping.set()
+        sender.join()
+        node.close()
+        context.destroy(linger=0)
+
+
+def test_the_lines_of_the_samples_readme_hear_a_publisher() -> None:
+    readme = (Path(__file__).parents[2] / "samples" / "robot" / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    node = Publish(Publish.Config(bind="tcp://127.0.0.1:*"), NodeContext("publish", streams=["s"]))
+    node.setup()
+    assert code.count("tcp://127.0.0.1:5560") == 1 and code.count("wait_ms=3000") == 1
+    code = code.replace("tcp://127.0.0.1:5560", node.describe()["endpoint"]) + "    print(masks.shape, masks.sum())\n"
+    words = [sys.executable, "-u", "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout is not None
+        said: list[str] = []
+        reader = threading.Thread(target=lambda: said.extend(listener.stdout or ()))
+        reader.start()
+
+        def hears() -> bool:
+            node.process(drawn(5, LABELS, (7,), index=5))
+            return bool(said)
+
+        assert eventually(hears, seconds=30)
+        reader.join()
+        errors = listener.stderr.read() if listener.stderr else ""
+    node.close()
+    assert said[0] == "5 ['TRACKED']\n" and said[-1] == f"(1, 96, 160) {LABELS.size}\n", (said, errors)

@@ -38,6 +38,23 @@ def forked(work: Callable[[], int]) -> int:
     return child
 
 
+def code_of(child: int) -> int | None:
+    """What a child ends with; None if it does not end, and is ended."""
+    codes: list[int] = []
+
+    def ended() -> bool:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            codes.append(os.waitstatus_to_exitcode(status))
+        return bool(done)
+
+    if wait_until(ended):
+        return codes[0]
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return None
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 @pytest.mark.parametrize("way", ["leave", "close", "let go", "ask"])
 def test_a_forked_child_ends_and_its_parents_run_goes_on(tmp_path: Path, way: str) -> None:
@@ -59,18 +76,27 @@ def test_a_forked_child_ends_and_its_parents_run_goes_on(tmp_path: Path, way: st
                 return 5 if "which began the run" in str(error) else 6
         return 5
 
-    child = forked(work)
-    codes: list[int] = []
-
-    def ended() -> bool:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            codes.append(os.waitstatus_to_exitcode(status))
-        return bool(done)
-
-    over = wait_until(ended)
-    if not over:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    assert over and codes == [5]
+    assert code_of(forked(work)) == 5
     assert [first.index, *(result.index for result in kept[0])] == list(range(FRAMES))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_forked_child_makes_a_tracker_of_its_own() -> None:
+    tracker = streamseg.Tracker()
+    tracker.prompt(box=box_of(0))
+    tracker.track(picture(0))
+    state = tracker.save()
+
+    def work() -> int:
+        try:
+            tracker.track(picture(1))
+        except RunError as error:
+            if "which made the tracker" not in str(error):
+                return 6
+        # What the parent has loaded has threads there, and none here.
+        own = streamseg.Tracker()
+        own.restore(state)
+        return 5 if own.track(picture(1)).objects[0].mask.any() else 7
+
+    assert code_of(forked(work)) == 5
+    assert tracker.track(picture(1)).index == 1

@@ -110,7 +110,8 @@ def test_sources_that_can_be_meant_are_taken(tmp_path: Path) -> None:
     [
         (None, "got None"),
         (b"\0\1" * 9000, "got 18000 bytes; write it to a file"),
-        (np.zeros((3, 48, 64, 3), np.uint8), r"got an array of \(3, 48, 64, 3\) uint8"),
+        (np.zeros((48, 64, 3), np.uint8), r"got an array of \(48, 64, 3\); a single picture is image\[None\]"),
+        (Image.new("RGB", (4, 4)), "got a Image"),
         (["a.png", "b.png"], "got a list of 2; give the folder that they are in"),
         (io.BytesIO(b"x"), "got a BytesIO"),
         (True, "got True"),

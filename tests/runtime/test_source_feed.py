@@ -22,8 +22,8 @@ class Aging(Source[Frame]):
 
     def produce(self):
         for index, limit_s in enumerate(self.limits_s):
-            until_ns = None if limit_s is None else time.time_ns() + round(limit_s * 1e9)
-            yield Captured(index, index, (1, 25), 1, _frame, good_until_ns=until_ns, damaged=index == 1)
+            until_ns = None if limit_s is None else time.monotonic_ns() + round(limit_s * 1e9)
+            yield Captured(index, index, (1, 25), 1, _frame, good_until_monotonic_ns=until_ns, damaged=index == 1)
 
 
 def test_a_frame_that_got_too_old_while_it_waited_for_a_ticket_is_dropped_and_counted():

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from streamseg.errors import CheckpointError, ModelError
 from streamseg.sam import checkpoints
 from streamseg.sam.architectures import ARCHITECTURES
-from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.models import MODELS
+from streamseg.sam.checkpoints import locate
+from streamseg.sam.loading import load_decoder, load_encoder, load_matching
+from streamseg.sam.models import MODELS, find
 
 
 def shaped_like(name: str, path: Path) -> Path:
@@ -201,3 +204,22 @@ def test_also_where_torch_is_not_asked(tmp_path, bad):
     save_file(weights, tmp_path / "bad.safetensors")
     with pytest.raises(CheckpointError, match=f"'{name}' has"):
         load_encoder("tiny", checkpoint=tmp_path / "bad.safetensors", device="cpu")
+
+
+def test_what_is_loaded_is_shared_as_long_as_somebody_has_it(tmp_path: Path) -> None:
+    encoder = load_encoder("tiny", device="cpu", threads=1)
+    decoder, matching = load_decoder("tiny", device="cpu", threads=1), load_matching("tiny")
+    assert load_encoder("tiny", device="cpu", threads=1) is encoder
+    assert load_decoder("tiny", device="cpu", threads=1) is decoder
+    assert load_matching("tiny") is matching
+    assert load_encoder("tiny", device="cpu", threads=2) is not encoder
+    assert load_encoder("tiny", device="cpu", engine="torch") is not encoder
+    # Other weights under the same name are other weights.
+    own = tmp_path / "own.safetensors"
+    weights = load_file(locate(find("tiny")))
+    save_file({**weights, "match.key.weight": weights["match.key.weight"] * 2}, own)
+    assert load_matching("tiny", checkpoint=own) is not matching
+    gone = weakref.ref(encoder)
+    del encoder
+    gc.collect()
+    assert gone() is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
@@ -28,11 +30,11 @@ def segmented(frame: Frame, labels: np.ndarray, ids: tuple[int, ...]) -> Segment
 
 
 def drawn(
-    seq: int, labels: np.ndarray, ids: tuple[int, ...], *, stream: str = "s", index: int | None = None
+    seq: int, labels: np.ndarray, ids: tuple[int, ...], *, stream: str = "s", index: int | None = None, **more: Any
 ) -> Segmented:
-    """A message whose picture is gray and whose time is that of a 10 fps video."""
+    """A message whose picture is gray and whose time is that of a 10 fps video; `more` goes into its stamp."""
     index = seq if index is None else index
-    stamp = Stamp(stream, seq, index, index, (1, 10), 1_000 + seq, 0, seq + 1)
+    stamp = Stamp(stream, seq, index, index, (1, 10), 1_000 + seq, 0, seq + 1, **more)
     image_rgb = np.full((*labels.shape, 3), 90, np.uint8)
     return segmented(Frame(stamp, image_rgb), labels.astype(np.uint16), ids)
 

@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from support.media import moving_images, write_video
+from support.media import FileServer, moving_images, write_video
 
 from streamseg.errors import MediaError
 from streamseg.video.open import open_source
@@ -88,6 +88,21 @@ def test_a_list_leads_nowhere_else(clip: Path, tmp_path: Path, make: object, nam
     path = clip.with_name("a.m3u8" if make is hls else "a.ffconcat")
     text = refusal(make(path, "clip.ts", name.format(folder=tmp_path)))  # type: ignore[operator]
     assert "beside it or below it" in text and name.format(folder=tmp_path) in text
+
+
+@pytest.mark.parametrize("make", [hls, concat])
+@pytest.mark.parametrize("name", ["../elsewhere/private.ts", "{folder}/elsewhere/private.ts", "{url}/private.ts"])
+def test_a_list_leads_elsewhere_only_if_whoever_runs_it_says_so(
+    clip: Path, tmp_path: Path, make: object, name: str
+) -> None:
+    with FileServer(tmp_path / "elsewhere") as server:
+        path = clip.with_name("a.m3u8" if make is hls else "a.ffconcat")
+        make(path, "clip.ts", name.format(folder=tmp_path, url=server.url))  # type: ignore[operator]
+        assert "playlists_anywhere" in refusal(path)
+        assert count(path, playlists_anywhere=True) > FRAMES
+        # A list that is not named as one is not followed even then.
+        hidden = path.rename(clip.with_name("a.ts"))
+        assert "is a list of other files" in refusal(hidden, playlists_anywhere=True)
 
 
 @pytest.mark.parametrize("tag", ["#EXT-X-MAP:URI=", "#EXT-X-KEY:METHOD=AES-128,URI=", "#EXT-X-MEDIA:TYPE=AUDIO,URI="])

@@ -20,14 +20,14 @@ HOURS_10_S = 36_000.0
 
 def place(timeline: Timeline, frames: list[tuple[int | None, float]]) -> list[int]:
     """Times given to frames of (own time in milliseconds, arrival in seconds)."""
-    return [timeline.place(Timing(pts, MS, round(at_s * 1e9))) for pts, at_s in frames]
+    return [timeline.place(Timing(pts, MS, round(at_s * 1e9), 0)) for pts, at_s in frames]
 
 
 def test_the_timeline_goes_on_where_a_clock_starts_again() -> None:
     timeline = Timeline(MS)
 
     def at(pts: int | None, at_s: float, base: Fraction = MS) -> int:
-        return timeline.place(Timing(pts, base, int(at_s * 10**9)))
+        return timeline.place(Timing(pts, base, int(at_s * 10**9), 0))
 
     assert [at(5000, 0.0), at(5040, 0.04)] == [5000, 5040]
     timeline.interrupt()

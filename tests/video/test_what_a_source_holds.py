@@ -73,7 +73,58 @@ def test_a_page_of_another_size_is_left_out_and_said(tmp_path: Path) -> None:
         assert "picture 1 is 24x16, the first 96x64; left out" in reader.notes[0]
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mkv", "libx264"), ("a.flv", "flv1")])
+def write_with_sound(path: Path, codec: str, sound: str, sound_s: float) -> Path:
+    """A hundred pictures in four seconds, and sound that lasts as long as that or longer."""
+    with av.open(str(path), "w") as container:
+        video, audio = (
+            container.add_stream(codec, rate=25, options={"g": "10"}),
+            container.add_stream(sound, rate=44100),
+        )
+        assert isinstance(video, VideoStream) and isinstance(audio, AudioStream)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        quiet = np.zeros((2 if audio.codec_context.channels == 2 else 1, 1024), np.float32)
+        images, heard = moving_images(100), 0
+        for number in range(round(sound_s * 25)):
+            if number < len(images):
+                frame = av.VideoFrame.from_ndarray(images[number], format="rgb24").reformat(format="yuv420p")
+                container.mux(video.encode(frame))
+            while heard / 44100 < number / 25:
+                samples = av.AudioFrame.from_ndarray(quiet, "fltp", "stereo" if len(quiet) == 2 else "mono")
+                samples.sample_rate, samples.pts = 44100, heard
+                container.mux(audio.encode(samples))
+                heard += 1024
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"),
+    [("a.flv", "flv1", "aac"), ("a.avi", "mpeg4", "mp2"), ("a.mkv", "libx264", "aac")],
+)
+def test_a_film_with_sound_that_was_cut_off_says_so_and_one_whose_sound_is_longer_does_not(
+    tmp_path: Path, name: str, codec: str, sound: str
+) -> None:
+    path = write_with_sound(tmp_path / name, codec, sound, 7.0)
+    with open_source(str(path)) as reader:
+        assert len(list(reader)) == 100
+        assert not reader.notes
+    path = write_with_sound(tmp_path / name, codec, sound, 4.0)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_source(str(path)) as reader:
+        frames = len(list(reader))
+        assert 20 < frames < 80
+        assert "cut off: its header promises" in reader.notes[0] and str(frames) in reader.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.avi", "mpeg4"),
+        ("a.mkv", "libx264"),
+        ("a.flv", "flv1"),
+    ],
+)
 def test_a_file_that_was_cut_off_says_what_its_header_promises(tmp_path: Path, name: str, codec: str) -> None:
     path = write_video(tmp_path / name, moving_images(100), codec=codec, options={"g": "10"})
     with open_source(str(path)) as reader:
@@ -84,6 +135,15 @@ def test_a_file_that_was_cut_off_says_what_its_header_promises(tmp_path: Path, n
         frames = len(list(reader))
         assert 20 < frames < 80
         assert "cut off: its header promises" in reader.notes[0] and str(frames) in reader.notes[0]
+
+
+def test_of_a_windows_media_file_that_was_cut_off_ffmpeg_keeps_the_length_to_itself(tmp_path: Path) -> None:
+    """It believes no header that the size of the file contradicts; that something is wrong is said all the same."""
+    path = write_video(tmp_path / "a.wmv", moving_images(100), codec="wmv2", options={"g": "10"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_source(str(path)) as reader:
+        assert 20 < len(list(reader)) < 80
+        assert reader.damaged == 1 and not reader.notes
 
 
 def test_the_cover_of_music_is_no_film(tmp_path: Path) -> None:
@@ -151,7 +211,8 @@ def write_tagged(path: Path, images: list[np.ndarray], pix_fmt: str = "yuv420p",
         for name, value in tags.items():
             setattr(stream.codec_context, name, value)
         for image in images:
-            kind = {2: "gray16le", 3: "rgb24"}[image.ndim] if image.shape[-1] != 4 else "rgba"
+            kind = "gray16le" if image.ndim == 2 else "rgb48le" if image.dtype == np.uint16 else "rgb24"
+            kind = kind if image.shape[-1] != 4 else "rgba"
             frame = av.VideoFrame.from_ndarray(image, format=kind).reformat(format=pix_fmt)
             frame.color_trc = tags.get("color_trc", frame.color_trc)
             container.mux(stream.encode(frame))
@@ -210,11 +271,40 @@ def test_brighter_images_than_those_that_were_looked_at_are_said_to_be_cut(tmp_p
     assert tops == [250, 255, *[250] * 38]
 
 
-def test_a_video_that_uses_few_of_16_bits_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pix_fmt", ["gray16le", "gbrp16le"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_of_a_video_of_16_bits_those_are_taken_that_are_in_use_and_that_is_said(
+    tmp_path: Path, bits: int, pix_fmt: str
+) -> None:
+    deep = [image.astype(np.uint16) * 257 >> 16 - bits for image in IMAGES]
+    sent = [image[..., 0] for image in deep] if pix_fmt == "gray16le" else deep
+    with open_source(str(write_tagged(tmp_path / "a.mkv", sent, pix_fmt))) as reader:
+        found = [picture.to_rgb() for picture in reader]
+        said = f"uses {bits} of them from picture 0 on: 0 to {(1 << bits) - 1} is taken for black to white"
+        assert [said in note for note in reader.notes] == [True] * (bits < 16)
+    for image, expected in zip(found, IMAGES, strict=True):
+        wanted = np.dstack([expected[..., 0]] * 3) if pix_fmt == "gray16le" else expected
+        # What has all its bits in use is converted by FFmpeg, which rounds.
+        np.testing.assert_allclose(image.astype(int), wanted, atol=1 if bits == 16 else 0)
+
+
+def test_more_bits_that_come_into_use_later_are_taken_from_there_on(tmp_path: Path) -> None:
+    """A film that fades in from black, read whole and from the middle."""
+    tops = [0, 0, 200, 1000, 4000, 4000, 60000]
+    path = write_tagged(tmp_path / "a.mkv", [np.full((64, 96), top, np.uint16) for top in tops], "gray16le")
+    with open_source(str(path)) as reader:
+        found = [int(picture.to_rgb().max()) for picture in reader]
+        assert ["from picture" in note for note in reader.notes] == [True] * 4
+    assert found == [0, 0, 200, 1000 >> 2, 4000 >> 4, 4000 >> 4, pytest.approx(60000 >> 8, abs=1)]
+    with open_source(str(path), start_index=5) as reader:
+        assert [int(picture.to_rgb().max()) for picture in reader] == found[5:]
+
+
+def test_a_video_of_16_bits_whose_colors_cannot_be_scaled_by_bits_says_so(tmp_path: Path) -> None:
     for factor, count in ((16, 1), (257, 0)):
         gray = [image[..., 0].astype(np.uint16) * factor for image in IMAGES]
-        with open_source(str(write_tagged(tmp_path / "a.mkv", gray, "gray16le"))) as reader:
-            assert [("its first frame uses 12" in note) for note in reader.notes] == [True] * count
+        with open_source(str(write_tagged(tmp_path / "a.mkv", gray, "yuv420p16le"))) as reader:
+            assert [("its first frame uses 14" in note) for note in reader.notes] == [True] * count
 
 
 def test_a_change_of_size_is_in_the_log_in_the_report_and_with_each_frame(tmp_path: Path) -> None:

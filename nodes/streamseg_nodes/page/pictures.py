@@ -50,7 +50,7 @@ def encode(sight: Sight, width_px: int, quality: int) -> bytes:
         "seq": stamp.seq,
         "index": stamp.index,
         "pts_s": stamp.pts_s,
-        "age_ms": round((time.time_ns() - stamp.captured_ns) / 1e6, 1),
+        "age_ms": round((time.time_ns() - stamp.came_ns) / 1e6, 1),
         "width": width,
         "height": height,
         "objects": [_plain(found, sight.labels, number) for number, found in enumerate(sight.objects, 1)],

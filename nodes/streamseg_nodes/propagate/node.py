@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from streamseg.jobs import NO_TRACKER, Position
 from streamseg.masks import label_map
 from streamseg.masks.label_map import MAX_ID
 from streamseg.messages import Embedded, Gap, ObjectResult, Regions, Segmented
-from streamseg.node import Node, Option
+from streamseg.node import Awaited, Node, Option
 from streamseg.prompts.files import given_prompts
 from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare
@@ -30,6 +30,7 @@ from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
 from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
+from streamseg_nodes.propagate.prompts import as_given
 from streamseg_nodes.propagate.stream_state import StreamState
 
 
@@ -87,6 +88,32 @@ class Propagate(Node[Embedded, Segmented]):
             )
         prepare(given_prompts(config.prompts or []))
 
+    @classmethod
+    def check_stream(cls, config: Config, stream: str, facts: Mapping[str, Any]) -> None:
+        """Whether the prompts lie in the stream's frames, all of which have one size.
+
+        Raises:
+            PromptError: a box or click outside the frame, a mask of another size.
+        """
+        width, height = facts.get("width"), facts.get("height")
+        if not isinstance(width, int) or not isinstance(height, int):
+            return
+        for pending in prepare(given_prompts(config.prompts or [])):
+            if pending.prompt.stream in (None, stream):
+                fit(msgspec.structs.replace(pending, note=None), width, height)
+
+    @classmethod
+    def awaits(cls, config: Config) -> list[Awaited]:
+        """The frames of the prompts, and the one in which everything is looked for."""
+        asked = given_prompts(config.prompts or [])
+        found = [Awaited(each.name, each.stream, each.frame, each.time_s) for each in asked]
+        every = config.everything
+        if every is not None:
+            when = f"frame {every.frame}" if every.time_s is None else f"{every.time_s:g} s"
+            found.append(Awaited(f"everything at {when}", every.stream, every.frame, every.time_s))
+        # The first frame need not be asked after.
+        return [each for each in found if each.frame or each.time_s]
+
     def setup(self) -> None:
         """Load the decoder, check the prompts, and say where to look first."""
         from streamseg.sam.loading import load_decoder, load_matching
@@ -104,7 +131,7 @@ class Propagate(Node[Embedded, Segmented]):
         self._decoder_queries = DecoderQueries(self._decoder, matching)
         self._admission = Admission(self.config.detections or DetectionOptions(), self._options)
         self._ids_are_used = False
-        self._automatic_masks = AutomaticMasks(self.config.everything, self._decoder, self.context.log)
+        self._automatic_masks = self._looking_for(self.config.everything)
         self.begin(given_prompts(self.config.prompts or []))
 
     def begin(self, prompts: Sequence[ObjectPrompt]) -> None:
@@ -118,12 +145,12 @@ class Propagate(Node[Embedded, Segmented]):
         positions = {} if self.context.job is None else self.context.job.positions
         for past in [] if self.context.job is None else self.context.job.commands:
             if past.node == self.context.name and past.stream in self.context.streams:
-                self._stream(past.stream).given.repeat(past)
+                self.stream(past.stream).given.repeat(past)
         for stream in self.context.streams:
             if (position := positions.get(stream)) is not None:
                 self._resume(stream, position)
             else:
-                self._look(self._stream(stream))
+                self.look(self.stream(stream))
 
     def describe(self) -> dict[str, Any]:
         """The model, its checksum, where and in what it runs, and how objects are followed."""
@@ -140,7 +167,7 @@ class Propagate(Node[Embedded, Segmented]):
     def process(self, message: Embedded) -> Segmented:
         """Find every object of the frame before, and those newly pointed at, in this frame."""
         stamp = message.stamp
-        stream = self._stream(stamp.stream)
+        stream = self.stream(stamp.stream)
         stream.come(stamp)
         with self._looking_on(stream):
             self._check_model(message)
@@ -190,7 +217,7 @@ class Propagate(Node[Embedded, Segmented]):
             found_ids = [prompt.id for prompt in found.prompts]
             stream.given.applied([each for each, _ in given], stamp, state, update.state, found_ids)
         # Embed is at work again by now.
-        return self._segmented(message, update)
+        return self._segmented(message, update, [*prompts, *(prompt for _, prompt in given)])
 
     def choices(self, message: Embedded) -> list[Candidate]:
         """The things that the first prompt, a click, may mean in a frame, the largest first; for `streamseg choose`.
@@ -205,6 +232,11 @@ class Propagate(Node[Embedded, Segmented]):
         answers = self._decoder_queries.answer(queries.queries)
         return tracking.choices(answers, message.frame.image_rgb, self._options)
 
+    def find_everything(self, stream: StreamState, options: AutomaticMaskOptions | None) -> None:
+        """Look for all objects of a frame that is still to come, whether or not that was done before; None: do not."""
+        self._automatic_masks = self._looking_for(options)
+        stream.state = msgspec.structs.replace(stream.state, everything_done=False)
+
     def restore(self, stream: str, state: TrackerState, next_index: int, next_seq: int = 0) -> None:
         """Go on from a state that was written down (`Segmented.tracker`) instead of from the beginning.
 
@@ -214,9 +246,9 @@ class Propagate(Node[Embedded, Segmented]):
             next_index: position in the stream of the first frame to come.
             next_seq: its number among the frames that enter the graph.
         """
-        followed = self._stream(stream)
+        followed = self.stream(stream)
         followed.resume(state, next_index, next_seq)
-        self._look(followed)
+        self.look(followed)
 
     def _resume(self, stream: str, position: Position) -> None:
         state = TrackerState() if position.tracker == NO_TRACKER else tracking.from_bytes(position.tracker)
@@ -237,13 +269,13 @@ class Propagate(Node[Embedded, Segmented]):
 
     def gap(self, gap: Gap) -> None:
         """A frame that does not come must not keep embed waiting."""
-        stream = self._stream(gap.stamp.stream)
+        stream = self.stream(gap.stamp.stream)
         stream.miss(gap.stamp)
-        self._look(stream)
+        self.look(stream)
 
     def repeated(self, gap: Gap) -> None:
         """Embed may have been replaced and not know where to look."""
-        self._look(self._stream(gap.stamp.stream))
+        self.look(self.stream(gap.stamp.stream))
 
     def finish(self, stream: str) -> None:
         """Complain of prompts for frames that never came, unless the stream was ended before its end.
@@ -251,7 +283,7 @@ class Propagate(Node[Embedded, Segmented]):
         Raises:
             PromptError: there is one.
         """
-        followed = self._stream(stream)
+        followed = self.stream(stream)
         self._admission.finish(stream)
         followed.end()
         if stream in self.context.stopped:
@@ -259,11 +291,15 @@ class Propagate(Node[Embedded, Segmented]):
         self._automatic_masks.check_done(followed.state, stream, followed.next_index)
         followed.check_done()
 
-    def _stream(self, name: str) -> StreamState:
+    def stream(self, name: str) -> StreamState:
+        """The books of a stream."""
         # Made when it is asked for: outside a graph nobody says beforehand which streams there will be.
         if name not in self._streams:
             self._streams[name] = StreamState(name, self._prompts)
         return self._streams[name]
+
+    def _looking_for(self, options: AutomaticMaskOptions | None) -> AutomaticMasks:
+        return AutomaticMasks(options, self._decoder, self.context.log)
 
     def _warn_of_used_ids(self, stream: StreamState, new: list[int]) -> None:
         if not self._ids_are_used and any(identity < stream.free_id for identity in new):
@@ -293,7 +329,7 @@ class Propagate(Node[Embedded, Segmented]):
             raise PromptError(f"{prompt.name}: there are several streams; say which: {', '.join(streams)}")
         if stream not in streams:
             raise PromptError(f"{prompt.name}: there is no such stream; {nearest(stream, streams)}")
-        followed = self._stream(stream)
+        followed = self.stream(stream)
         if followed.over:
             raise PromptError(f"{prompt.name}: stream {stream!r} is over; nothing can be followed in it any more")
         return followed
@@ -304,9 +340,10 @@ class Propagate(Node[Embedded, Segmented]):
         try:
             yield
         finally:
-            self._look(stream)
+            self.look(stream)
 
-    def _look(self, stream: StreamState) -> None:
+    def look(self, stream: StreamState) -> None:
+        """Tell embed where to look in the next frame; once more, if there is more to look for than it was told."""
         state, index, seq = stream.state, stream.next_index, stream.last_seq
         given = [stream.carried(pending) for pending in stream.given.to_look_for(seq, index)]
         regions = tracking.next_regions(state, stream.planned, index, self._options, given)
@@ -339,7 +376,7 @@ class Propagate(Node[Embedded, Segmented]):
                 f"from {message.model!r}; give embed and propagate the same model"
             )
 
-    def _segmented(self, message: Embedded, update: Update) -> Segmented:
+    def _segmented(self, message: Embedded, update: Update, prompts: Sequence[FramePrompt]) -> Segmented:
         frame = message.frame
         height, width = frame.image_rgb.shape[:2]
         kept = self.context.empty(frame.stamp, (height, width), np.uint16)
@@ -349,4 +386,5 @@ class Propagate(Node[Embedded, Segmented]):
             ObjectResult(track.id, track.state, track.score, box, area, track.label, track.reason)
             for track, (area, box) in zip(tracks, label_map.areas_and_boxes(kept, len(tracks)), strict=True)
         ]
-        return Segmented(frame, objects, kept, msgspec.Raw(tracking.to_bytes(update.state)))
+        tracker = msgspec.Raw(tracking.to_bytes(update.state))
+        return Segmented(frame, objects, kept, tracker, list(map(as_given, prompts)))

@@ -11,7 +11,7 @@ from streamseg import tracking
 from streamseg.commands import Answer, Applied, Refused, Reply
 from streamseg.errors import PromptError
 from streamseg.jobs import PastCommand
-from streamseg.messages import Stamp
+from streamseg.messages import GivenPrompt, Stamp
 from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare_one
 from streamseg.prompts.rules import check_sequel, free_id
@@ -65,22 +65,7 @@ class GivenPrompts:
         Raises:
             PromptError: it cannot; says what is possible.
         """
-        self._check_when(prompt, now)
-        known, removed, taken = self._objects(now)
-        if prompt.id is None and not (prompt.remove or prompt.undo or prompt.everything):
-            prompt = msgspec.structs.replace(prompt, id=free_id(taken))
-        pending = prepare_one(prompt, (self._stream,))
-        later = next((each for each in now.planned if each.id == pending.id), None)
-        if later is not None and pending.id not in known and pending.id not in removed:
-            raise PromptError(
-                f"{prompt.name}: object {pending.id} is planned to come{later.prompt.when}; a new object can have id "
-                f"{free_id(taken)}"
-            )
-        check_sequel(prompt, known, removed)
-        if all(each.pending.id != pending.id for each in self._waiting):
-            tracking.check_possible(pending, now.state)
-        if now.frame_size is not None:
-            fit(pending, *now.frame_size)
+        pending = prepare_in_time(prompt, self._stream, [given.pending for given in self._waiting], now)
         self._waiting.append(_Given(pending, reply))
 
     def repeat(self, past: PastCommand) -> None:
@@ -198,29 +183,68 @@ class GivenPrompts:
             )
         self._waiting.clear()
 
-    def _objects(self, now: Moment) -> tuple[dict[int, str], set[int], set[int]]:
-        """Labels of the objects that there will be by then, ids of the removed ones, and all ids that are taken."""
-        known = {track.id: track.label for track in now.state.tracks}
-        removed = now.state.former_ids
-        for given in self._waiting:
-            if given.pending.prompt.everything:
-                continue
-            if given.pending.prompt.undo:
-                removed.discard(given.pending.id)
-            if given.pending.prompt.remove:
-                removed.add(given.pending.id)
-                known.pop(given.pending.id, None)
-            else:
-                known[given.pending.id] = known.get(given.pending.id, "") or given.pending.prompt.label
-        return known, removed, {*known, *removed, *(pending.id for pending in now.planned)}
 
-    @staticmethod
-    def _check_when(prompt: ObjectPrompt, now: Moment) -> None:
-        possible = f"the next that is possible is frame {now.first_possible}; without a frame it is taken"
-        if prompt.frame is not None and 0 <= prompt.frame < now.first_possible:
-            raise PromptError(f"{prompt.name}: frame {prompt.frame} has gone by; {possible}")
-        if prompt.time_s is not None and now.last_s is not None and 0 <= prompt.time_s <= now.last_s:
-            raise PromptError(f"{prompt.name}: {prompt.time_s:g} s has gone by, it is {now.last_s:g} s; {possible}")
+def prepare_in_time(prompt: ObjectPrompt, stream: str, before: Sequence[PendingPrompt], now: Moment) -> PendingPrompt:
+    """A prompt that is given while a stream is running, checked as far as that goes before its frame.
+
+    Args:
+        prompt: without an id it gets the next free one.
+        stream: it is for.
+        before: prompts that have not come into force yet and do so before it.
+        now: how far the stream is.
+
+    Raises:
+        PromptError: it cannot come into force; says what is possible.
+    """
+    _check_when(prompt, now)
+    known, removed = _objects(now.state, before)
+    taken = {*known, *removed, *(pending.id for pending in now.planned)}
+    if prompt.id is None and not (prompt.remove or prompt.undo or prompt.everything):
+        prompt = msgspec.structs.replace(prompt, id=free_id(taken))
+    pending = prepare_one(prompt, (stream,))
+    later = next((each for each in now.planned if each.id == pending.id), None)
+    if later is not None and pending.id not in known and pending.id not in removed:
+        raise PromptError(
+            f"{prompt.name}: object {pending.id} is planned to come{later.prompt.when}; a new object can have id "
+            f"{free_id(taken)}"
+        )
+    check_sequel(prompt, known, removed)
+    if all(each.id != pending.id for each in before):
+        tracking.check_possible(pending, now.state)
+    if now.frame_size is not None:
+        fit(pending, *now.frame_size)
+    return pending
+
+
+def _objects(state: TrackerState, before: Sequence[PendingPrompt]) -> tuple[dict[int, str], set[int]]:
+    """Labels of the objects that there are after these prompts, and ids of the removed ones."""
+    known = {track.id: track.label for track in state.tracks}
+    removed = state.former_ids
+    for pending in before:
+        if pending.prompt.everything:
+            continue
+        if pending.prompt.undo:
+            removed.discard(pending.id)
+        if pending.prompt.remove:
+            removed.add(pending.id)
+            known.pop(pending.id, None)
+        else:
+            known[pending.id] = known.get(pending.id, "") or pending.prompt.label
+    return known, removed
+
+
+def _check_when(prompt: ObjectPrompt, now: Moment) -> None:
+    possible = f"the next that is possible is frame {now.first_possible}; without a frame it is taken"
+    if prompt.frame is not None and 0 <= prompt.frame < now.first_possible:
+        raise PromptError(f"{prompt.name}: frame {prompt.frame} has gone by; {possible}")
+    if prompt.time_s is not None and now.last_s is not None and 0 <= prompt.time_s <= now.last_s:
+        raise PromptError(f"{prompt.name}: {prompt.time_s:g} s has gone by, it is {now.last_s:g} s; {possible}")
+
+
+def as_given(prompt: FramePrompt) -> GivenPrompt:
+    """A prompt that has come into force, as sinks are told of it."""
+    on, off = ([(float(x), float(y)) for x, y in prompt.points_xy[prompt.point_labels == label]] for label in (1, 0))
+    return GivenPrompt(prompt.id, prompt.label, prompt.box, on, off, prompt.mask is not None, prompt.remove)
 
 
 def _what(prompt: ObjectPrompt, *, known: bool) -> str:

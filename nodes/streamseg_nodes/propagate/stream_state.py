@@ -11,9 +11,9 @@ from streamseg.commands import Reply
 from streamseg.errors import PromptError
 from streamseg.messages import Stamp
 from streamseg.prompts.model import ObjectPrompt, PendingPrompt
-from streamseg.prompts.prepare import fit
+from streamseg.prompts.prepare import fit, prepare_one
 from streamseg.tracking import FrameHistory, TrackerState
-from streamseg_nodes.propagate.prompts import GivenPrompts, Moment
+from streamseg_nodes.propagate.prompts import GivenPrompts, Moment, prepare_in_time
 
 
 class StreamState:
@@ -50,6 +50,16 @@ class StreamState:
         return 1 + max(self.state.highest_id, self._highest_planned_id, *self.given.ids)
 
     @property
+    def waiting(self) -> list[PendingPrompt]:
+        """Its planned prompts that have not come into force yet, in their order."""
+        return self.planned[self.state.prompts_done :]
+
+    @property
+    def known_ids(self) -> set[int]:
+        """Ids of the objects that are followed, or will be by prompts that wait."""
+        return {*(track.id for track in self.state.tracks), *(pending.id for pending in self.waiting)}
+
+    @property
     def meant_ids(self) -> set[int]:
         """Ids that prompts have, those that have not come into force yet included."""
         return {*(pending.id for pending in self.planned), *self.given.ids}
@@ -74,7 +84,7 @@ class StreamState:
         """
         self.miss(stamp)
         self._last_s = stamp.pts_s
-        timed = [p for p in self.planned[self.state.prompts_done :] if p.prompt.time_s is not None]
+        timed = [p for p in self.waiting if p.prompt.time_s is not None]
         if timed and stamp.pts_s is None:
             raise PromptError(f"{timed[0].prompt.name}: this video has no times; say the number of a frame instead")
 
@@ -127,15 +137,58 @@ class StreamState:
         Raises:
             PromptError: that is not possible.
         """
-        now = Moment(
-            state=self.state,
-            planned=self.planned[self.state.prompts_done :],
-            # Where to look in the next frame embed has been told already.
-            first_possible=self.next_index + has_feedback,
-            last_s=self._last_s,
-            frame_size=self._frame_size,
-        )
+        # Where to look in the next frame embed has been told already.
+        now = self._now(self.next_index + has_feedback, self.waiting)
         self.given.take(prompt, reply, now)
+
+    def plan(self, prompt: ObjectPrompt) -> PendingPrompt:
+        """One more planned prompt, for a frame that embed has not been told of, or will be told of once more.
+
+        Args:
+            prompt: without a frame it holds for the next one. It says no time.
+
+        Raises:
+            PromptError: it cannot come into force, or there is one for the same object in the same frame.
+        """
+        frame = self.next_index if prompt.frame is None else prompt.frame
+        before = [pending for pending in self.waiting if (pending.prompt.frame or 0) <= frame]
+        after = self.waiting[len(before) :]
+        pending = prepare_in_time(prompt, self.name, before, self._now(self.next_index, after))
+        if any(each.id == pending.id and each.prompt.frame == frame for each in before):
+            raise PromptError(
+                f"{prompt.name}: there is a prompt for object {pending.id} in the same frame already; put box, clicks "
+                f"and mask of one object into one prompt, or give this one after the frame"
+            )
+        pending = msgspec.structs.replace(pending, prompt=msgspec.structs.replace(pending.prompt, frame=frame))
+        # Those that have come into force are let go of: whoever plans as he goes does so for ever.
+        self.planned = [*before, pending, *after]
+        self.state = msgspec.structs.replace(self.state, prompts_done=0)
+        self._highest_planned_id = max(self._highest_planned_id, pending.id)
+        return pending
+
+    def plan_again(self, prompts: Sequence[ObjectPrompt]) -> None:
+        """Planned prompts that waited when a state was written down, which is gone on with; in their order.
+
+        Raises:
+            PromptError: one cannot be meant.
+        """
+        self.planned = [prepare_one(prompt, (self.name,)) for prompt in prompts]
+        self.state = msgspec.structs.replace(self.state, prompts_done=0)
+        self._highest_planned_id = max((pending.id for pending in self.planned), default=0)
+
+    def fit_waiting(self, frame_size: tuple[int, int]) -> None:
+        """Check planned prompts against (width, height) of frames, before the first of them; a wrong one is dropped.
+
+        Raises:
+            PromptError: one does not fit.
+        """
+        for pending in self.waiting:
+            try:
+                fit(pending, *frame_size)
+            except PromptError:
+                self.planned = [each for each in self.planned if each is not pending]
+                raise
+        self._frame_size = frame_size
 
     def end(self) -> None:
         """No more frames come."""
@@ -149,8 +202,11 @@ class StreamState:
             PromptError: there is one.
         """
         frames = self.next_index
-        missed = self.planned[self.state.prompts_done :]
+        missed = self.waiting
         if missed and not missed[0].due(frames - 1, self._last_s):
             span = f"has {frames} frames, 0 to {frames - 1}"
             until = "" if self._last_s is None else f", the last one at {self._last_s:g} s"
             raise PromptError(f"{missed[0].prompt.name}: there is no such frame; stream {self.name!r} {span}{until}")
+
+    def _now(self, first_possible: int, planned: Sequence[PendingPrompt]) -> Moment:
+        return Moment(self.state, planned, first_possible, self._last_s, self._frame_size)

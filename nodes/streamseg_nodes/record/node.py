@@ -25,6 +25,7 @@ from streamseg.jobs import Left
 from streamseg.messages import Gap, Segmented
 from streamseg.node import Node, NodeConfig, Option
 from streamseg_nodes.record import output_folder
+from streamseg_nodes.record.mcap.file import Schemas, encoder
 from streamseg_nodes.record.recording import Progress, Recording
 from streamseg_nodes.record.segments import USUAL_FRAMES, SegmentedRecording, left
 
@@ -68,6 +69,13 @@ class Record(Node[Segmented, None]):
                 rare=True,
             ),
         ] = "png"
+        mcap: Annotated[
+            Schemas | None,
+            Option(
+                "write results.mcap too, for Foxglove and ROS: with Foxglove's messages (foxglove) or ROS 2's (ros2)",
+                flag="--mcap",
+            ),
+        ] = None
         segment_frames: Annotated[
             AtLeastOne | None,
             Option(
@@ -120,7 +128,8 @@ class Record(Node[Segmented, None]):
         output = self.config.output or self.context.output_dir
         if not output:
             raise GraphError("record: expected a folder to write to, got none; set its option 'output'")
-        if not (self.config.overlay or self.config.masks or self.config.tracks):
+        config = self.config
+        if not (config.overlay or config.masks or config.tracks or config.mcap):
             raise GraphError("record: overlay, masks and tracks are all off; switch one on or remove the node")
         if self.config.masks and self.config.mask_format == "rle" and not self.config.tracks:
             raise GraphError("record: mask_format: rle writes masks into the tracks, which are off; switch them on")
@@ -129,6 +138,8 @@ class Record(Node[Segmented, None]):
         self._locks: dict[Path, int | None] = {}
         job = self.context.job
         self._begun = job is not None and job.begun
+        if config.mcap is not None:
+            encoder(config.mcap)  # says now, not at the first frame, what is not installed
         several = len(self.context.streams) > 1
         for stream in self.context.streams:
             own = output_folder.stream_folder(self._folder, stream)
@@ -218,8 +229,10 @@ class Record(Node[Segmented, None]):
                 tracks=config.tracks,
                 alpha=config.alpha,
                 rle=config.mask_format == "rle",
+                mcap=config.mcap,
                 job=self.context.job,
                 before=before,
+                root=self._folder,
             )
 
         if config.segment_frames is None and config.keep_s is None:

@@ -16,6 +16,7 @@ from streamseg.errors import OutputError
 
 OVERLAY = "overlay.mp4"
 TRACKS = "tracks.jsonl"
+MCAP = "results.mcap"
 MASKS = "masks"
 RUN = "run.json"
 """Written by whoever started the graph, but part of the same results."""
@@ -23,7 +24,7 @@ RUN = "run.json"
 _log = logging.getLogger("streamseg.nodes.record")
 
 _COMMITS_PART = f".{commits.NAME}.part"
-_FILES = (OVERLAY, TRACKS, RUN, commits.NAME, *(f".{name}.part" for name in (commits.NAME, OVERLAY, RUN)))
+_FILES = (OVERLAY, TRACKS, MCAP, RUN, commits.NAME, *(f".{name}.part" for name in (commits.NAME, OVERLAY, RUN)))
 _LOCK_WITHIN_S = 5.0
 
 SEGMENT = re.compile(r"segment-(\d{9,})")

@@ -7,11 +7,12 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from streamseg import commits
+from streamseg import commits, regular_files
 from streamseg.commits import Committed
 from streamseg.errors import OutputError
 from streamseg.jobs import Job, Natural, Position
@@ -22,7 +23,9 @@ from streamseg.video.writer import write_labels_png
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import Commits
 from streamseg_nodes.record.files import OverlayFile, OverlayMark, Side, TracksFile
-from streamseg_nodes.record.output_folder import MASKS, OVERLAY, TRACKS, mask_name
+from streamseg_nodes.record.mcap.file import McapFile, Schemas
+from streamseg_nodes.record.mcap.growing import McapMark
+from streamseg_nodes.record.output_folder import MASKS, MCAP, OVERLAY, TRACKS, mask_name
 
 _log = logging.getLogger("streamseg.nodes.record")
 
@@ -39,6 +42,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """(height, width) of the masks."""
     tracks_bytes: Natural
     overlay: OverlayMark | None
+    mcap: McapMark | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -65,8 +69,10 @@ class Recording:
         overlay: whether to write it, like `masks` and `tracks`.
         alpha: how much of an object's color covers the picture in the overlay.
         rle: write masks into the lines of the tracks, not as pictures.
+        mcap: whose messages to write ``results.mcap`` in; None does not write it.
         job: what to keep a commit log for.
         before: the segment before, of a stream that is recorded in segments.
+        root: the folder that was named for all results; below it no link is followed. None for `folder`.
 
     Raises:
         OutputError: the files cannot be made.
@@ -81,20 +87,24 @@ class Recording:
         tracks: bool = True,
         alpha: float = 0.5,
         rle: bool = False,
+        mcap: Schemas | None = None,
         job: Job | None = None,
         before: Progress | None = None,
+        root: Path | None = None,
     ) -> None:
         self.folder = folder
+        self._root = folder if root is None else root
         output_folder.check_files(folder, begun=True)
         self._masks = folder / MASKS if masks and not rle else None
         self._rle = masks and rle
         try:
-            (self._masks or folder).mkdir(parents=True, exist_ok=True)
+            with regular_files.own_folder(self._masks or folder, self._root, make=True):
+                pass
         except OSError as error:
             raise OutputError(
                 f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
             ) from error
-        self._commits = Commits(folder, job)
+        self._commits = Commits(folder, job, self._root)
         last = self._commits.last
         if last is not None:
             self._position = last.position
@@ -112,8 +122,11 @@ class Recording:
         self._size = None if known is None else known.size
         self._overlay_mark = None if mark is None else mark.overlay
         self._tracks_bytes = 0 if mark is None else mark.tracks_bytes
-        self._tracks = TracksFile(folder / TRACKS, self._tracks_bytes) if tracks else None
-        self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark) if overlay else None
+        self._tracks = TracksFile(folder / TRACKS, self._tracks_bytes, self._root) if tracks else None
+        self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark, self._root) if overlay else None
+        self._mcap_mark = None if mark is None else mark.mcap
+        mcap_alpha = alpha if overlay else None
+        self._mcap = None if mcap is None else McapFile(folder / MCAP, mcap, mcap_alpha, self._mcap_mark, self._root)
         if mark is None and self._overlay is not None and self._size is not None:
             self._overlay.begin(self._size[1], self._size[0])
         self._early: deque[Gap] = deque(maxlen=_MOST_EARLY)
@@ -155,6 +168,8 @@ class Recording:
             self._tracks.append([_track(stamp, found, mask) for found, mask in zip(objects, masks, strict=True)])
         if self._overlay is not None:
             self._overlay.add(message)
+        if self._mcap is not None:
+            self._mcap.add(message)
         self._count(stamp, None if message.tracker == _NIL else bytes(message.tracker))
         self._commit_if_due()
 
@@ -173,6 +188,8 @@ class Recording:
             self._write_mask(gap.stamp, np.zeros(self._size, np.uint8), None)
         if self._overlay is not None:
             self._overlay.add_note(gap.stamp, f"frame {gap.stamp.index} {gap.kind} at {gap.node}")
+        if self._mcap is not None:
+            self._mcap.add_gap(gap)
         self.gaps += 1
         self._count(gap.stamp, None, dropped=gap.kind == "dropped", failed=gap.kind == "failed")
         self._commit_if_due()
@@ -198,6 +215,8 @@ class Recording:
             self._commits.close()
             if self._tracks is not None:
                 self._tracks.close()
+            if self._mcap is not None:
+                self._mcap.close()
             if self._overlay is not None:
                 # After a commit that failed the file may have more than was committed: only fragments can be cut off.
                 self._overlay.close(plain=not (self._commits.logged and self._commits.failed))
@@ -213,7 +232,7 @@ class Recording:
     def _write_mask(self, stamp: Stamp, labels: np.ndarray, ids: list[int] | None) -> None:
         if self._masks is not None:
             path = self._masks / mask_name(stamp.index)
-            write_labels_png(path, labels, ids)
+            write_labels_png(path, labels, ids, root=self._root)
             if self._commits.logged:
                 self._new_masks.append(path)
 
@@ -241,6 +260,7 @@ class Recording:
     def _piece(self) -> Callable[[], Committed]:
         """What finishes the files up to here, for the thread that commits."""
         piece = None if self._overlay is None else self._overlay.cut()
+        mcap_piece = None if self._mcap is None else self._mcap.cut()
         masks, self._new_masks = self._new_masks, []
         position, frames, gaps, size = self._position, self.frames, self.gaps, self._size or (0, 0)
         tracks_bytes = self._tracks_bytes
@@ -248,9 +268,18 @@ class Recording:
         def work() -> Committed:
             if self._overlay is not None and piece is not None:
                 self._overlay_mark = self._overlay.append(piece, sync=self._commits.logged)
+            if self._mcap is not None and mcap_piece is not None:
+                self._mcap_mark = self._mcap.append(mcap_piece, sync=self._commits.logged)
             if self._commits.logged:
                 self._sync(masks)
-            mark = Mark(frames=frames, gaps=gaps, size=size, tracks_bytes=tracks_bytes, overlay=self._overlay_mark)
+            mark = Mark(
+                frames=frames,
+                gaps=gaps,
+                size=size,
+                tracks_bytes=tracks_bytes,
+                overlay=self._overlay_mark,
+                mcap=self._mcap_mark,
+            )
             return Committed(position, msgspec.to_builtins(mark))
 
         return work
@@ -296,6 +325,14 @@ def _sync_file(path: Path) -> None:
         os.close(fd)
 
 
+def _when(stamp: Stamp) -> dict[str, Any]:
+    """When the picture was taken, and when it came; not when a file was read, which is another time in each run."""
+    if stamp.captured_clock == "reading":
+        return {}
+    arrived_ns = stamp.came_ns if stamp.captured_clock == "sender" else None
+    return {"captured_ns": stamp.captured_ns, "captured_clock": stamp.captured_clock, "arrived_ns": arrived_ns}
+
+
 def _track(stamp: Stamp, found: ObjectResult, mask: np.ndarray | None) -> TrackRecord:
     return TrackRecord(
         frame=stamp.index,
@@ -308,4 +345,5 @@ def _track(stamp: Stamp, found: ObjectResult, mask: np.ndarray | None) -> TrackR
         label=found.label,
         reason=found.reason,
         mask=None if mask is None or not found.area_px else _coco(mask),
+        **_when(stamp),
     )

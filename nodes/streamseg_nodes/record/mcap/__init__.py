@@ -1,0 +1,1 @@
+"""Results as an MCAP file: what messages it has, and how it grows and is gone on with."""

@@ -1,0 +1,1 @@
+"""The node that shows results in Rerun, and its helpers."""

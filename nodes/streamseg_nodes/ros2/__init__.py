@@ -1,0 +1,1 @@
+"""Images from ROS 2 topics, and results to them."""
