@@ -49,6 +49,8 @@ class Option:
     """A short form of the flag."""
     metavar: str | None = None
     """What stands for the value in the help."""
+    alone: str | None = None
+    """What the flag means without a value; None if it needs one."""
     rare: bool = False
     """Only ``--help-all`` shows the flag."""
 
