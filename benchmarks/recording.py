@@ -77,6 +77,13 @@ def main() -> None:
             "cleanup": Cleanup(),
             "record": Record(Record.Config(output=str(Path(folder) / "all"))),
             "record, no overlay": Record(Record.Config(output=str(Path(folder) / "light"), overlay=False)),
+            "record, mcap with Foxglove's messages": Record(
+                Record.Config(output=str(Path(folder) / "foxglove"), overlay=False, mcap="foxglove")
+            ),
+            "record, mcap with ROS 2's": Record(
+                Record.Config(output=str(Path(folder) / "ros2"), overlay=False, mcap="ros2")
+            ),
+            "record, mcap and overlay": Record(Record.Config(output=str(Path(folder) / "both"), mcap="ros2")),
             "publish, rle": Publish(Publish.Config(bind="tcp://127.0.0.1:*")),
             "publish, raw": Publish(Publish.Config(bind="tcp://127.0.0.1:*", masks="raw")),
         }

@@ -103,13 +103,15 @@ class CommitLog:
 
     Args:
         before: what the log says already, to go on with it; None begins a new one.
+        root: a folder from which on no part of the path may be a link; None for `folder`.
 
     Raises:
         OutputError: it cannot be written.
     """
 
-    def __init__(self, folder: Path, began: Began, before: Contents | None) -> None:
+    def __init__(self, folder: Path, began: Began, before: Contents | None, *, root: Path | None = None) -> None:
         self._path = folder / NAME
+        self._root = root
         self._encoder = msgspec.msgpack.Encoder()
         self._began = began
         self._fd: int | None = None
@@ -118,7 +120,7 @@ class CommitLog:
             if before is None:
                 self._begin(None)
             else:
-                self._fd = open_own(self._path, os.O_WRONLY)
+                self._fd = open_own(self._path, os.O_WRONLY, root=self._root)
                 os.ftruncate(self._fd, before.whole_bytes)
                 self._whole_bytes = os.lseek(self._fd, 0, os.SEEK_END)
                 self._append(began)
@@ -157,7 +159,7 @@ class CommitLog:
     def _begin(self, entry: Committed | None) -> None:
         """Begin a new file; the one before stays in use until the new one is whole and has its name."""
         part = self._path.with_name(f".{NAME}.part")
-        fd = open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        fd = open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, root=self._root)
         try:
             data = b"".join([_MARK, *(self._packed(each) for each in (self._began, entry) if each is not None)])
             _write(fd, data)

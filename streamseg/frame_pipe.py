@@ -16,7 +16,7 @@ import numpy as np
 
 from streamseg.errors import MediaError
 
-_HEADER = struct.Struct("<8sBIIqqIII")
+_HEADER = struct.Struct("<8sBIIqqqIII")
 _MAGIC = b"SSEGFRM1"
 _FRAME, _END, _FAILURE = range(3)
 _NO_TIME = -(1 << 63)
@@ -36,6 +36,8 @@ class PipedFrame(NamedTuple):
     """Its time in nanoseconds, if it has one."""
     captured_ns: int
     """When it was there, nanoseconds since the epoch."""
+    monotonic_ns: int
+    """The same by the monotonic clock, which all processes of a machine share."""
     scaled_from: tuple[int, int] | None
     """(width, height) before it was scaled; None if it was not."""
 
@@ -43,23 +45,21 @@ class PipedFrame(NamedTuple):
 def send_frame(fd: int, frame: PipedFrame, stopping: Stopping) -> bool:
     """Write a frame. False if nobody wants it any more."""
     height, width = frame.image_rgb.shape[:2]
-    header = _HEADER.pack(
-        *(_MAGIC, _FRAME, width, height, _NO_TIME if frame.pts_ns is None else frame.pts_ns, frame.captured_ns),
-        *(frame.scaled_from or (0, 0)),
-        0,
-    )
+    pts_ns = _NO_TIME if frame.pts_ns is None else frame.pts_ns
+    times_ns = (pts_ns, frame.captured_ns, frame.monotonic_ns)
+    header = _HEADER.pack(_MAGIC, _FRAME, width, height, *times_ns, *(frame.scaled_from or (0, 0)), 0)
     return _write(fd, header, stopping) and _write(fd, frame.image_rgb.reshape(-1).data, stopping)
 
 
 def send_end(fd: int, stopping: Stopping) -> bool:
     """Say that there are no more frames. False if nobody wants to know."""
-    return _write(fd, _HEADER.pack(_MAGIC, _END, 0, 0, 0, 0, 0, 0, 0), stopping)
+    return _write(fd, _header(_END), stopping)
 
 
 def send_failure(fd: int, reason: str, stopping: Stopping) -> bool:
     """Say that there are no more frames, and why there should have been. False if nobody wants to know."""
     text = reason.encode("utf-8", "backslashreplace")[:_MOST_TEXT_BYTES]
-    return _write(fd, _HEADER.pack(_MAGIC, _FAILURE, 0, 0, 0, 0, 0, 0, len(text)) + text, stopping)
+    return _write(fd, _header(_FAILURE, len(text)) + text, stopping)
 
 
 def receive(fd: int, most_pixels: int, stopping: Stopping) -> PipedFrame | None:
@@ -71,7 +71,7 @@ def receive(fd: int, most_pixels: int, stopping: Stopping) -> PipedFrame | None:
     header = bytearray(_HEADER.size)
     if not _read(fd, memoryview(header), stopping):
         return None
-    magic, kind, width, height, pts_ns, captured_ns, from_width, from_height, text_bytes = _HEADER.unpack(header)
+    magic, kind, width, height, pts_ns, captured_ns, monotonic_ns, *scaled_from, text_bytes = _HEADER.unpack(header)
     if magic != _MAGIC or kind not in (_FRAME, _END, _FAILURE) or text_bytes > _MOST_TEXT_BYTES:
         raise MediaError("expected frames as segment_video hands them over, got other bytes")
     if kind == _FAILURE:
@@ -85,8 +85,18 @@ def receive(fd: int, most_pixels: int, stopping: Stopping) -> PipedFrame | None:
     image_rgb = np.empty((height, width, 3), np.uint8)
     if not _read(fd, image_rgb.reshape(-1).data, stopping):
         return None
-    scaled_from = (from_width, from_height) if from_width else None
-    return PipedFrame(image_rgb, None if pts_ns == _NO_TIME else pts_ns, captured_ns, scaled_from)
+    from_width, from_height = scaled_from
+    return PipedFrame(
+        image_rgb,
+        None if pts_ns == _NO_TIME else pts_ns,
+        captured_ns,
+        monotonic_ns,
+        (from_width, from_height) if from_width else None,
+    )
+
+
+def _header(kind: int, text_bytes: int = 0) -> bytes:
+    return _HEADER.pack(_MAGIC, kind, 0, 0, 0, 0, 0, 0, 0, text_bytes)
 
 
 def _write(fd: int, data: bytes | memoryview, stopping: Stopping) -> bool:

@@ -81,24 +81,65 @@ def inherited_fd(path: str) -> int | None:
     return None if found is None else int(found["number"] or 0)
 
 
-def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
-    """Open a file of a folder that is ours: the last part of its path must be no link, and the file a regular one.
+@contextlib.contextmanager
+def own_folder(folder: Path, root: Path | None = None, *, make: bool = False) -> Iterator[int]:
+    """A file descriptor of a folder that is ours.
 
     Args:
-        path: of the file; its folder has been looked at.
-        flags: as for `os.open`; nothing is cut off before the file has been looked at.
-        mode: of a file that is made.
+        folder: itself, which is `root` or below it.
+        root: from here on no part of the path may be a link, whoever puts it there and when; None for `folder`, so that
+            links lead there as they like.
+        make: whether what is not there is made.
 
     Raises:
-        OSError: it is a link, a FIFO, a device, a folder, has another name elsewhere, or cannot be opened.
+        OSError: it is not there, or a link, or no folder.
+    """
+    root = folder if root is None else root
+    if make:
+        root.mkdir(parents=True, exist_ok=True)
+    # Where the system knows it, a folder need not be readable to be gone through.
+    flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+    fd = os.open(root, flags)
+    try:
+        at = root
+        for part in folder.relative_to(root).parts:
+            at /= part
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=fd)
+            if stat.S_ISLNK(os.stat(part, dir_fd=fd, follow_symlinks=False).st_mode):
+                raise OSError(errno.ELOOP, "expected a folder, it is a link", str(at))
+            inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_own(path: Path, flags: int, mode: int = 0o666, *, root: Path | None = None) -> int:
+    """Open a file of a folder that is ours: it must be a regular one, and no link.
+
+    Args:
+        path: of the file.
+        flags: as for `os.open`; nothing is cut off before the file has been looked at.
+        mode: of a file that is made.
+        root: as for `own_folder`; None if the folder of the file is the one that whoever runs us has named.
+
+    Raises:
+        OSError: it is a link, a FIFO, a device, a folder, has another name elsewhere, lies behind a link, or cannot be
+            opened.
     """
     kept = flags & ~os.O_TRUNC
-    try:
-        fd = os.open(path, kept | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, mode)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
-            _check_kind(os.lstat(path).st_mode, str(path))
-        raise
+    with own_folder(path.parent, root) as folder_fd:
+        try:
+            safe = kept | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+            fd = os.open(path.name, safe, mode, dir_fd=folder_fd)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
+                found = os.stat(path.name, dir_fd=folder_fd, follow_symlinks=False)
+                _check_kind(found.st_mode, str(path))
+            raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         found = os.fstat(fd)
         _check_kind(found.st_mode, str(path))

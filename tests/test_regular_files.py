@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamseg.regular_files import check_own, open_own, read_regular
+from streamseg.regular_files import check_own, open_own, own_folder, read_regular
 
 
 def strange_files(folder: Path) -> dict[str, Path]:
@@ -76,6 +76,27 @@ def test_a_link_in_our_own_folder_is_neither_read_nor_cut_off(tmp_path: Path) ->
     with pytest.raises(OSError, match="a link"):
         open_own(tmp_path / "soft", os.O_RDONLY)
     assert outside.read_bytes() == b"mine"
+
+
+def test_below_a_folder_of_ours_no_link_is_followed_wherever_it_is_and_above_it_as_before(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "named" / "out"
+    (outside / "c").mkdir(parents=True)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "named").symlink_to("real")
+    with own_folder(root / "a" / "b" / "c", root, make=True):
+        pass
+    # A folder on the way is replaced after it has been made and looked at.
+    (root / "a" / "b").rename(root / "a" / "was")
+    (root / "a" / "b").symlink_to(outside)
+    path = root / "a" / "b" / "c" / "file"
+    for flags in (os.O_WRONLY | os.O_CREAT, os.O_RDONLY):
+        with pytest.raises(OSError, match="expected a folder, it is a link"):
+            open_own(path, flags, root=root)
+    with pytest.raises(OSError, match="it is a link"), own_folder(root / "a" / "b" / "new", root, make=True):
+        pass
+    assert [each.name for each in outside.iterdir()] == ["c"] and list((outside / "c").iterdir()) == []
+    os.close(open_own(root / "a" / "was" / "c" / "file", os.O_WRONLY | os.O_CREAT, root=root))
+    assert (tmp_path / "real" / "out" / "a" / "was" / "c" / "file").exists()
 
 
 def test_our_own_files_are_made_cut_off_and_read(tmp_path: Path) -> None:

@@ -328,6 +328,7 @@ class Decode(Source[Frame]):
             arrived_monotonic_ns=picture.arrived_monotonic_ns,
             good_until_monotonic_ns=picture.good_until_monotonic_ns,
             damaged=picture.damaged,
+            frame_id=picture.frame_id,
             pixel_aspect=(reader.pixel_aspect.numerator, reader.pixel_aspect.denominator),
             scaled_from=scaled,
         )

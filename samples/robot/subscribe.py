@@ -21,7 +21,9 @@ while kind != "end":
         kind, line = header["kind"], f"{header['stream']} {header['kind']}"
         if kind == "frame":
             masks = [mask_of(thing, header, parts) for thing in header["objects"]]
-            age_ms, way_ms = ms_since(header["arrived_ns"]), ms_since(header["published_ns"])
+            # Publishers of before do not say when the picture came, and know no other time than that.
+            came_ns = header.get("arrived_ns") or header["captured_ns"]
+            age_ms, way_ms = ms_since(came_ns), ms_since(header["published_ns"])
             line += f" {header['frame']}, {age_ms:.1f} ms old, {way_ms:.2f} ms on the way"
             for thing, mask in zip(header["objects"], masks, strict=True):
                 box = ",".join(f"{edge:.0f}" for edge in thing["box_xyxy"] or ())

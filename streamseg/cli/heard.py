@@ -24,7 +24,7 @@ def line_of(message: Published, received_ns: int) -> str:
     """
     header = message.header
     if isinstance(header, FrameHeader):
-        age_ms, way_ms = ((received_ns - then_ns) / 1e6 for then_ns in (header.captured_ns, header.published_ns))
+        age_ms, way_ms = ((received_ns - then_ns) / 1e6 for then_ns in (_came_ns(header), header.published_ns))
         head = f"{header.stream} frame {header.frame}, {age_ms:.1f} ms old, {way_ms:.2f} ms on the way"
         damaged = ["the picture is damaged"] if header.damaged else []
         return "; ".join([head, *damaged, *map(_object_text, header.objects)])
@@ -36,6 +36,11 @@ def line_of(message: Published, received_ns: int) -> str:
     if isinstance(header, HeartbeatHeader):
         return f"{header.stream} heartbeat" + (f", the source is {header.state}" if header.state else "")
     return f"{header.stream} {message.kind}"
+
+
+def _came_ns(header: FrameHeader) -> int:
+    """When the picture came; publishers of before know no other time."""
+    return header.captured_ns if header.arrived_ns is None else header.arrived_ns
 
 
 def _object_text(found: PublishedObject) -> str:
@@ -70,7 +75,7 @@ class Heard:
         header = message.header
         self._kinds[message.kind] += 1
         if isinstance(header, FrameHeader):
-            age_ms = (received_ns - header.captured_ns) / 1e6
+            age_ms = (received_ns - _came_ns(header)) / 1e6
             self._oldest_ms = max(self._oldest_ms, age_ms)
             self._ages_ms += age_ms
         if isinstance(header, FrameHeader | GapHeader):

@@ -39,7 +39,9 @@ def _palette_bytes() -> bytes:
     return voc_palette().tobytes()
 
 
-def write_labels_png(path: str | Path, labels: np.ndarray, ids: Sequence[int] | None = None) -> None:
+def write_labels_png(
+    path: str | Path, labels: np.ndarray, ids: Sequence[int] | None = None, *, root: Path | None = None
+) -> None:
     """Write object ids as a PNG whose pixel values are the ids, in the way of DAVIS.
 
     If all ids of the picture fit into 8 bits, it is a palette image in the colors of PASCAL VOC, otherwise a
@@ -49,6 +51,7 @@ def write_labels_png(path: str | Path, labels: np.ndarray, ids: Sequence[int] | 
         path: ends in ``.png``.
         labels: (H, W) uint8 or uint16; 0 is background.
         ids: the object id of each label, ``ids[k - 1]`` for label k; None if labels are ids already.
+        root: a folder from which on no part of the path may be a link; None looks at the last part only.
 
     Raises:
         OutputError: the file cannot be written.
@@ -61,7 +64,7 @@ def write_labels_png(path: str | Path, labels: np.ndarray, ids: Sequence[int] | 
     part = path.with_name(f".{path.name}.part")
     try:
         # PNG is named here since Pillow would judge by the name, which ends otherwise.
-        with os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+        with os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, root=root), "wb") as file:
             image.save(file, "PNG", compress_level=1, compress_type=_ZLIB_RLE)
         part.replace(path)
     except OSError as error:

@@ -154,4 +154,4 @@ def _taken(images: GivenImages, number: int, item: Any, bgr: bool, gray: bool) -
         pts_ns = None if time_s is None else given.nanoseconds(time_s)
     except UsageError as error:
         raise UsageError(f"frame {number}: {error}") from error
-    return PipedFrame(taken.image_rgb, pts_ns, time.time_ns(), taken.scaled_from)
+    return PipedFrame(taken.image_rgb, pts_ns, time.time_ns(), time.monotonic_ns(), taken.scaled_from)

@@ -43,6 +43,27 @@ def need_files(workers: int) -> None:
 
 
 @contextlib.contextmanager
+def keeping_files(doing: str) -> Iterator[None]:
+    """See that somebody else's code leaves a process the open files that its sockets need.
+
+    Args:
+        doing: what the code does, as in "expected it to ...".
+
+    Raises:
+        RunError: it has lowered the limit; ZeroMQ would end the process at the next socket.
+    """
+    before, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield
+    after, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lower = after != resource.RLIM_INFINITY and (before == resource.RLIM_INFINITY or after < before)
+    if lower and after < _FILES_OF_A_PROCESS:
+        raise RunError(
+            f"expected it to {doing} and leave its process at least {_FILES_OF_A_PROCESS} open files, but it lowered "
+            f"the limit (RLIMIT_NOFILE) from {before} to {after}; leave it as it is"
+        )
+
+
+@contextlib.contextmanager
 def naming_what_is_scarce(doing: str) -> Iterator[None]:
     """Say in one sentence what the system refused.
 

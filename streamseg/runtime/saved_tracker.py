@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,8 +13,11 @@ from streamseg.jobs import Natural
 
 WANTED = "expected the state of a tracker, as save() gives it"
 
-_MAGIC = b"streamseg tracker\n"
+MAGIC = b"streamseg tracker\n"
+"""What a state begins with, before its checksum."""
 _SUM_BYTES = 4
+
+Found = TypeVar("Found")
 
 
 class SavedTracker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +48,7 @@ class _Of(msgspec.Struct, frozen=True, array_like=True):
 def to_bytes(saved: SavedTracker) -> bytes:
     """What `from_bytes` reads."""
     body = msgspec.msgpack.encode(_Of(_version(), msgspec.Raw(msgspec.msgpack.encode(saved))))
-    return _MAGIC + zlib.crc32(body).to_bytes(_SUM_BYTES, "big") + body
+    return MAGIC + zlib.crc32(body).to_bytes(_SUM_BYTES, "big") + body
 
 
 def from_bytes(data: bytes) -> SavedTracker:
@@ -57,21 +60,25 @@ def from_bytes(data: bytes) -> SavedTracker:
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise UsageError(f"{WANTED}, got a {type(data).__name__}")
     data = bytes(data)
-    if not data.startswith(_MAGIC):
+    if not data.startswith(MAGIC):
         raise UsageError(f"{WANTED}, got {len(data)} bytes of something else")
-    begin = len(_MAGIC) + _SUM_BYTES
+    begin = len(MAGIC) + _SUM_BYTES
     body = data[begin:]
-    if zlib.crc32(body).to_bytes(_SUM_BYTES, "big") != data[len(_MAGIC) : begin]:
+    if zlib.crc32(body).to_bytes(_SUM_BYTES, "big") != data[len(MAGIC) : begin]:
         raise UsageError(f"{WANTED}, got one that is damaged: its checksum is another")
+    found = _decoded(body, _Of)
+    if found.version != _version():
+        raise UsageError(
+            f"expected the state of a tracker of streamseg {_version()}, got one of {found.version}; restore it with "
+            f"that version, or point at the objects again"
+        )
+    return _decoded(bytes(found.tracker), SavedTracker)
+
+
+def _decoded(data: bytes, kind: type[Found]) -> Found:
     try:
-        found = msgspec.msgpack.decode(body, type=_Of)
-        if found.version != _version():
-            raise UsageError(
-                f"expected the state of a tracker of streamseg {_version()}, got one of {found.version}; restore it "
-                f"with that version, or point at the objects again"
-            )
-        return msgspec.msgpack.decode(found.tracker, type=SavedTracker)
-    except msgspec.DecodeError as error:
+        return msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{WANTED}, got one that cannot be read: {error}") from error
 
 

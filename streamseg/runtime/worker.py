@@ -24,7 +24,7 @@ import zmq
 from streamseg.errors import RunError, StreamsegError
 from streamseg.graph import config, registry
 from streamseg.node import AnyNode, Source
-from streamseg.runtime.limits import naming_what_is_scarce
+from streamseg.runtime.limits import keeping_files, naming_what_is_scarce
 from streamseg.runtime.node_worker import NodeWorker
 from streamseg.runtime.source_worker import SourceWorker
 from streamseg.runtime.stage import reason_of, trouble
@@ -38,7 +38,8 @@ def _make_node(io: WorkerIO) -> AnyNode:
     kind = registry.load(spec.use)
     options = config.options_of(kind.Config, spec.options, f"node {spec.name!r}")
     node = kind(options, io.context())
-    node.setup()
+    with keeping_files("be set up"), naming_what_is_scarce("be set up"):
+        node.setup()
     _limit_threads(spec.threads)
     return node
 

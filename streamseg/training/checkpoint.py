@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from streamseg.errors import CheckpointError, OutputError
+from streamseg.regular_files import open_own
 from streamseg.training.episodes import Belief, EpisodeState
 from streamseg.training.recipe import Recipe
 from streamseg.training.tasks import Template
@@ -110,7 +111,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     """
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
             file.write(save({name: value.contiguous() for name, value in tensors.items()}, dict(metadata)))
             file.flush()
             os.fsync(file.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 
 from streamseg.errors import OutputError
-from streamseg.regular_files import read_regular
+from streamseg.regular_files import open_own, read_regular, write_own
 
 Row = dict[str, Any]
 """``step`` and figures by name."""
@@ -61,7 +62,7 @@ class MetricsLog:
     def __init__(self, folder: Path, done: int) -> None:
         self._lines, self._picture = folder / "metrics.jsonl", folder / "curves.png"
         self.rows = [row for row in read_rows(self._lines) if row["step"] <= done]
-        self._write("".join(json.dumps(row) + "\n" for row in self.rows), "w")
+        self._write("".join(json.dumps(row) + "\n" for row in self.rows), os.O_TRUNC)
 
     def add(self, row: Row) -> None:
         """Append a line.
@@ -70,7 +71,7 @@ class MetricsLog:
             OutputError: it cannot be written.
         """
         self.rows.append(row)
-        self._write(json.dumps(row) + "\n", "a")
+        self._write(json.dumps(row) + "\n", os.O_APPEND)
 
     def draw(self) -> None:
         """Draw the curves again.
@@ -78,17 +79,15 @@ class MetricsLog:
         Raises:
             OutputError: the picture cannot be written.
         """
-        part = self._picture.with_name(".curves.part.png")
         try:
-            part.write_bytes(cv2.imencode(".png", draw(self.rows))[1].tobytes())
-            part.replace(self._picture)
+            write_own(self._picture, cv2.imencode(".png", draw(self.rows))[1].tobytes())
         except OSError as error:
             raise OutputError(f"expected to write {self._picture}, got: {error.strerror or error}") from error
 
-    def _write(self, text: str, mode: str) -> None:
+    def _write(self, text: str, how: int) -> None:
         try:
-            with self._lines.open(mode, encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(open_own(self._lines, os.O_WRONLY | os.O_CREAT | how), "wb") as file:
+                file.write(text.encode())
         except OSError as error:
             raise OutputError(f"expected to write {self._lines}, got: {error.strerror or error}") from error
 

@@ -21,6 +21,7 @@ import torch
 import yaml
 
 from streamseg.errors import CheckpointError, OutputError
+from streamseg.regular_files import write_own
 from streamseg.sam import devices
 from streamseg.training import checkpoint, datasets, executors, network, validation
 from streamseg.training.curves import MetricMeans, MetricsLog, Row
@@ -178,7 +179,7 @@ def _prepare_folder(recipe: Recipe, output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(msgspec.to_builtins(recipe), sort_keys=False)
-        (output / "recipe.yaml").write_text(text, encoding="utf-8")
+        write_own(output / "recipe.yaml", text.encode())
     except OSError as error:
         raise OutputError(
             f"expected to write to the folder {output}, got: {error.strerror or error}; choose another folder"

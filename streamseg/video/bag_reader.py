@@ -152,6 +152,7 @@ class BagReader(Reader):
                 time_base=_TIME_BASE,
                 captured_ns=captured_ns,
                 captured_clock="recording",
+                frame_id=message.frame_id,
                 arrived_ns=time.time_ns(),
                 width=self.info.width,
                 height=self.info.height,

@@ -35,6 +35,7 @@ _LONGEST_WAIT_S = 10.0
 _MOST_PATIENCE = 8
 _CLOSE_WITHIN_S = 0.2
 _MANY_LATE = 50
+_LATE_FOR_S = 5.0
 _SEGMENT_JUMP_S = 10.0
 _WAIT_AT_START_S = 5.0
 """Others need not wait longer than this for a source that may not be there yet."""
@@ -111,6 +112,7 @@ class LiveReader(Reader):
         self._depth = Depth(opening.shown, self.note)
         self._timeline: Timeline | None = None
         self._error: Exception | None = None
+        self._late_since_s, self._late_said = 0.0, False
         self._wait = wait
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._capture, args=(opened,), name="capture", daemon=True)
@@ -192,7 +194,12 @@ class LiveReader(Reader):
 
     def _note_late(self, in_a_row: int) -> None:
         self.dropped[LATE] += 1
-        if in_a_row == _MANY_LATE:
+        now_s = time.monotonic()
+        if in_a_row == 1:
+            self._late_since_s, self._late_said = now_s, False
+        # One that takes seconds to decode a picture is not waited for until there are many.
+        if not self._late_said and (in_a_row == _MANY_LATE or now_s - self._late_since_s > _LATE_FOR_S):
+            self._late_said = True
             _log.warning(
                 "%s: %d pictures in a row were older than %g s by the time they were decoded, so none is given; "
                 "allow a higher max_age_s, or a smaller picture at the source",

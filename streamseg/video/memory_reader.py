@@ -47,7 +47,7 @@ class MemoryReader(Reader):
         super().__init__(start_index, max_frames)
         self._is_live = live
         self._max_pixels = max_pixels
-        self.max_age_s = max_age_s if live else None
+        self._max_age_ns = round(max_age_s * 1e9) if live else None
         try:
             self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
@@ -110,6 +110,9 @@ class MemoryReader(Reader):
             width=width,
             height=height,
             fill=partial(_copy, frame.image_rgb),
+            captured_clock="arrival",
+            arrived_monotonic_ns=frame.monotonic_ns,
+            good_until_monotonic_ns=None if self._max_age_ns is None else frame.monotonic_ns + self._max_age_ns,
             size_in_source=frame.scaled_from,
         )
 

@@ -72,6 +72,7 @@ class Picture:
         "captured_clock",
         "captured_ns",
         "damaged",
+        "frame_id",
         "good_until_monotonic_ns",
         "height",
         "index",
@@ -97,6 +98,7 @@ class Picture:
         good_until_monotonic_ns: int | None = None,
         damaged: bool = False,
         size_in_source: tuple[int, int] | None = None,
+        frame_id: str = "",
     ) -> None:
         self.index = index
         """Position among all frames of the source, from 0; goes on over a reconnect."""
@@ -120,6 +122,8 @@ class Picture:
         """Whether parts of it were lost and made up by the decoder; live sources only, and only if asked for."""
         self.size_in_source = size_in_source or (width, height)
         """(width, height) before it was scaled to the size of the first, after rotation."""
+        self.frame_id = frame_id
+        """Name of the camera's coordinate frame, as robots have it; empty where there is none."""
         self._fill = fill
 
     @property

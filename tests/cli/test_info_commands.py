@@ -13,6 +13,7 @@ import pytest
 from support.command import light_graph
 from support.graphs import toy_graph
 
+from streamseg import extras
 from streamseg.cli import main
 from streamseg.cli.parser import join_negative_numbers
 from streamseg.cli.progress import Progress, progress_line
@@ -80,6 +81,17 @@ def test_doctor_finds_what_is_needed(capsys: pytest.CaptureFixture[str]) -> None
     for topic in ("python", "cores", "memory", "device", "engine", "torchvision", "overlay", "node", "model", "cache"):
         assert f"ok  {topic}" in shown.replace("ok       ", "ok  ")
     assert "everything that is needed is here" in shown
+
+
+def test_doctor_shows_the_extras_and_how_to_get_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(extras.EXTRAS, "imagined", ("no_such_module", "json"))
+    assert main(["doctor"]) == 0, "what only some doors need may be missing"
+    shown = capsys.readouterr().out
+    for extra in ("bags", "dora", "rerun"):
+        assert f"{extra}: here" in shown
+    assert "imagined: not here (no_such_module): pip install 'streamseg[imagined]'" in shown
 
 
 def test_version_and_help() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import zlib
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ from fuzz.base import PIXELS_MAX, SEPARATOR, Target, file_of, folder_of_inputs
 from fuzz.file_targets import FILE_TARGETS
 from fuzz.ros_targets import ROS_TARGETS
 
-from streamseg import redaction
+from streamseg import frame_pipe, redaction
 from streamseg.commands import Refused, Request
 from streamseg.errors import MediaError, PromptError, UsageError, WireError
 from streamseg.graph import config
@@ -28,6 +29,7 @@ from streamseg.prompts import files
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.prompts.prepare import fit, prepare, prepare_one
 from streamseg.publishing import format, keys
+from streamseg.runtime import saved_tracker
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
 from streamseg.transport.command_socket import CommandServer
@@ -340,8 +342,62 @@ def _container_seeds() -> list[bytes]:
     return seeds
 
 
+def piped_frames(data: bytes) -> None:
+    """Frames that another process hands over on a pipe."""
+    read_end, write_end = os.pipe()
+    try:
+        # As much as a pipe holds without anybody who reads.
+        os.write(write_end, data[: 1 << 15])
+        os.close(write_end)
+        with open_source(f"frames:///proc/self/fd/{read_end}", max_pixels=PIXELS_MAX) as reader:
+            for picture in reader:
+                picture.to_rgb()
+    except MediaError:
+        return
+    finally:
+        os.close(read_end)
+
+
+def _piped_seeds() -> list[bytes]:
+    read_end, write_end = os.pipe()
+    frame = frame_pipe.PipedFrame(np.zeros((4, 6, 3), np.uint8), 40_000_000, 1, 1, (12, 8))
+    frame_pipe.send_frame(write_end, frame, lambda: False)
+    frame_pipe.send_frame(write_end, frame._replace(pts_ns=None, scaled_from=None), lambda: False)
+    frames = os.read(read_end, 1 << 15)
+    frame_pipe.send_end(write_end, lambda: False)
+    end = os.read(read_end, 1 << 15)
+    frame_pipe.send_failure(write_end, "the lens fell off", lambda: False)
+    failure = os.read(read_end, 1 << 15)
+    os.close(read_end)
+    os.close(write_end)
+    return [frames + end, frames + failure, end]
+
+
+def tracker_state(data: bytes) -> None:
+    """The state of a tracker, with a checksum that is right."""
+    try:
+        saved_tracker.from_bytes(saved_tracker.MAGIC + zlib.crc32(data).to_bytes(4, "big") + data)
+    except UsageError:
+        return
+
+
+def _state_seeds() -> list[bytes]:
+    saved = saved_tracker.SavedTracker(
+        model="tiny",
+        sha256="0" * 64,
+        frames=3,
+        frame_size=(640, 360),
+        state=b"\xc0",
+        prompts=[{"id": 1, "box": [1, 2, 3, 4]}],
+        everything={"max_objects": 3},
+    )
+    return [saved_tracker.to_bytes(saved)[len(saved_tracker.MAGIC) + 4 :]]
+
+
 TARGETS = {
     **FILE_TARGETS,
+    "frames": Target(piped_frames, _piped_seeds, 2048),
+    "tracker": Target(tracker_state, _state_seeds, 1024),
     **ROS_TARGETS,
     "wire": Target(wire, _wire_seeds),
     "control": Target(control_channel, _control_seeds),

@@ -42,7 +42,9 @@ def message(seq: int, *, clock: str = "recording", ids: tuple[int, ...] = IDS) -
     labels[10:20, 5 + seq : 15 + seq] = 1
     labels[30:40, 40 - seq : 50 - seq] = 2
     plain = drawn(seq, labels, ids)
-    stamp = Stamp("camera", seq, seq, seq * 3, (1, 90), taken_ns(seq), 0, seq + 1, captured_clock=clock)  # type: ignore[arg-type]
+    stamp = Stamp(
+        "camera", seq, seq, seq * 3, (1, 90), taken_ns(seq), 0, seq + 1, captured_clock=clock, frame_id="left"
+    )
     frame = type(plain.frame)(stamp, plain.frame.image_rgb)
     return Segmented(frame, plain.objects, plain.labels, plain.tracker, [PROMPT] if seq == 0 else [])
 
@@ -92,12 +94,14 @@ def test_ros_messages_are_read_by_the_readers_of_ros(tmp_path: Path) -> None:
     assert counts == {"masks": 9, "overlay": 9, "detections": 9, "states": 9, "prompts": 1}
     for seq, (log_ns, mask) in enumerate(seen[MASKS]):
         assert log_ns == mask.header.stamp.sec * 10**9 + mask.header.stamp.nanosec == taken_ns(seq)
-        assert (mask.encoding, mask.step, mask.is_bigendian) == ("16UC1", 128, 0)
+        assert (mask.encoding, mask.step, mask.is_bigendian, mask.header.frame_id) == ("16UC1", 128, 0, "left")
         np.testing.assert_array_equal(np.frombuffer(mask.data, "<u2").reshape(48, 64), expected(seq))
     detections = seen["/streamseg/detections"][3][1]
     first = detections.detections[0]
     assert (detections.header.stamp.sec, detections.header.stamp.nanosec) == divmod(taken_ns(3), 10**9)
-    assert (first.id, first.results[0].hypothesis.class_id, first.results[0].hypothesis.score) == ("7", "thing 7", 0.75)
+    assert first.id == "7"
+    said = [(each.hypothesis.class_id, each.hypothesis.score) for each in first.results]
+    assert said == [("thing 7", 0.75), ("TRACKED", 0.75)]
     assert (first.bbox.center.position.x, first.bbox.center.position.y) == (13.0, 15.0)
     assert (first.bbox.size_x, first.bbox.size_y) == (10.0, 10.0)
     states = seen["/streamseg/states"][3][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.node import Record
 from streamseg_nodes.record.recording import Recording
+from support.bright_nodes import drawn
 
 from streamseg.commits import Began, CommitLog, Committed
 from streamseg.errors import OutputError
@@ -107,6 +109,34 @@ def test_a_mask_is_not_written_through_what_stands_for_it(tmp_path: Path) -> Non
     write_labels_png(tmp_path / "00002.png", labels)
     assert mine.read_bytes() == b"mine"
     assert not (tmp_path / "00002.png").is_symlink()
+
+
+@pytest.mark.parametrize("below", ["segment-000000001", "camera/segment-000000001", "camera"])
+def test_no_folder_of_the_results_leads_elsewhere(tmp_path: Path, below: str) -> None:
+    root, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (root / below).parent.mkdir(parents=True)
+    (root / below).symlink_to(outside)
+    with pytest.raises(OutputError, match="it is a link"):
+        Recording(root / below, root=root)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_folder_that_becomes_a_link_during_the_run_is_not_written_through(tmp_path: Path) -> None:
+    root, outside = tmp_path / "out", tmp_path / "outside"
+    recording = Recording(root / "camera", root=root, job=Job(facts={"graph": "g"}, begun=False, commit_s=0.0))
+    labels = np.zeros((48, 64), np.uint16)
+    labels[10:20, 10:30] = 1
+    recording.add(drawn(0, labels, (1,)))
+    (root / "camera").rename(outside)
+    (root / "camera").symlink_to(outside)
+    masks = sorted(path.name for path in (outside / "masks").iterdir())
+    with pytest.raises(OutputError, match="it is a link"):
+        for seq in range(1, 10):
+            recording.add(drawn(seq, labels, (1,)))
+    assert sorted(path.name for path in (outside / "masks").iterdir()) == masks
+    with contextlib.suppress(OutputError):
+        recording.close()
 
 
 @pytest.mark.parametrize("name", ["overlay.mp4", "tracks.jsonl", "run.json", "commits.log"])

@@ -96,6 +96,19 @@ def test_an_error_of_setup_names_its_node(tmp_path: Path) -> None:
         run(config.parse(bad_graph(tmp_path / "out", "set up")))
 
 
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("allow itself few files", r"lowered the limit \(RLIMIT_NOFILE\) from \d+ to 12; leave it as it is"),
+        ("use up all files", r"has no more open files \(ulimit -n\); raise that limit"),
+    ],
+)
+def test_a_node_that_leaves_its_process_no_files_is_told_so(tmp_path: Path, how: str, words: str) -> None:
+    """ZeroMQ would end the process at the next socket, without a word that helps."""
+    with pytest.raises(RunError, match=f"node 'sum': expected .*{words}"):
+        run(config.parse(bad_graph(tmp_path / "out", how)))
+
+
 def test_a_run_in_which_nothing_moves_is_ended_and_says_where_its_frames_are(tmp_path: Path) -> None:
     plain = bad_graph(tmp_path / "out", "never ready", recovery={"stall_s": 2})
     with pytest.raises(RunError, match=r"6 frames of 'count' are in flight: sum passed on 3 and has \d that it cannot"):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from support.disks import box_of, picture, truth
-from support.graphs import wait_until, worker_pids
+from support.graphs import own_children, wait_until
 from support.masks import assert_same
 from support.media import decode_plainly, write_video
 
@@ -72,7 +72,7 @@ def test_an_error_of_the_iterator_ends_the_run_with_that_cause() -> None:
 
 
 def test_one_that_never_ends_is_taken_no_further_than_the_loop_and_can_be_stopped() -> None:
-    before = worker_pids()
+    before = own_children()
     taken: list[int] = []
     closed = threading.Event()
 
@@ -91,7 +91,7 @@ def test_one_that_never_ends_is_taken_no_further_than_the_loop_and_can_be_stoppe
     assert len(taken) < 40
     results.close()
     assert closed.wait(20)
-    assert wait_until(lambda: worker_pids() == before)
+    assert wait_until(lambda: own_children() == before)
 
 
 @pytest.mark.parametrize(

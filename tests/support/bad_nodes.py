@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -39,6 +40,11 @@ class Bad(Node[Frame, Summed]):
         self._kept: Summed | None = None
         if self.config.how == "set up":
             raise RuntimeError("boom")
+        if self.config.how == "allow itself few files":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (12, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        if self.config.how == "use up all files":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (70, 70))
+            self._open = [open(os.devnull) for _ in range(70)]  # noqa: PTH123, SIM115 (they stay open)
         if self.config.how == "leave a child":
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
             Path(self.config.path).write_text(str(child.pid))

@@ -126,13 +126,14 @@ def foxglove_message(kind: str, image_rgb: np.ndarray, number: int) -> Any:
     if kind == "RawImage":
         return FoxgloveRawImage(
             timestamp=_timestamp(number),
+            frame_id="camera",
             width=width,
             height=height,
             encoding="rgb8",
             step=width * 3,
             data=image_rgb.tobytes(),
         )
-    return FoxgloveCompressedImage(timestamp=_timestamp(number), format="jpeg", data=jpeg(image_rgb))
+    return FoxgloveCompressedImage(timestamp=_timestamp(number), frame_id="camera", format="jpeg", data=jpeg(image_rgb))
 
 
 def video_messages(images: Sequence[np.ndarray], codec: str, every: int = 10) -> list[Any]:
@@ -156,7 +157,7 @@ def video_messages(images: Sequence[np.ndarray], codec: str, every: int = 10) ->
     packets += [bytes(packet) for packet in context.encode(None)]
     assert len(packets) == len(images)
     return [
-        FoxgloveCompressedVideo(timestamp=_timestamp(number), format=codec, data=data)
+        FoxgloveCompressedVideo(timestamp=_timestamp(number), frame_id="camera", format=codec, data=data)
         for number, data in enumerate(packets)
     ]
 

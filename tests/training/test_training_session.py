@@ -229,3 +229,22 @@ def test_the_learning_rate_warms_up_and_falls():
     assert max(rates) == pytest.approx(1, rel=0.02)
     assert rates.index(max(rates)) == training.warmup_steps
     assert rates[-1] == pytest.approx(0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "name", ["recipe.yaml", "metrics.jsonl", "curves.png", WEIGHTS, f".{WEIGHTS}.part", f".{CHECKPOINT}.part"]
+)
+def test_links_in_the_folder_of_a_run_are_not_written_through(photos, tmp_path, name):
+    mine, out = tmp_path / "mine", tmp_path / "run"
+    mine.write_text("mine")
+    out.mkdir()
+    (out / name).symlink_to(mine)
+    recipe = plain_recipe(photos, training={"steps": 1})
+    if name in ("metrics.jsonl", f".{WEIGHTS}.part", f".{CHECKPOINT}.part"):
+        with pytest.raises(OutputError, match="it is a link"):
+            train(recipe, out)
+    else:
+        # These appear under their names whole, in the place of what was there.
+        train(recipe, out)
+        assert not (out / name).is_symlink()
+    assert mine.read_text() == "mine"

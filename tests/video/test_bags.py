@@ -49,6 +49,7 @@ def check(found: list[tuple[Picture, np.ndarray]], images: list[np.ndarray], fir
     assert [picture.index for picture, _ in found] == list(range(first, len(images)))
     for picture, image in found:
         assert (picture.captured_ns, picture.captured_clock) == (stamp_ns(picture.index), "recording")
+        assert picture.frame_id == "camera"
         assert picture.pts == stamp_ns(picture.index) - stamp_ns(0)
         np.testing.assert_array_equal(image, images[picture.index])
 

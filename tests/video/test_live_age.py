@@ -159,6 +159,23 @@ def test_a_stream_that_takes_longer_to_decode_than_it_lasts_is_not_fallen_behind
     assert picture.index == pytest.approx(numbers[-1] - numbers[0], abs=5)
 
 
+def test_that_no_picture_is_young_enough_once_it_is_decoded_is_said_however_few_there_are(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = Connection.opened
+
+    def slowly(self: Connection) -> Opened | None:
+        found = opened(self)
+        return found and replace(found, codec=SlowCodec(found.codec, 0.8))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Connection, "opened", slowly)
+    with Camera(encoded(seconds(500))) as camera, open_source(camera.url, max_age_s=0.3, options=QUICK) as reader:
+        threading.Timer(12.0, reader.stop).start()
+        assert len(list(reader)) <= 1
+    assert 5 < reader.dropped["late"] < 50
+    assert caplog.text.count("in a row were older than 0.3 s by the time they were decoded") == 1
+
+
 def test_what_came_before_anybody_asked_gives_way_to_what_is_new() -> None:
     with Camera(encoded(seconds(120), gop=1000)) as camera, open_source(camera.url, options=QUICK) as reader:
         # A graph that takes long to start, and a stream whose only key frame was its first.

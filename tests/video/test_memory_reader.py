@@ -161,7 +161,9 @@ def test_what_is_known_before_the_first_frame(live: bool | None) -> None:
         facts = node.describe()
         assert (facts["kind"], facts["width"], facts["live"]) == ("memory", None, bool(live))
         (first, *rest) = node.produce()
-        assert (first.good_until_ns is not None) is bool(live)
+        assert (first.good_until_monotonic_ns is not None) is bool(live)
+        assert first.captured_clock == "arrival"
+        assert 0 <= time.monotonic_ns() - first.arrived_monotonic_ns < 120e9
         assert len(rest) == 5
         assert node.describe()["width"] == 240
         node.close()
@@ -207,7 +209,7 @@ def bytes_of(data: bytes) -> Reader:
 
 
 def header(kind: int, width: int, height: int, text_bytes: int = 0) -> bytes:
-    return frame_pipe._HEADER.pack(frame_pipe._MAGIC, kind, width, height, 0, 0, 0, 0, text_bytes)
+    return frame_pipe._HEADER.pack(frame_pipe._MAGIC, kind, width, height, 0, 0, 0, 0, 0, text_bytes)
 
 
 @pytest.mark.parametrize(

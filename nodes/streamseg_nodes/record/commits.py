@@ -21,16 +21,17 @@ class Commits:
 
     Args:
         folder: where the log is.
+        root: a folder from which on no part of the path may be a link; None for `folder`.
         job: what the log is about; it goes on with a log of the same job, and begins a new one otherwise.
 
     Raises:
         OutputError: the log cannot be read or written.
     """
 
-    def __init__(self, folder: Path, job: Job | None) -> None:
+    def __init__(self, folder: Path, job: Job | None, root: Path | None = None) -> None:
         self.last: Committed | None = None
         """The last commit of an earlier run of the job, to go on from there."""
-        self._log = None if job is None else self._open(folder, job)
+        self._log = None if job is None else self._open(folder, job, root)
         self._every_s = _PIECE_S if job is None else job.commit_s
         self._last_s = time.monotonic()
         self._since = 0
@@ -93,12 +94,12 @@ class Commits:
         if self._log is not None:
             self._log.close()
 
-    def _open(self, folder: Path, job: Job) -> CommitLog:
+    def _open(self, folder: Path, job: Job, root: Path | None) -> CommitLog:
         before = commits.read(folder) if job.begun else None
         if before is not None and before.began.facts != job.facts:
             before = None
         self.last = None if before is None else before.last
-        return CommitLog(folder, Began(job.facts, job.restarts), before)
+        return CommitLog(folder, Began(job.facts, job.restarts), before, root=root)
 
     def _commit(self, work: Callable[[], Committed]) -> None:
         committed = work()

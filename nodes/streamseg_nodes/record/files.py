@@ -36,15 +36,16 @@ class TracksFile:
 
     Args:
         keep_bytes: how much of an earlier run's file to keep.
+        root: a folder from which on no part of the path may be a link; None for its own.
     """
 
-    def __init__(self, path: Path, keep_bytes: int = 0) -> None:
+    def __init__(self, path: Path, keep_bytes: int = 0, root: Path | None = None) -> None:
         self._path = path
         self.whole_bytes = keep_bytes
         """Length of the file up to the last whole frame."""
         try:
             # Unbuffered: a frame's lines are in the file once `append` is over, so a crash cannot take them away.
-            fd = open_own(path, os.O_RDWR if keep_bytes else os.O_WRONLY | os.O_CREAT)
+            fd = open_own(path, os.O_RDWR if keep_bytes else os.O_WRONLY | os.O_CREAT, root=root)
             self._file = os.fdopen(fd, "r+b" if keep_bytes else "wb", buffering=0)
             if (there_bytes := os.fstat(self._file.fileno()).st_size) < keep_bytes:
                 self._file.close()
@@ -107,10 +108,12 @@ class OverlayFile:
 
     Args:
         keep: how much of an earlier run's file to keep; None begins a new one.
+        root: a folder from which on no part of the path may be a link; None for its own.
     """
 
-    def __init__(self, path: Path, alpha: float, keep: OverlayMark | None = None) -> None:
+    def __init__(self, path: Path, alpha: float, keep: OverlayMark | None = None, root: Path | None = None) -> None:
         self._path = path
+        self._root = root
         self._alpha = alpha
         self._piece: Piece | None = None
         self._last_rgb: np.ndarray = np.zeros((0, 0, 3), np.uint8)
@@ -162,7 +165,8 @@ class OverlayFile:
         head, body = piece.finish()
         data = body if self._whole_bytes else head + body
         try:
-            fd = open_own(self._path, os.O_RDWR if self._whole_bytes else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            flags = os.O_RDWR if self._whole_bytes else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            fd = open_own(self._path, flags, root=self._root)
             with os.fdopen(fd, "r+b" if self._whole_bytes else "wb", buffering=0) as file:
                 file.seek(self._whole_bytes)
                 rest = memoryview(data)
@@ -213,7 +217,7 @@ class OverlayFile:
         self._origin_s, self._last_tick = mark.origin_s, mark.last_tick
 
     def _cut_off(self, end_bytes: int) -> None:
-        fd = open_own(self._path, os.O_WRONLY)
+        fd = open_own(self._path, os.O_WRONLY, root=self._root)
         try:
             os.ftruncate(fd, end_bytes)
         finally:

@@ -232,6 +232,7 @@ class Record(Node[Segmented, None]):
                 mcap=config.mcap,
                 job=self.context.job,
                 before=before,
+                root=self._folder,
             )
 
         if config.segment_frames is None and config.keep_s is None:

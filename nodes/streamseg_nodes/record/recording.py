@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamseg import commits
+from streamseg import commits, regular_files
 from streamseg.commits import Committed
 from streamseg.errors import OutputError
 from streamseg.jobs import Job, Natural, Position
@@ -72,6 +72,7 @@ class Recording:
         mcap: whose messages to write ``results.mcap`` in; None does not write it.
         job: what to keep a commit log for.
         before: the segment before, of a stream that is recorded in segments.
+        root: the folder that was named for all results; below it no link is followed. None for `folder`.
 
     Raises:
         OutputError: the files cannot be made.
@@ -89,18 +90,21 @@ class Recording:
         mcap: Schemas | None = None,
         job: Job | None = None,
         before: Progress | None = None,
+        root: Path | None = None,
     ) -> None:
         self.folder = folder
+        self._root = folder if root is None else root
         output_folder.check_files(folder, begun=True)
         self._masks = folder / MASKS if masks and not rle else None
         self._rle = masks and rle
         try:
-            (self._masks or folder).mkdir(parents=True, exist_ok=True)
+            with regular_files.own_folder(self._masks or folder, self._root, make=True):
+                pass
         except OSError as error:
             raise OutputError(
                 f"expected to make the folder {error.filename}, got: {error.strerror}; choose another output"
             ) from error
-        self._commits = Commits(folder, job)
+        self._commits = Commits(folder, job, self._root)
         last = self._commits.last
         if last is not None:
             self._position = last.position
@@ -118,11 +122,11 @@ class Recording:
         self._size = None if known is None else known.size
         self._overlay_mark = None if mark is None else mark.overlay
         self._tracks_bytes = 0 if mark is None else mark.tracks_bytes
-        self._tracks = TracksFile(folder / TRACKS, self._tracks_bytes) if tracks else None
-        self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark) if overlay else None
+        self._tracks = TracksFile(folder / TRACKS, self._tracks_bytes, self._root) if tracks else None
+        self._overlay = OverlayFile(folder / OVERLAY, alpha, self._overlay_mark, self._root) if overlay else None
         self._mcap_mark = None if mark is None else mark.mcap
         mcap_alpha = alpha if overlay else None
-        self._mcap = None if mcap is None else McapFile(folder / MCAP, mcap, mcap_alpha, self._mcap_mark)
+        self._mcap = None if mcap is None else McapFile(folder / MCAP, mcap, mcap_alpha, self._mcap_mark, self._root)
         if mark is None and self._overlay is not None and self._size is not None:
             self._overlay.begin(self._size[1], self._size[0])
         self._early: deque[Gap] = deque(maxlen=_MOST_EARLY)
@@ -228,7 +232,7 @@ class Recording:
     def _write_mask(self, stamp: Stamp, labels: np.ndarray, ids: list[int] | None) -> None:
         if self._masks is not None:
             path = self._masks / mask_name(stamp.index)
-            write_labels_png(path, labels, ids)
+            write_labels_png(path, labels, ids, root=self._root)
             if self._commits.logged:
                 self._new_masks.append(path)
 

@@ -58,7 +58,7 @@ struct Message {
     std::string kind, stream;
     std::vector<std::string> parts;
     // Of a frame; times are nanoseconds since the epoch.
-    int64_t frame = 0, arrived_ns = 0, published_ns = 0;
+    int64_t frame = 0, captured_ns = 0, arrived_ns = 0, published_ns = 0;
     int64_t width = 0, height = 0;
     std::vector<Object> objects;
     // Of a gap or a status.
@@ -127,7 +127,9 @@ inline Message decode_header(std::vector<std::string> parts) {
     message.kind = get<std::string>(header, "kind", "");
     message.stream = get<std::string>(header, "stream", "");
     message.frame = get<int64_t>(header, "frame", 0);
-    message.arrived_ns = get<int64_t>(header, "arrived_ns", 0);
+    message.captured_ns = get<int64_t>(header, "captured_ns", 0);
+    // Publishers of before do not say when the picture came, and know no other time than that.
+    message.arrived_ns = get<int64_t>(header, "arrived_ns", message.captured_ns);
     message.published_ns = get<int64_t>(header, "published_ns", 0);
     message.reason = get<std::string>(header, "reason", "");
     message.state = get<std::string>(header, "state", "");

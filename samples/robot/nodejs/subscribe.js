@@ -13,7 +13,7 @@ function writePgm(path, mask, { width, height }) {
 function frameText(message, folder) {
   const { header } = message
   const masks = header.objects.map((object) => maskOf(object, message))
-  const [ageMs, wayMs] = [msSince(header.arrived_ns), msSince(header.published_ns)]
+  const [ageMs, wayMs] = [msSince(header.arrived_ns ?? header.captured_ns), msSince(header.published_ns)]
   let text = ` ${header.frame}, ${ageMs.toFixed(1)} ms old, ${wayMs.toFixed(2)} ms on the way`
   header.objects.forEach((object, position) => {
     const mask = masks[position]

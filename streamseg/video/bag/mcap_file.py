@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections import OrderedDict, defaultdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,6 +33,19 @@ _SCHEMA, _CHANNEL, _MESSAGE_OP, _CHUNK, _INDEX, _DATA_END, _FOOTER = 3, 4, 5, 6,
 _UNCHUNKED = -1
 _KEPT_CHUNKS = 4
 """Chunks may overlap in time, so some are kept while one goes from message to message."""
+
+
+class _Bounded(io.BufferedReader):
+    """A file that reads no more than it has: memory is taken for what is asked for, before anything is there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self.size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most the rest of the file."""
+        rest = max(0, self.size - self.tell())
+        return super().read(rest if size is None or size < 0 else min(size, rest))
 
 
 class McapFile:
@@ -58,8 +71,8 @@ class McapFile:
         self._index: dict[int, list[Entry]] = defaultdict(list)
         self._chunks: OrderedDict[int, bytes | DamagedMessageError] = OrderedDict()
         try:
-            self._file: IO[bytes] = path.open("rb")
-            self._size = os.fstat(self._file.fileno()).st_size
+            self._file = _Bounded(path)
+            self._size = self._file.size
         except OSError as error:
             raise MediaError(f"expected a bag that can be read, but {path} gave: {error.strerror}") from error
         try:

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from streamseg import extras
-from streamseg.errors import WireError
+from streamseg.errors import MediaError, StreamsegError, WireError
 from streamseg.robotics.ros_image import compressed_to_rgb, image_to_rgb
 from streamseg.video.bag.topics import DamagedMessageError, Topic
 
@@ -41,6 +41,8 @@ class PictureMessage(NamedTuple):
     format: str
     """The encoding of pixels, or the format of what they are compressed with."""
     data: bytes | memoryview | np.ndarray
+    frame_id: str = ""
+    """Name of the camera's coordinate frame."""
     height: int = 0
     """Of raw pixels, like those that follow."""
     width: int = 0
@@ -69,26 +71,34 @@ def parser(topic: Topic) -> Callable[[bytes], PictureMessage]:
     """What reads the messages of a topic that has pictures; it raises `DamagedMessageError`.
 
     Raises:
+        MediaError: the bag's definition of its type is damaged.
         UsageError: a package that is needed is missing.
     """
-    decode = {"cdr": _cdr, "protobuf": _protobuf, "json": _json}[topic.encoding](topic)
+    try:
+        decode = {"cdr": _cdr, "protobuf": _protobuf, "json": _json}[topic.encoding](topic)
+    except StreamsegError:
+        raise
+    # Readers of what strangers wrote fail in ways that they do not list.
+    except Exception as error:
+        raise MediaError(
+            f"expected the bag to define {topic.type} for {topic.name}, but that cannot be read: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     kind = kind_of(topic)
 
     def parse(data: bytes) -> PictureMessage:
         try:
             message = decode(data)
-            if topic.type.startswith("sensor_msgs"):
-                stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-            else:
-                stamp_ns = _time_ns(message.timestamp)
+            is_ros = topic.type.startswith("sensor_msgs")
+            stamp_ns = _time_ns(message.header.stamp if is_ros else message.timestamp) or None
+            frame_id = str(message.header.frame_id if is_ros else getattr(message, "frame_id", ""))
             if kind != "raw":
-                return PictureMessage(stamp_ns or None, str(message.format), message.data)
-            is_big = bool(getattr(message, "is_bigendian", False))
+                return PictureMessage(stamp_ns, str(message.format), message.data, frame_id)
             height, width, step = int(message.height), int(message.width), int(message.step)
-            return PictureMessage(stamp_ns or None, str(message.encoding), message.data, height, width, step, is_big)
+            is_big = bool(getattr(message, "is_bigendian", False))
+            return PictureMessage(stamp_ns, str(message.encoding), message.data, frame_id, height, width, step, is_big)
         except DamagedMessageError:
             raise
-        # Readers of bytes of strangers fail in ways that they do not list.
         except Exception as error:
             raise DamagedMessageError(f"it is no {topic.type} ({type(error).__name__}: {error})") from error
 

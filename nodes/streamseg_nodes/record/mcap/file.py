@@ -11,9 +11,10 @@ import numpy as np
 from streamseg.errors import OutputError
 from streamseg.masks.overlay import draw
 from streamseg.messages import Gap, Segmented, Stamp
+from streamseg.robotics import ros_results
 from streamseg_nodes.record.mcap.foxglove import FoxgloveEncoder
 from streamseg_nodes.record.mcap.growing import GrowingMcap, McapMark, Piece
-from streamseg_nodes.record.mcap.messages import Encoder, Result, label_image
+from streamseg_nodes.record.mcap.messages import Encoder, Result
 from streamseg_nodes.record.mcap.ros2 import Ros2Encoder
 from streamseg_nodes.source_times import taken_ns
 
@@ -34,24 +35,32 @@ class McapFile:
         schemas: whose messages to write.
         alpha: how much of an object's color covers the picture in the overlay; None leaves the overlay out.
         keep: how much of an earlier run's file to keep; None begins a new one.
+        root: a folder from which on no part of the path may be a link; None for its own.
 
     Raises:
         OutputError: the file of an earlier run is not as it was.
         UsageError: a package that is needed is missing.
     """
 
-    def __init__(self, path: Path, schemas: Schemas, alpha: float | None, keep: McapMark | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schemas: Schemas,
+        alpha: float | None,
+        keep: McapMark | None = None,
+        root: Path | None = None,
+    ) -> None:
         self._encoder = encoder(schemas)
         self._numbers = {channel.topic: number for number, channel in enumerate(self._encoder.channels, 1)}
         self._alpha = alpha
-        self._file = GrowingMcap(path, self._encoder.profile, self._encoder.channels, keep)
+        self._file = GrowingMcap(path, self._encoder.profile, self._encoder.channels, keep, root)
         self._piece: Piece | None = None
 
     def add(self, message: Segmented) -> None:
         """One frame with its objects."""
-        image = label_image(message.labels, [found.id for found in message.objects])
+        masks = ros_results.label_image({}, message.labels, [found.id for found in message.objects])
         result = Result(
-            taken_ns(message.stamp), message.stamp, message.objects, image, self._overlay(message), message.prompts
+            taken_ns(message.stamp), message.stamp, message.objects, masks, self._overlay(message), message.prompts
         )
         self._gather(message.stamp, self._encoder.frame(result))
 

@@ -79,7 +79,9 @@ class FoxgloveEncoder:
             (messages.STATES, msgspec.json.encode(states(result))),
         ]
         if result.overlay_jpeg is not None:
-            picture = self._compressed(timestamp=time, frame_id=stamp.stream, format="jpeg", data=result.overlay_jpeg)
+            picture = self._compressed(
+                timestamp=time, frame_id=_frame_id(stamp), format="jpeg", data=result.overlay_jpeg
+            )
             made.append((messages.OVERLAY, picture.SerializeToString()))
         if result.prompts:
             made.append((messages.PROMPTS, msgspec.json.encode(Prompts(stamp.index, list(result.prompts)))))
@@ -90,16 +92,15 @@ class FoxgloveEncoder:
         return [(messages.STATES, msgspec.json.encode(States(stamp.index, [], reason)))]
 
     def _masks(self, result: Result, time: Any) -> bytes:
-        image = result.label_image
-        height, width = image.shape
+        masks = result.masks
         message = self._image(
             timestamp=time,
-            frame_id=result.stamp.stream,
-            width=width,
-            height=height,
-            encoding="mono8" if image.itemsize == 1 else "16UC1",
-            step=width * image.itemsize,
-            data=image.astype(image.dtype.newbyteorder("<"), copy=False).tobytes(),
+            frame_id=_frame_id(result.stamp),
+            width=masks["width"],
+            height=masks["height"],
+            encoding=masks["encoding"],
+            step=masks["step"],
+            data=masks["data"].tobytes(),
         )
         return bytes(message.SerializeToString())
 
@@ -131,6 +132,10 @@ class FoxgloveEncoder:
 
     def _stamp(self, stamp_ns: int) -> Any:
         return self._time(seconds=stamp_ns // 10**9, nanos=stamp_ns % 10**9)
+
+
+def _frame_id(stamp: Stamp) -> str:
+    return stamp.frame_id or stamp.stream
 
 
 def _kind(name: str) -> Any:

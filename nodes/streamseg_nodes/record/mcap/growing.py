@@ -68,22 +68,42 @@ class Piece:
 
     def add(self, channel: int, log_ns: int, sequence: int, data: bytes) -> None:
         """One more message, of the channel with that number."""
-        if not self.chunks or self.chunks[-1].size >= _CHUNK_BYTES:
+        if not self.chunks or self.chunks[-1].packed:
             self.chunks.append(_Chunk())
-        self.chunks[-1].add(channel, log_ns, sequence, data)
+        chunk = self.chunks[-1]
+        chunk.add(channel, log_ns, sequence, data)
+        if chunk.size >= _CHUNK_BYTES:
+            # Here and not by the thread that commits: masks become a thousandth, and until then all of them are kept.
+            chunk.pack()
 
 
 class _Chunk:
+    """Messages that are compressed together."""
+
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self._parts: list[bytes] = []
         self.size = 0
+        """In bytes, not compressed."""
+        self.crc = 0
+        """Of the same."""
+        self.packed = b""
+        """Compressed; empty before `pack`."""
         self.places: dict[int, list[tuple[int, int]]] = {}
+        """Channel -> (time, offset) of its messages."""
 
     def add(self, channel: int, log_ns: int, sequence: int, data: bytes) -> None:
         self.places.setdefault(channel, []).append((log_ns, self.size))
         head = _HEAD.pack(5, 22 + len(data)) + struct.pack("<HIQQ", channel, sequence, log_ns, log_ns)
-        self.parts += [head, data]
+        self._parts += [head, data]
         self.size += len(head) + len(data)
+
+    def pack(self) -> None:
+        """Compress it, unless that was done."""
+        if not self.packed:
+            plain = b"".join(self._parts)
+            self.crc = zlib.crc32(plain)
+            self.packed = extras.load("zstandard", "bags", _PURPOSE).ZstdCompressor(level=1).compress(plain)
+            self._parts.clear()
 
 
 class GrowingMcap:
@@ -94,17 +114,25 @@ class GrowingMcap:
         profile: as in its header, say ``ros2``.
         channels: their numbers are 1, 2, … in this order.
         keep: how much of an earlier run's file to keep; None begins a new one with the first piece.
+        root: a folder from which on no part of the path may be a link; None for its own.
 
     Raises:
         OutputError: the file of an earlier run is not there, or shorter than it was.
         UsageError: a package that is needed is missing.
     """
 
-    def __init__(self, path: Path, profile: str, channels: Sequence[Channel], keep: McapMark | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        profile: str,
+        channels: Sequence[Channel],
+        keep: McapMark | None,
+        root: Path | None = None,
+    ) -> None:
         self._path = path
+        self._root = root
         self._records = extras.load("mcap.records", "bags", _PURPOSE)
         self._streams = extras.load("mcap.data_stream", "bags", _PURPOSE)
-        self._zstandard = extras.load("zstandard", "bags", _PURPOSE)
         self._profile = profile
         self._schemas: list[records.Schema] = []
         self._channels: list[records.Channel] = []
@@ -176,7 +204,8 @@ class GrowingMcap:
     def _write(self, parts: Sequence[bytes], *, sync: bool) -> None:
         """Write behind what is whole; where that fails, what was there is whole again."""
         begin = self._whole_bytes
-        fd = open_own(self._path, os.O_RDWR if begin else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        flags = os.O_RDWR if begin else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        fd = open_own(self._path, flags, root=self._root)
         with os.fdopen(fd, "r+b" if begin else "wb", buffering=0) as file:
             try:
                 file.seek(begin)
@@ -208,17 +237,16 @@ class GrowingMcap:
 
     def _packed(self, chunk: _Chunk, at: int) -> tuple[bytes, records.ChunkIndex]:
         """A chunk with the indexes of its messages, and the line for it in the summary."""
-        plain = b"".join(chunk.parts)
-        packed = self._zstandard.ZstdCompressor(level=1).compress(plain)
+        chunk.pack()
         times_ns = [log_ns for places in chunk.places.values() for log_ns, _ in places]
         builder = self._streams.RecordBuilder()
         self._records.Chunk(
             compression="zstd",
-            data=packed,
+            data=chunk.packed,
             message_start_time=min(times_ns),
             message_end_time=max(times_ns),
-            uncompressed_crc=zlib.crc32(plain),
-            uncompressed_size=len(plain),
+            uncompressed_crc=chunk.crc,
+            uncompressed_size=chunk.size,
         ).write(builder)
         length, offsets = builder.count, {}
         for channel, places in chunk.places.items():
@@ -228,8 +256,8 @@ class GrowingMcap:
             chunk_start_offset=at,
             chunk_length=length,
             compression="zstd",
-            compressed_size=len(packed),
-            uncompressed_size=len(plain),
+            compressed_size=len(chunk.packed),
+            uncompressed_size=chunk.size,
             message_start_time=min(times_ns),
             message_end_time=max(times_ns),
             message_index_offsets=offsets,
@@ -265,7 +293,7 @@ class GrowingMcap:
     def _keep(self, mark: McapMark) -> None:
         """Take up what an earlier run has written; what is behind it goes with the next piece."""
         try:
-            with os.fdopen(open_own(self._path, os.O_RDONLY), "rb") as file:
+            with os.fdopen(open_own(self._path, os.O_RDONLY, root=self._root), "rb") as file:
                 there_bytes = os.fstat(file.fileno()).st_size
                 if there_bytes < mark.bytes:
                     raise OutputError(

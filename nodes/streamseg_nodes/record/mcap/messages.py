@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
-import numpy as np
 
 from streamseg.messages import GivenPrompt, ObjectResult, Stamp
+from streamseg.robotics import ros_results
 from streamseg_nodes.record.mcap.growing import Channel
 
 MASKS, OVERLAY, DETECTIONS, BOXES, STATES, PROMPTS = (
@@ -29,8 +29,8 @@ class Result(NamedTuple):
     """When the picture was taken, nanoseconds since the epoch; of a file, since its beginning."""
     stamp: Stamp
     objects: Sequence[ObjectResult]
-    label_image: np.ndarray
-    """(H, W) uint8, or uint16 if an id needs it: the object's id, 0 elsewhere."""
+    masks: ros_results.Fields
+    """A label image (`ros_results.label_image`), whose header is made later."""
     overlay_jpeg: bytes | None
     prompts: Sequence[GivenPrompt]
 
@@ -51,12 +51,6 @@ class Encoder(Protocol):
 
     def gap(self, stamp_ns: int, stamp: Stamp, reason: str) -> list[tuple[str, bytes]]:
         """(topic, message) for a frame that no masks are known of."""
-
-
-def label_image(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-    """(H, W) uint8, or uint16 if an id is above 255: ids in the place of positions in the list of objects."""
-    table = np.array([0, *ids], np.uint16)
-    return np.take(table.astype(np.uint8) if table.max() <= 255 else table, labels)
 
 
 class ObjectState(msgspec.Struct, frozen=True):
