@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -17,13 +17,17 @@ class Applied(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The command has come into force."""
 
     what: str
-    """What happened to the object: added, corrected, pointed anew, removed."""
-    id: int
+    """What happened to the object: added, corrected, pointed anew, renamed, removed, undone; found, if all were looked
+    for."""
+    id: int | None
+    """None if all objects were looked for."""
     stream: str
     frame: int
     """Position of the first frame that it holds for; the same as ``index`` of the results."""
     pts_s: float | None = None
     """Presentation time of that frame in seconds; None if it has none."""
+    ids: list[int] = []
+    """Of the objects that were found, where all of them were looked for."""
     state: str = ""
     """Of the object in that frame."""
     reason: str = ""
@@ -31,6 +35,9 @@ class Applied(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     def __str__(self) -> str:
         time = "" if self.pts_s is None else f" ({self.pts_s:.3f} s)"
         state = f": {self.state}, {self.reason}" if self.state else ""
+        if self.id is None:
+            which = f": {', '.join(map(str, self.ids))}" if self.ids else ""
+            return f"{len(self.ids)} objects {self.what} at frame {self.frame}{time} of {self.stream}{which}"
         return f"object {self.id} {self.what} at frame {self.frame}{time} of {self.stream}{state}"
 
 
@@ -51,6 +58,24 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 Answer = Applied | Refused
 Reply = Callable[[Answer], None]
 """Called once for each command, then or later."""
+
+
+class GiveCommand(Protocol):
+    """How a node gives a command to another one (`streamseg.node.NodeContext.command`)."""
+
+    def __call__(self, body: bytes, reply: Reply, node: str | None = None) -> None:
+        """Give it.
+
+        Args:
+            body: msgpack, as the other node understands it.
+            reply: gets the one answer, in the thread that calls the node.
+            node: which is meant; the only one that takes commands if None.
+        """
+
+
+def nobody_takes_commands(body: bytes, reply: Reply, node: str | None = None) -> None:
+    """What a node has where it is alone."""
+    reply(Refused("UsageError", "nobody here takes commands; run the graph with processes"))
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):

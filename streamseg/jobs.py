@@ -35,8 +35,8 @@ class PastCommand(msgspec.Struct, frozen=True, kw_only=True):
     """That took it."""
     body: bytes
     """msgpack, as that node understands it."""
-    id: int
-    """Of the object that it was about."""
+    id: int | None
+    """Of the object that it was about; None if it was about all."""
     stream: str
     frame: int
     """Number in the source of the first frame that it held for."""

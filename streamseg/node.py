@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from streamseg.commands import Reply
+from streamseg.commands import GiveCommand, Reply, nobody_takes_commands
 from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
@@ -75,6 +75,7 @@ class NodeContext:
         feedback: Callable[[Message], None] = _no_feedback,
         has_feedback: bool = False,
         tell_status: Callable[[SourceStatus], None] = _no_status,
+        command: GiveCommand = nobody_takes_commands,
         job: Job | None = None,
     ) -> None:
         self.name = name
@@ -92,6 +93,9 @@ class NodeContext:
         """Whether a back-edge of the graph leaves or enters this node."""
         self.tell_status = tell_status
         """Sources: tells every sink that the source is away or back. May be called from any thread."""
+        self.command = command
+        """Nodes that give commands: gives one to another node, as ``streamseg prompt`` does. May be called from any
+        thread."""
         self.job = job
         """The work that this run is a part of; None if it cannot be gone on with later."""
         self.stopped: set[str] = set()
@@ -179,6 +183,8 @@ class Node(_Configured, Generic[In, Out]):
     takes_commands: ClassVar[type[msgspec.Struct] | None] = None
     """Type of the commands that people may give this node while it runs; None if it takes none. What had come into
     force but is not in what a new process begins with is in ``context.job.commands``."""
+    gives_commands: ClassVar[bool] = False
+    """Whether this node gives commands to others (``self.context.command``), as one does that people sit before."""
     replicable: ClassVar[bool] = False
     """Whether copies of this node may share the work; only for nodes that keep nothing from frame to frame."""
 

@@ -74,7 +74,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
-    "streamseg.cli": ("streamseg",),
+    "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": (
         "streamseg.runtime.frame_result",
@@ -84,6 +84,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "streamseg_nodes": (
         *NODE,
+        "streamseg.mailbox",
         "streamseg.commits",
         "streamseg.detector",
         "streamseg.mailbox",
@@ -264,6 +265,7 @@ LIGHT = [
     "streamseg_nodes.decode",
     "streamseg_nodes.embed",
     "streamseg_nodes.motion",
+    "streamseg_nodes.page.node",
     "streamseg_nodes.propagate.node",
     "streamseg_nodes.publish",
     "streamseg_nodes.record.node",

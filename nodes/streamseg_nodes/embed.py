@@ -16,6 +16,7 @@ from streamseg.messages import Crops, Detected, Embedded, Frame, Regions, View
 from streamseg.node import Node, Option
 from streamseg.sam.automatic_masks import generate_crops
 from streamseg.sam.checkpoints import weights_of
+from streamseg.sam.embedding_cache import CachedEncoder, EmbeddingCache
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.types import Box, Region
 from streamseg_nodes.model_config import ModelConfig
@@ -70,6 +71,20 @@ class Embed(Node[Frame, Embedded]):
                 rare=True,
             ),
         ] = 3
+        cache: Annotated[
+            str | None,
+            Option(
+                "a folder that keeps embeddings, so that a later run encodes the same pictures no second time; most is "
+                "gained with focus off, where every frame is seen as a whole",
+                flag="--cache",
+                metavar="DIR",
+                rare=True,
+            ),
+        ] = None
+        cache_mb: Annotated[int, msgspec.Meta(ge=1), Option("most that the folder may hold, in MiB")] = 4096
+        cache_memory_mb: Annotated[
+            int, msgspec.Meta(ge=0), Option("most embeddings that are kept in memory as well, in MiB")
+        ] = 0
 
     takes_feedback = Regions
     replicable = True
@@ -106,13 +121,18 @@ class Embed(Node[Frame, Embedded]):
                 f"'feedback: [propagate -> {self.context.name}]' to the graph, or use focus: off"
             )
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
-        self._encoder = load_encoder(
+        encoder = load_encoder(
             self.config.model,
             checkpoint=checkpoint,
             device=self.config.device,
             engine=self.config.engine,
             threads=self.context.threads,
         )
+        self._cache: EmbeddingCache | None = None
+        if self.config.cache is not None or self.config.cache_memory_mb:
+            folder = None if self.config.cache is None else Path(self.config.cache).expanduser()
+            self._cache = EmbeddingCache(self.config.cache_memory_mb << 20, folder, self.config.cache_mb << 20)
+        self._encoder = encoder if self._cache is None else CachedEncoder(encoder, self._cache)
         self._last: dict[str, Regions] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -123,6 +143,7 @@ class Embed(Node[Frame, Embedded]):
             "device": self._encoder.device,
             "engine": self._encoder.engine,
             "focus": self._focus,
+            **({} if self._cache is None else {"cached": self._cache.hits, "encoded": self._cache.misses}),
         }
 
     def on_feedback(self, message: Regions) -> None:

@@ -117,6 +117,7 @@ def _run_once(
                 if supervisor.state == "running":
                     if not warned:
                         warned = True
+                        say_where_pages_are(plan, supervisor.facts)
                         warn_of_prompts_beyond(plan, supervisor.facts)
                     progress.show(supervisor.stats, expected_frames(plan, supervisor.facts))
                 if interrupts.stop and not supervisor.stopped_early:
@@ -159,6 +160,14 @@ def _inline(plan: Plan, progress: Progress, interrupts: Interrupts, job: Job | N
         outcome.error = error
     outcome.stats, outcome.facts, outcome.interrupted = run.stats, run.facts, interrupts.stop
     return outcome
+
+
+def say_where_pages_are(plan: Plan, facts: Mapping[str, dict[str, Any]]) -> None:
+    """Say what to open in a browser."""
+    for name, kind in plan.kinds.items():
+        found = facts.get(name, {})
+        if getattr(kind, "gives_commands", False) and "url" in found:
+            say(f"page: {found['url']}" + (" (it asks for the token)" if found.get("closed") else ""))
 
 
 def warn_of_prompts_beyond(plan: Plan, facts: Mapping[str, dict[str, Any]]) -> None:

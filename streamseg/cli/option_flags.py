@@ -87,7 +87,8 @@ def _settings(option: NamedOption) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction, "help": option.help}
     if typing.get_origin(kind) is typing.Literal and all(isinstance(each, str) for each in typing.get_args(kind)):
         return {"choices": typing.get_args(kind), "help": option.help}
-    return {"type": _reader(option), "metavar": option.about.metavar or option.name.upper(), "help": option.help}
+    settings = {"type": _reader(option), "metavar": option.about.metavar or option.name.upper(), "help": option.help}
+    return settings if option.about.alone is None else {**settings, "nargs": "?", "const": option.about.alone}
 
 
 def _kind(option: NamedOption) -> Any:

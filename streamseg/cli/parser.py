@@ -92,6 +92,13 @@ def moment(text: str) -> dict[str, float]:
     raise argparse.ArgumentTypeError(f"expected the number of a frame, say 12, or a time, say 2.5s, got {text!r}")
 
 
+def port(text: str) -> int:
+    """The number of a port; 0 for any free one."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """A whole number above zero."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:

@@ -15,7 +15,8 @@ from streamseg.prompts.rules import NO_WORDS
 from streamseg.runtime.prompting import send_prompt
 
 _DESCRIPTION = """Add an object to a run that was started with --control PATH, correct it, or remove it. A new id adds
-an object; for a known one clicks alone refine its mask, and a box or a mask points it out anew. Says from which frame
+an object; for a known one clicks alone refine its mask, a box or a mask points it out anew, and a label alone renames
+it. Says from which frame
 on it holds, or why it cannot be; waits for that as long as it takes, and Ctrl-C takes the prompt back."""
 
 
@@ -31,6 +32,12 @@ def add_to(parser: Parser) -> None:
     parser.add_argument("--choice", type=int, choices=(0, 1, 2), help="which of the things that a point may mean")
     parser.add_argument("--mask", metavar="FILE", help="a picture of the frame's size that is not black on it")
     parser.add_argument("--remove", action="store_true", default=None, help="follow it no longer")
+    parser.add_argument(
+        "--undo", action="store_true", default=None, help="it is again what it was before the last prompt about it"
+    )
+    parser.add_argument(
+        "--everything", action="store_true", default=None, help="all objects that are not followed yet, by themselves"
+    )
     parser.add_argument("--text", metavar="WORDS", help="not understood; says what to do instead")
     when = parser.add_mutually_exclusive_group()
     when.add_argument("--frame", type=natural, metavar="N", help="a frame to come; the next one possible if left out")
@@ -59,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         "choice": args.choice,
         "mask": args.mask,
         "remove": args.remove,
+        "undo": args.undo,
+        "everything": args.everything,
         "frame": args.frame,
         "time_s": args.time,
         "stream": args.stream,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from streamseg.cli.option_flags import given_options
 from streamseg.cli.parser import moment, natural, numbers
 from streamseg.errors import PromptError, UsageError
 from streamseg.graph.standard import PlainPrompt, make_prompts
@@ -93,7 +94,7 @@ def given_prompts(args: argparse.Namespace) -> list[PlainPrompt]:
     finds_itself = args.detect is not None or everything(args) is not None
     if args.prompts is None and finds_itself and not (args.box or args.point or args.mask):
         return []
-    if args.prompts is None and not flags and args.control is not None:
+    if args.prompts is None and not flags and (args.control is not None or "page" in given_options(args)):
         return []  # they come later
     if args.prompts is None:
         given = (args.box or [], args.point or [], args.negative or [], args.mask or [])

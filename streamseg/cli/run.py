@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -35,6 +35,7 @@ _GROUPS = {
     "masks": ("cleanup",),
     "results": ("record",),
     "publishing": ("publish",),
+    "page": ("page",),
     "rerun": ("rerun",),
 }
 """Title -> the nodes whose options are listed there."""
@@ -47,11 +48,22 @@ def add_to(parser: Parser) -> None:
         "source", metavar="SOURCE", nargs="?", help="file, folder, camera number, URL, or a graph file (.yaml)"
     )
     add_prompts(parser)
-    rare = []
-    options = named_options().values()
-    for title, nodes in _GROUPS.items():
-        group = parser.add_argument_group(title)
-        rare += add_options(group, [option for option in options if option.nodes[0] in nodes])
+    rare = add_groups(parser)
+    add_run_options(parser)
+    parser.add_argument_group("going on").add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="go on with the run that was interrupted in DIR; with SOURCE and -o: in that folder, or begin there",
+    )
+    parser.add_argument_group("debugging").add_argument("--inline", action="store_true", help="one process")
+    hide(parser, rare)
+    parser.set_defaults(run=run)
+
+
+def add_run_options(parser: Parser) -> None:
+    """Add what is about the run itself."""
     parser.add_argument_group("any other option").add_argument(
         "--set",
         action="append",
@@ -61,20 +73,25 @@ def add_to(parser: Parser) -> None:
     )
     here = parser.add_argument_group("this run")
     here.add_argument(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="DIR",
-        help="go on with the run that was interrupted in DIR; with SOURCE and -o: in that folder, or begin there",
-    )
-    here.add_argument(
         "--control", metavar="PATH", help="listen there for 'streamseg prompt': a socket that only you can use"
     )
-    here.add_argument("--inline", action="store_true", help="one process, for debugging")
     here.add_argument("--json", action="store_true", help="print the final report as JSON")
     here.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
-    hide(parser, rare)
-    parser.set_defaults(run=run)
+
+
+def add_groups(parser: Parser, without: Collection[str] = ()) -> list[argparse.Action]:
+    """Add the flags of the nodes' options, in groups. Returns those that are rare.
+
+    Args:
+        parser: of the command.
+        without: names of options that it does not have.
+    """
+    rare = []
+    options = [option for option in named_options().values() if option.name not in without]
+    for title, nodes in _GROUPS.items():
+        group = parser.add_argument_group(title)
+        rare += add_options(group, [option for option in options if option.nodes[0] in nodes])
+    return rare
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,17 +100,17 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume), _command_queue)
+    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume), command_queue_of)
 
 
-def run_plan(plan: Plan, args: argparse.Namespace, shown: str, command_queue_of: MakeQueue) -> int:
+def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQueue) -> int:
     """Run a plan, as ``run`` does; returns the exit code.
 
     Args:
         plan: of the graph.
         args: ``resume``, ``inline``, ``control``, ``json`` and ``verbose`` of the command line.
         shown: where the frames come from, for people.
-        command_queue_of: makes the command queue, once nothing else can be wrong.
+        make_queue: makes the command queue, once nothing else can be wrong.
 
     Raises:
         StreamsegError: something was wrong before anything started.
@@ -104,10 +121,10 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, command_queue_of:
         return 0
     run_graph.keep_sources(plan, outputs)
     run_graph.fetch_checkpoints(plan)
-    if args.control is not None and args.inline:
-        raise UsageError("--control needs processes: leave out --inline")
+    if args.inline and (args.control is not None or _is_commanded(plan)):
+        raise UsageError("--control and --page need processes: leave out --inline")
     job = resuming.begin(plan, resume=args.resume is not None)
-    command_queue = command_queue_of(plan, args)
+    command_queue = make_queue(plan, args)
     full_before = {name for name, folder in outputs.items() if _has_files(folder)}
     arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
     say(f"{shown}{arrow}")
@@ -129,8 +146,15 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, command_queue_of:
     return EXIT_INTERRUPTED if outcome.interrupted else 0
 
 
-def _command_queue(plan: Plan, args: argparse.Namespace) -> CommandQueue | None:
-    return None if args.control is None else CommandQueue(plan, Path(args.control))
+def command_queue_of(plan: Plan, args: argparse.Namespace) -> CommandQueue | None:
+    """Where commands come in: from the socket of ``--control``, and from nodes that give some; None without either."""
+    if args.control is None and not _is_commanded(plan):
+        return None
+    return CommandQueue(plan, None if args.control is None else Path(args.control))
+
+
+def _is_commanded(plan: Plan) -> bool:
+    return any(getattr(kind, "gives_commands", False) for kind in plan.kinds.values())
 
 
 def _judge(plan: Plan, outcome: Outcome) -> Report:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from streamseg.cli import resuming
 from streamseg.cli.option_flags import given_options
@@ -46,7 +50,7 @@ def asked_for(args: argparse.Namespace) -> Graph:
         raise UsageError("expected a SOURCE, or --resume DIR to go on with an earlier run; 'run --help' says more")
     if args.source is None:
         return from_run(args)
-    return from_file(args) if is_graph_file(args.source) else from_source(args)
+    return with_titles(from_file(args) if is_graph_file(args.source) else from_source(args))
 
 
 def from_source(args: argparse.Namespace) -> Graph:
@@ -59,7 +63,7 @@ def from_source(args: argparse.Namespace) -> Graph:
     if "output" not in options:
         if args.resume is not None:
             raise UsageError("--resume needs to know where the results are; give -o DIR, or --resume DIR")
-        options["output"] = _free_folder(Path("out") / _stem(args.source), options)
+        options["output"] = free_folder(Path("out") / _stem(args.source), options)
     prompts = given_prompts(args)
     graph = standard_graph(
         given.source(args.source), prompts, everything=everything(args), detect=args.detect, **options
@@ -74,8 +78,45 @@ def from_file(args: argparse.Namespace) -> Graph:
     graph = _with_settings(with_options(config.load(path), options, named_options()), args)
     for name in nodes_of(graph, "record"):
         if not graph.nodes[name].options.get("output"):
-            output = _free_folder(Path("out") / _folder_name(path.stem), options)
+            output = free_folder(Path("out") / _folder_name(path.stem), options)
             graph = with_option_at(graph, f"{name}.output", output)
+    return graph
+
+
+def from_sources(args: argparse.Namespace, bind: str) -> Graph:
+    """The standard graph on several sources, with a page; results are recorded only where somebody says so.
+
+    Args:
+        args: with the list ``sources``.
+        bind: where the page shall be.
+
+    Raises:
+        UsageError: several sources, and one folder for the results of all.
+    """
+    options = {**given_options(args), "page": bind}
+    first, *others = args.sources
+    graph = standard_graph(given.source(first), [], detect=args.detect, **options)
+    if others and "output" in options:
+        raise UsageError(
+            f"expected one source with -o {options['output']}, got {len(args.sources)}, and their results would mix; "
+            f"write a graph file with a record node for each"
+        )
+    decode, below = graph.nodes["decode"], graph.downstream("decode")
+    nodes, links = dict(graph.nodes), list(graph.links)
+    for source in others:
+        name = _free_name(_stem(source), nodes)
+        nodes[name] = msgspec.structs.replace(decode, options={**decode.options, "source": given.source(source)})
+        links += [(name, to) for to in below]
+    return with_titles(_with_settings(msgspec.structs.replace(graph, nodes=nodes, links=links), args))
+
+
+def with_titles(graph: Graph) -> Graph:
+    """The graph whose pages call each stream by what it shows rather than by the name of a node."""
+    sources = {name: str(spec.options["source"]) for name, spec in graph.nodes.items() if "source" in spec.options}
+    titles = {name: _stem(source) for name, source in sources.items()}
+    for page in nodes_of(graph, "page"):
+        if "titles" not in graph.nodes[page].options:
+            graph = with_option_at(graph, f"{page}.titles", titles)
     return graph
 
 
@@ -165,12 +206,21 @@ def _stem(source: str) -> str:
     return f"stream-{re.sub(r'[^A-Za-z0-9.]+', '-', host).strip('-')}"
 
 
+def _free_name(stem: str, taken: Collection[str]) -> str:
+    """A name for a node, like the stem."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:50]
+    plain = plain if plain[:1].isalpha() else f"source-{plain}".strip("-")
+    return next(
+        name for number in itertools.count(1) if (name := plain + (f"-{number}" if number > 1 else "")) not in taken
+    )
+
+
 def _folder_name(name: str) -> str:
     """A name for a folder inside ``out/``: not ``..``, which is what ``...mp4`` is without its ending."""
     return name.lstrip(".") or "frames"
 
 
-def _free_folder(folder: Path, options: Mapping[str, Any]) -> str:
+def free_folder(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) -> str:
     """The folder, or with a number behind it, so that earlier results stay, unless they are to be overwritten."""
     number, free = 1, folder
     while not options.get("overwrite") and free.is_dir() and any(free.iterdir()):

@@ -21,7 +21,7 @@ PIPELINE = ("decode", "embed", "propagate", "cleanup")
 """The nodes of the standard graph, but for its sinks and a detector."""
 FRAME_BY_FRAME = PIPELINE[1:]
 """Those of them that work on a frame which the caller has in hand."""
-SINKS = {"record": "output", "publish": "publish", "rerun": "rerun"}
+SINKS = {"record": "output", "publish": "publish", "page": "page", "rerun": "rerun"}
 """Nodes that are in the standard graph if a certain option of theirs is given, and the name of that one."""
 
 

@@ -47,6 +47,15 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Or the PNG itself, as a data URL."""
     remove: bool = False
     """Instead of all that: the object is followed no longer. Its id is never used again."""
+    undo: bool = False
+    """Instead of all that, while a run is under way: the object is again what it was before the last prompt about it.
+    One that was removed is looked for, one that was added is removed."""
+    everything: bool = False
+    """Instead of all that, while a run is under way, and without an id: all objects of the frame that are not followed
+    yet, found without being pointed at."""
+    seen: int | None = None
+    """While a run is under way: number of the frame in which its box and clicks were seen. If that has gone by, as in a
+    live picture, they are carried along with what moved since."""
     text: str | None = None
     """Not understood; here to explain what to do instead."""
     origin: str = ""
@@ -63,8 +72,8 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def name(self) -> str:
         """How an error message calls it."""
         origin = f"{self.origin}: " if self.origin else ""
-        what = "removal of" if self.remove else "prompt for"
-        which = "a new object" if self.id is None else f"object {self.id}"
+        what = "removal of" if self.remove else "undoing for" if self.undo else "prompt for"
+        which = "everything" if self.everything else "a new object" if self.id is None else f"object {self.id}"
         stream = f" of stream {self.stream!r}" if self.stream else ""
         return f"{origin}{what} {which}{self.when}{stream}"
 
@@ -72,6 +81,16 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def mask_name(self) -> str:
         """How an error message calls its mask."""
         return "that came along" if (self.mask or "").startswith(MASK_URL) else str(self.mask)
+
+    @property
+    def points_at(self) -> bool:
+        """Whether it says where something is."""
+        return bool(self.box is not None or self.points or self.negative or self.mask is not None)
+
+    @property
+    def renames(self) -> bool:
+        """Whether all it says of an object is what it is called."""
+        return bool(self.label) and not (self.points_at or self.remove or self.undo or self.everything)
 
     @property
     def only_clicks(self) -> bool:
@@ -84,6 +103,7 @@ class PendingPrompt(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt: ObjectPrompt
     id: int
+    """0 for everything: it is about no object that is known yet."""
     mask: np.ndarray | None = None
     """(H, W) bool."""
     note: str | None = None

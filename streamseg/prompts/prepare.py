@@ -16,7 +16,7 @@ from streamseg.masks.boxes import validate_box, validate_points
 from streamseg.masks.image_files import FILE_MAX_BYTES, decode_image
 from streamseg.prompts.mask_picture import pixels_of
 from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
-from streamseg.prompts.rules import check_alone, check_mask, check_together, free_id
+from streamseg.prompts.rules import check_alone, check_mask, check_planned, check_together, free_id
 from streamseg.regular_files import read_regular
 from streamseg.types import MASK_URL
 
@@ -39,6 +39,7 @@ def prepare(prompts: Sequence[ObjectPrompt], streams: Sequence[str] = ()) -> lis
     taken = {prompt.id for prompt in prompts if prompt.id is not None}
     pending = []
     for prompt in prompts:
+        check_planned(prompt)
         identity = prompt.id
         if identity is None and not prompt.remove:
             identity = free_id(taken)
@@ -55,7 +56,7 @@ def prepare_one(prompt: ObjectPrompt, streams: Sequence[str]) -> PendingPrompt:
     """One prompt, checked by itself.
 
     Args:
-        prompt: has an id.
+        prompt: has an id, unless it is about everything.
         streams: names of the streams there are; not checked if empty.
 
     Raises:

@@ -18,6 +18,8 @@ NO_WORDS = (
 )
 
 _SAME_PLACE_PX = 1.0
+_LONGEST_LABEL = 500
+"""A label is in every line and every message about its object."""
 
 
 def free_id(taken: Collection[int]) -> int:
@@ -40,19 +42,26 @@ def check_alone(prompt: ObjectPrompt, streams: Sequence[str]) -> None:
         raise PromptError(f"{origin}text prompt {prompt.text!r}: {NO_WORDS}")
     if prompt.remove and prompt.id is None:
         raise PromptError(f"{origin}remove without an id; say which object is to be removed")
-    if not 1 <= (prompt.id or 0) <= MAX_ID:
+    if prompt.everything:
+        _check_everything(prompt)
+    elif not 1 <= (prompt.id or 0) <= MAX_ID:
         raise PromptError(
             f"{origin}object id {prompt.id}: expected a number from 1 to {MAX_ID}, as the mask files hold them"
+        )
+    if len(prompt.label) > _LONGEST_LABEL:
+        raise PromptError(
+            f"{prompt.name}: expected a label of at most {_LONGEST_LABEL} characters, got {len(prompt.label)}"
         )
     _check_when(prompt)
     if streams and prompt.stream is not None and prompt.stream not in streams:
         raise PromptError(f"{prompt.name}: there is no such stream; {nearest(prompt.stream, streams)}")
-    has_pointer = prompt.box is not None or prompt.points or prompt.negative or prompt.mask is not None
-    if prompt.remove and has_pointer:
+    if (prompt.remove or prompt.undo) and prompt.points_at:
         raise PromptError(
             f"{prompt.name} points at it too; remove it, or say where it is, and use another id for another object"
         )
-    if not prompt.remove and not has_pointer:
+    if prompt.remove and prompt.undo:
+        raise PromptError(f"{prompt.name} is undone too; do one of the two")
+    if not (prompt.points_at or prompt.remove or prompt.undo or prompt.everything or prompt.renames):
         raise PromptError(f"{prompt.name} has nothing; give a box, a click on the object, or a mask")
     if prompt.choice is not None and not (prompt.only_clicks and prompt.points):
         raise PromptError(
@@ -63,6 +72,21 @@ def check_alone(prompt: ObjectPrompt, streams: Sequence[str]) -> None:
         _check_numbers(prompt)
     except PromptError as error:
         raise PromptError(f"{prompt.name}: {error}") from error
+
+
+def check_planned(prompt: ObjectPrompt) -> None:
+    """Refuse what can be said only while a run is under way.
+
+    Raises:
+        PromptError: it is such a thing.
+    """
+    if prompt.undo or prompt.everything:
+        what = "undo" if prompt.undo else "everything"
+        raise PromptError(f"{prompt.name}: {what} is for a run that is under way ('streamseg prompt'); leave it out")
+    if prompt.seen is not None:
+        raise PromptError(f"{prompt.name}: seen is for a run that is under way; say frame or time_s here")
+    if prompt.renames:
+        raise PromptError(f"{prompt.name} has nothing; give a box, a click on the object, or a mask")
 
 
 def check_mask(prompt: ObjectPrompt, mask: np.ndarray | None) -> None:
@@ -139,12 +163,19 @@ def check_sequel(prompt: ObjectPrompt, known: Mapping[int, str], removed: Collec
     """
     ids = ", ".join(map(str, sorted(known)))
     there = f"known is object {ids}" if len(known) == 1 else f"known are objects {ids}" if known else "there are none"
+    if prompt.undo or prompt.everything:
+        return
     if prompt.id in removed:
         raise PromptError(
             f"{prompt.name}: object {prompt.id} was removed, and ids are never used again; {there}; "
             f"a new object can have id {free_id({*known, *removed})}"
         )
     label = known.get(prompt.id or 0)
+    if label is None and prompt.renames:
+        raise PromptError(
+            f"{prompt.name} has nothing but a label, and there is no such object to be called that; give a box, a "
+            f"click on the object, or a mask; {there}"
+        )
     if label is None and prompt.remove:
         raise PromptError(f"{prompt.name}: there is no such object to remove; {there}")
     if label is None and prompt.only_clicks and not prompt.points:
@@ -157,10 +188,15 @@ def check_sequel(prompt: ObjectPrompt, known: Mapping[int, str], removed: Collec
             f"{prompt.name} has a choice ({prompt.choice}), but the object is known, so clicks correct its mask; leave "
             f"the choice out, or point at a new object"
         )
-    if label and prompt.label and prompt.label != label:
+    if label and prompt.label and prompt.label != label and not prompt.renames:
         raise PromptError(
             f"{prompt.name}: it is called {label!r} before and {prompt.label!r} here; use one label, or another id"
         )
+
+
+def _check_everything(prompt: ObjectPrompt) -> None:
+    if prompt.id is not None or prompt.points_at or prompt.remove or prompt.undo or prompt.label:
+        raise PromptError(f"{prompt.name} says something of one object too; leave that out, or leave everything out")
 
 
 def _check_when(prompt: ObjectPrompt) -> None:

@@ -210,6 +210,8 @@ class Objects:
             applied: says it.
             name: what the client calls the object; None if nothing.
         """
+        if applied.id is None:
+            return
         with self._lock:
             if applied.what == "removed":
                 for known in (self._seen, self._new, self._names):

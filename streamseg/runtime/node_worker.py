@@ -14,9 +14,22 @@ from streamseg.errors import WireError
 from streamseg.graph import registry
 from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.node import Node, ports
+from streamseg.runtime.node_code import node_code
 from streamseg.runtime.stage import Passed, Stage
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
-from streamseg.transport.control import Answered, Beat, Command, Done, Exit, Finalize, GiveUp, Stats, Withdraw
+from streamseg.transport.control import (
+    Answered,
+    Asked,
+    Beat,
+    Command,
+    Done,
+    Exit,
+    Finalize,
+    GiveUp,
+    Responded,
+    Stats,
+    Withdraw,
+)
 from streamseg.transport.wire import MessageDecoder
 
 log = logging.getLogger(__name__)
@@ -36,6 +49,8 @@ class NodeWorker:
         for socket in (io.inbox, io.feedback_inbox, io.control):
             if socket is not None:
                 self._poller.register(socket, zmq.POLLIN)
+        if node.gives_commands:
+            self._poller.register(io.given_commands.ear, zmq.POLLIN)
         self._said_done = False
         self._replies: dict[int, Reply] = {}
         """To commands without an answer yet."""
@@ -49,9 +64,14 @@ class NodeWorker:
                 self._take_feedback()
             if self._io.inbox in news:
                 self._take_messages()
+            if self._io.given_commands.ear.fileno() in news:
+                self._send_commands()
             for instruction in self._io.instructions() if self._io.control in news else ():
                 if isinstance(instruction, Exit):
+                    self._io.given_commands.close()
                     return
+                if isinstance(instruction, Responded):
+                    self._io.given_commands.respond(instruction.response)
                 if isinstance(instruction, Command):
                     reply = self._replies[instruction.number] = partial(self._answer, instruction.number)
                     self._stage.command(instruction.body, reply)
@@ -79,6 +99,10 @@ class NodeWorker:
         self._replies.pop(number, None)
         self._io.report(Answered(number, answer))
 
+    def _send_commands(self) -> None:
+        for request in self._io.given_commands.take():
+            self._io.report(Asked(request))
+
     def _take_messages(self) -> None:
         for parts in waiting(self._io.inbox) if self._io.inbox is not None else ():
             message = decoded(self._decoder, parts, self._io.spec.name)
@@ -89,7 +113,9 @@ class NodeWorker:
         if self._io.feedback_inbox is not None and self._back_decoder is not None:
             for parts in waiting(self._io.feedback_inbox):
                 try:
-                    self._node.on_feedback(self._back_decoder.decode(parts))
+                    message = self._back_decoder.decode(parts)
+                    with node_code:
+                        self._node.on_feedback(message)
                 except WireError as error:
                     log.warning("a message of a back-edge was thrown away: %s", error)
                 except Exception as error:  # noqa: BLE001 (a node's code may raise anything)

@@ -28,12 +28,14 @@ from streamseg.graph.plan import CALLER, Plan
 from streamseg.jobs import Job, Position
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.failover import Failover
+from streamseg.runtime.node_commands import take_from_node
 from streamseg.runtime.processes import Child, end_all
 from streamseg.runtime.progress_watch import ProgressWatch
 from streamseg.runtime.recovery import can_resume, reached
 from streamseg.runtime.worker_pool import WorkerPool
 from streamseg.transport.control import (
     Answered,
+    Asked,
     Beat,
     Bye,
     Command,
@@ -253,6 +255,8 @@ class Supervisor:
                 self._command_queue.answer(message.number, message.answer)
                 if self._command_queue.past_is_long:
                     self._command_queue.forget_past(self._kept_frames())
+        elif isinstance(message, Asked):
+            take_from_node(self._command_queue, self.pool, who, message.request)
         elif isinstance(message, Done):
             self._sink_done(who)
         elif isinstance(message, Bye):

@@ -17,6 +17,7 @@ from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finishe
 from streamseg.jobs import Job
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.node import NodeContext
+from streamseg.runtime.given_commands import GivenCommands
 from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, decode_from_supervisor
 from streamseg.transport.heartbeats import HeartbeatWriter
 from streamseg.transport.slots import SlotBuffer
@@ -76,6 +77,8 @@ class WorkerIO:
         self.control = sockets.worker(self.spec.identity) if control is None else control
         self.statuses: deque[SourceStatus] = deque()
         """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
+        self.given_commands = GivenCommands()
+        """Commands that the node gives to others."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
 
@@ -91,6 +94,7 @@ class WorkerIO:
             feedback=self.send_feedback,
             has_feedback=bool(spec.feedback_outbox or spec.feedback_inputs),
             tell_status=self.statuses.append,
+            command=self.given_commands.give,
             job=self.job,
         )
 

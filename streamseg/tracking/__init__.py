@@ -17,6 +17,8 @@ from there.
 - `appearance`: feature and color model of an object, templates of earlier views, scene cuts
 - `initialize`: new tracks from prompts and detections; what an ambiguous click may mean
 - `correction`: refinement of a mask by clicks
+- `carry`: what was pointed at in an earlier frame, carried along with what moved since
+- `undo`: prompts that are taken back, other names
 - `state`: what is known of every track between two frames
 - `options`: every threshold
 - `records`: the file ``tracks.jsonl``
@@ -24,12 +26,14 @@ from there.
 
 from streamseg.tracking.appearance import Template, stack_templates
 from streamseg.tracking.candidate import Candidate, full_mask, measure
+from streamseg.tracking.carry import FrameHistory
 from streamseg.tracking.initialize import choices
 from streamseg.tracking.options import NAIVE, DetectionOptions, TrackingOptions
 from streamseg.tracking.predict import predict_box
 from streamseg.tracking.query import Answer, EncodedView, Queries, Query, build_queries, refine_query
 from streamseg.tracking.regions import check_possible, due, has_view, next_regions, usable_prompts
 from streamseg.tracking.state import Track, TrackerState, from_bytes, to_bytes
+from streamseg.tracking.undo import amend, remember
 from streamseg.tracking.update import Update, update_tracks
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "Candidate",
     "DetectionOptions",
     "EncodedView",
+    "FrameHistory",
     "Queries",
     "Query",
     "Template",
@@ -45,6 +50,7 @@ __all__ = [
     "TrackerState",
     "TrackingOptions",
     "Update",
+    "amend",
     "build_queries",
     "check_possible",
     "choices",
@@ -56,6 +62,7 @@ __all__ = [
     "next_regions",
     "predict_box",
     "refine_query",
+    "remember",
     "stack_templates",
     "to_bytes",
     "update_tracks",

@@ -13,6 +13,7 @@ from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import box_around_clicks, predict_box, usual_size
 from streamseg.tracking.query import EncodedView
 from streamseg.tracking.state import Track, TrackerState
+from streamseg.tracking.undo import check_undo
 from streamseg.types import Region
 
 CLICK_SCALES = (1.0, 0.5, 0.25)
@@ -44,7 +45,7 @@ def next_regions(
         if not pending.prompt.remove:
             found[pending.id] = _region_of_prompt(pending, tracks.get(pending.id), options)
     # Beside the objects' own regions: these prompts may not come into force after all.
-    maybe = [*_soon(state, planned), *(pending for pending in given if not pending.prompt.remove)]
+    maybe = [*_soon(state, planned), *(pending for pending in given if pending.prompt.points_at)]
     return [*found.values(), *(_region_of_prompt(pending, tracks.get(pending.id), options) for pending in maybe)]
 
 
@@ -94,7 +95,9 @@ def usable_prompts(due_now: Sequence[PendingPrompt], views: Sequence[EncodedView
 
 def has_view(pending: PendingPrompt, views: Sequence[EncodedView]) -> bool:
     """Whether there is a view of the place that a prompt is about."""
-    return pending.prompt.remove or any(view.object_id in (pending.id, None) for view in views)
+    prompt = pending.prompt
+    nowhere = not (prompt.points_at or prompt.everything)
+    return nowhere or any(view.object_id in (pending.id, None) for view in views)
 
 
 def check_possible(pending: PendingPrompt, state: TrackerState) -> None:
@@ -104,6 +107,8 @@ def check_possible(pending: PendingPrompt, state: TrackerState) -> None:
         PromptError: it is about an object that was removed, is not there, or is lost, and so cannot be corrected.
     """
     prompt = pending.prompt
+    if prompt.undo:
+        check_undo(prompt, state)
     check_sequel(prompt, {track.id: track.label for track in state.tracks}, state.former_ids)
     lost = next((track for track in state.tracks if track.id == pending.id and not track.has_mask), None)
     if lost is not None and prompt.only_clicks and not prompt.points:

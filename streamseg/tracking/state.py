@@ -125,6 +125,16 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
         return self.memory is not None and self.state != "LOST"
 
 
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """What an object was before a prompt that was given while the stream was running."""
+
+    id: int
+    track: Track | None
+    """None if it was not there."""
+    frames: int
+    """How many frames were followed by then."""
+
+
 class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a tracker knows of one stream after one frame."""
 
@@ -146,6 +156,8 @@ class TrackerState(msgspec.Struct, frozen=True, kw_only=True):
     """The id that was given to an object of a detector last; 0 before the first."""
     detected: list[int] = []
     """Ids of those objects that a detector found."""
+    earlier: list[Earlier] = []
+    """The last one last."""
     scene: bytes = b""
     """The frame's colors, to notice a cut (`streamseg.tracking.appearance.scene_histogram`)."""
 

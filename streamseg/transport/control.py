@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamseg.commands import Answer
+from streamseg.commands import Answer, Request, Response
 from streamseg.errors import WireError
 
 
@@ -105,6 +105,12 @@ class Answered(ToSupervisor, frozen=True):
     answer: Answer
 
 
+class Asked(ToSupervisor, frozen=True):
+    """A node that gives commands: here is one for another node, or one that is taken back. `Responded` answers it."""
+
+    request: Request
+
+
 class ToWorker(msgspec.Struct, frozen=True, tag=True):
     """Base of what the supervisor says."""
 
@@ -153,8 +159,14 @@ class Withdraw(ToWorker, frozen=True):
     number: int
 
 
-FromWorker = Ready | Beat | InFlight | Trouble | Done | Bye | Answered
-FromSupervisor = Start | Stop | Finalize | WhatIsInFlight | GiveUp | Exit | Command | Withdraw
+class Responded(ToWorker, frozen=True):
+    """What came of what the node has `Asked`."""
+
+    response: Response
+
+
+FromWorker = Ready | Beat | InFlight | Trouble | Done | Bye | Answered | Asked
+FromSupervisor = Start | Stop | Finalize | WhatIsInFlight | GiveUp | Exit | Command | Withdraw | Responded
 
 _from_worker = msgspec.msgpack.Decoder(FromWorker)
 _from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)

@@ -235,3 +235,79 @@ def test_a_prompt_that_waits_can_be_taken_back() -> None:
     assert isinstance(refused, Refused)
     assert "taken back" in refused.message
     assert run.steps(5) == [[1]] * 5
+
+
+def test_an_object_gets_another_name() -> None:
+    run = Running([{"id": 1, "label": "disk", "box": box_of(0, 0)}])
+    run.step()
+    run.say(id=1, label="red disk")
+    run.steps(2)
+    assert [found.label for found in run.step().objects] == ["red disk"]
+    assert [each.what for each in run.answers if isinstance(each, Applied)] == ["renamed"]
+    assert "nothing but a label, and there is no such object" in run.refusal(id=9, label="none")
+    with pytest.raises(PromptError, match="has nothing; give a box"):
+        Running([{"id": 1, "label": "disk"}])
+
+
+def test_what_prompts_did_is_taken_back() -> None:
+    run = Running([{"id": 1, "label": "disk", "box": box_of(0, 0)}])
+    before = run.step()
+    assert "nothing can be undone yet" in run.refusal(id=1, undo=True)
+    run.say(id=1, remove=True)
+    run.say(box=box_of(2, 1))
+    assert run.steps(3)[-1] == [2]
+    run.say(id=1, undo=True)
+    run.say(id=2, undo=True)
+    run.steps(1)
+    states = [run.step() for _ in range(6)]
+    assert [[found.id for found in each.objects] for each in states] == [[1]] * 6
+    assert [each.what for each in run.answers if isinstance(each, Applied)] == ["removed", "added", "undone", "undone"]
+    assert states[0].objects[0].label == "disk"
+    assert states[-1].objects[0].state == "TRACKED", "it was looked for and found"
+    assert abs(states[-1].objects[0].area_px / before.objects[0].area_px - 1) < 0.2
+    assert "can be done for" in run.refusal(id=2, undo=True) or "nothing can be undone" in run.refusal(id=2, undo=True)
+    assert "ids are never used again" in run.refusal(id=2, box=box_of(12, 1))
+
+
+def test_what_can_be_undone_is_in_the_state() -> None:
+    run = Running([{"id": 1, "box": box_of(0, 0)}])
+    run.step()
+    run.say(id=1, remove=True)
+    last = [run.step() for _ in range(3)][-1]
+    again = Running([{"id": 1, "box": box_of(0, 0)}])
+    again.node.restore("disks", tracking.from_bytes(bytes(last.tracker)), next_index=4)
+    again.index = 4
+    again.say(id=1, undo=True)
+    assert again.steps(3)[-1] == [1]
+
+
+def test_everything_may_be_asked_for_meanwhile() -> None:
+    run = Running([{"id": 1, "box": box_of(0, 0)}])
+    run.step()
+    run.say(everything=True)
+    ids = run.steps(3)[-1]
+    (found,) = run.answers
+    assert isinstance(found, Applied)
+    assert (found.what, found.id) == ("found", None)
+    assert found.ids, "the other disk"
+    assert ids == [1, *found.ids]
+    assert f"{len(found.ids)} objects found at frame" in str(found)
+    assert "says something of one object too" in run.refusal(everything=True, id=3)
+    with pytest.raises(PromptError, match="is for a run that is under way"):
+        Running([{"everything": True}])
+
+
+def test_a_click_on_what_has_moved_since_finds_it() -> None:
+    """Whoever clicks on a live picture sees it some frames late."""
+    for seen, found in ((2, True), (None, False)):
+        run = Running([])
+        run.steps(18)
+        x0, y0, x1, y1 = box_of(2, 0)
+        middle = [(x0 + x1) / 2, (y0 + y1) / 2]
+        run.say(points=[middle], **({} if seen is None else {"seen": seen}))
+        last = [run.step() for _ in range(3)][-1]
+        mask, wanted = last.mask(0), truth(last.stamp.index, 0)
+        overlap = (mask & wanted).sum() / (mask | wanted).sum()
+        assert bool(overlap > 0.7) is found, (seen, overlap)
+    with pytest.raises(PromptError, match="seen is for a run that is under way"):
+        Running([{"seen": 3, "box": box_of(0, 0)}])

@@ -47,11 +47,18 @@ class _Pieces:
 
 
 def encoded(
-    times_s: Sequence[float], *, gop: int = 5, sound: bool = False, first: int = 0, slices: int = 1
+    times_s: Sequence[float],
+    *,
+    gop: int = 5,
+    sound: bool = False,
+    first: int = 0,
+    slices: int = 1,
+    picture: Callable[[int], np.ndarray] = numbered_image,
 ) -> list[bytes]:
     """What a transport stream has to say for each frame; `times_s` are the presentation times in seconds.
 
-    With `sound` the frames after the last one of `times_s` have sound only, 250 of them.
+    `picture` makes each from its number. With `sound` the frames after the last one of `times_s` have sound only, 250
+    of them.
     """
     sink, pieces = _Pieces(), []
     # Without the second option the muxer keeps sound back for as long as no pictures come.
@@ -59,7 +66,8 @@ def encoded(
     with av.open(sink, "w", format="mpegts", options=options) as container:
         video = container.add_stream("libx264", rate=RATE)
         assert isinstance(video, VideoStream)
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        video.height, video.width = picture(first).shape[:2]
+        video.pix_fmt = "yuv420p"
         video.codec_context.time_base = Fraction(1, 90000)
         video.options = {
             "preset": "ultrafast",
@@ -70,7 +78,7 @@ def encoded(
         heard = 0
         for number in range(len(times_s) + (250 if sound else 0)):
             if number < len(times_s):
-                frame = av.VideoFrame.from_ndarray(numbered_image(first + number), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(picture(first + number), format="rgb24")
                 frame = frame.reformat(format="yuv420p")
                 frame.pts, frame.time_base = round(times_s[number] * 90000), Fraction(1, 90000)
                 container.mux(video.encode(frame))

@@ -39,7 +39,7 @@ class Admission:
         """
         options = self._options
         known = [self._place(state, position) for position in range(len(state.tracks))]
-        known += [pending.where for pending in due if not pending.prompt.remove]
+        known += [pending.where for pending in due if pending.prompt.points_at]
         room = max(0, options.max_objects - len(known))
         wanted = Wanted(known, options.min_score, options.same_iou, options.inside, room)
         self._wanted[stream] = wanted

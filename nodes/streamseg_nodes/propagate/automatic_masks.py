@@ -51,8 +51,8 @@ class FoundObjects:
     """One click for each."""
     chosen: dict[int, ChosenMask] = field(default_factory=dict)
     """By object id."""
-    looked: bool = False
-    """Whether they were looked for at all."""
+    planned: bool = False
+    """Whether this was the look that the options ask for."""
 
     @property
     def views(self) -> list[EncodedView]:
@@ -64,19 +64,26 @@ class AutomaticMasks:
     """Looks for all objects of one frame of each stream.
 
     Args:
-        options: what to look for, and in which frame.
+        options: what to look for, and in which frame; None looks only when somebody asks for it meanwhile.
         decoder: of the model that makes the features.
         log: told what was found and what was sorted out.
     """
 
-    def __init__(self, options: AutomaticMaskOptions, decoder: MaskDecoder, log: logging.Logger) -> None:
-        self._options = options
+    def __init__(self, options: AutomaticMaskOptions | None, decoder: MaskDecoder, log: logging.Logger) -> None:
+        self._planned = options is not None
+        # Frames pass while somebody waits for what was asked meanwhile: crops would take five times as long.
+        self._options = options = options or AutomaticMaskOptions(crop_n_layers=0)
         self._when = PendingPrompt(prompt=ObjectPrompt(frame=options.frame, time_s=options.time_s), id=0)
         self._decoder = decoder
         self._settings = options.settings(decoder.info.name)
         self._log = log
         self.facts: dict[str, dict[str, Any]] = {}
         """By stream: the frame, how many masks the model gave, how many each filter removed, and how many stayed."""
+
+    @property
+    def used(self) -> bool:
+        """Whether all objects are, or have been, looked for at all."""
+        return self._planned or bool(self.facts)
 
     def wanted(self, state: TrackerState, stream: str, index: int, pts_s: float | None) -> bool:
         """Whether a frame is the one to look at, or comes after it and it was missed.
@@ -87,18 +94,28 @@ class AutomaticMasks:
             index: its position in the stream.
             pts_s: its presentation time; None if it is not known yet, or never.
         """
-        if state.everything_done or self._options.stream not in (None, stream):
+        if not self._planned or state.everything_done or self._options.stream not in (None, stream):
             return False
         return self._when.due(index, pts_s)
 
-    def where(self, state: TrackerState, stream: str, index: int) -> tuple[list[Region], Crops | None]:
-        """What embed should show of the next frame."""
-        if not self.wanted(state, stream, index, math.inf):
+    def where(
+        self, state: TrackerState, stream: str, index: int, *, asked: bool = False
+    ) -> tuple[list[Region], Crops | None]:
+        """What embed should show of the next frame.
+
+        Args:
+            state: after this frame.
+            stream: of the frame.
+            index: of the next one.
+            asked: whether somebody has asked for all objects meanwhile.
+        """
+        if not asked and not self.wanted(state, stream, index, math.inf):
             return [], None
         # All of it, from the time on if there is one.
         options, layers = self._options, self._settings.crop_n_layers
-        crops = Crops(layers, options.crop_overlap_ratio, options.time_s) if layers else None
-        return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), options.time_s)], crops
+        from_s = None if asked else options.time_s
+        crops = Crops(layers, options.crop_overlap_ratio, from_s) if layers else None
+        return [Region((0.0, 0.0, 0.0, 0.0), None, (1.0,), from_s)], crops
 
     def find(
         self,
@@ -108,6 +125,8 @@ class AutomaticMasks:
         state: TrackerState,
         prompts: Sequence[FramePrompt],
         first_id: int,
+        *,
+        asked: bool = False,
     ) -> FoundObjects:
         """All objects but those there are already, if this is the frame to look for them and all of it was encoded.
 
@@ -118,16 +137,18 @@ class AutomaticMasks:
             state: after the frame before.
             prompts: that come into force in this frame.
             first_id: of the new objects; they are numbered from there on.
+            asked: whether somebody has asked for all objects meanwhile, and this is the frame for that.
 
         Raises:
             PromptError: a time is asked for, and frames have none.
         """
-        if self._options.time_s is not None and stamp.pts_s is None:
+        if self._planned and self._options.time_s is not None and stamp.pts_s is None:
             raise PromptError(
                 f"everything at {self._options.time_s:g} s: this video has no times; say the number of a frame instead"
             )
         view = next((view for view in views if view.object_id is None), None)
-        if view is None or not self.wanted(state, stamp.stream, stamp.index, stamp.pts_s):
+        planned = self.wanted(state, stamp.stream, stamp.index, stamp.pts_s)
+        if view is None or not (planned or asked):
             return FoundObjects()
         known = [*_tracked_masks(view, state), *(_prompted_mask(view, prompt) for prompt in prompts)]
         with_layers = [(view, 0), *crops]
@@ -147,7 +168,7 @@ class AutomaticMasks:
             identity: _chosen_mask(identity, proposal, view, *with_layers[proposal.view])
             for identity, proposal in found.items()
         }
-        return FoundObjects(clicks, chosen, looked=True)
+        return FoundObjects(clicks, chosen, planned=planned)
 
     def pick(self, found: FoundObjects, answers: Sequence[Answer]) -> list[Answer]:
         """The answers, of those to clicks of `find` only the mask that was chosen, in the view that it was seen in."""
@@ -166,7 +187,7 @@ class AutomaticMasks:
         Raises:
             PromptError: it did not.
         """
-        if self._options.stream in (None, stream) and not state.everything_done:
+        if self._planned and self._options.stream in (None, stream) and not state.everything_done:
             options = self._options
             when = f"frame {options.frame}" if options.time_s is None else f"{options.time_s:g} s"
             raise PromptError(f"everything at {when}: there is no such frame; stream {stream!r} has {frames} frames")

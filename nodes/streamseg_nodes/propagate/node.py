@@ -16,7 +16,7 @@ from streamseg.errors import GraphError, PromptError, nearest
 from streamseg.jobs import NO_TRACKER, Position
 from streamseg.masks import label_map
 from streamseg.masks.label_map import MAX_ID
-from streamseg.messages import Crops, Embedded, Gap, ObjectResult, Regions, Segmented
+from streamseg.messages import Embedded, Gap, ObjectResult, Regions, Segmented
 from streamseg.node import Awaited, Node, Option
 from streamseg.prompts.files import given_prompts
 from streamseg.prompts.model import FramePrompt, ObjectPrompt, PendingPrompt
@@ -24,7 +24,7 @@ from streamseg.prompts.prepare import fit, prepare
 from streamseg.sam.automatic_masks import AutomaticMaskOptions
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.models import find
-from streamseg.tracking import NAIVE, Candidate, DetectionOptions, TrackerState, TrackingOptions, Update
+from streamseg.tracking import NAIVE, Candidate, DetectionOptions, EncodedView, TrackerState, TrackingOptions, Update
 from streamseg.video.source import file_facts
 from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
@@ -161,7 +161,7 @@ class Propagate(Node[Embedded, Segmented]):
             "engine": self._decoder.engine,
             "tracker": self.config.tracker,
             "tracking": msgspec.to_builtins(self._options),
-            **({} if self._automatic_masks is None else {"everything": self._automatic_masks.facts}),
+            **({"everything": self._automatic_masks.facts} if self._automatic_masks.used else {}),
         }
 
     def process(self, message: Embedded) -> Segmented:
@@ -173,6 +173,7 @@ class Propagate(Node[Embedded, Segmented]):
             self._check_model(message)
             height, width = message.frame.image_rgb.shape[:2]
             stream.check_fit((width, height))
+            stream.history.add(stamp.index, message.frame.image_rgb)
             state = self._admission.without_gone(stream.state)
             views = [
                 self._decoder_queries.encoded_view(view)
@@ -183,40 +184,38 @@ class Propagate(Node[Embedded, Segmented]):
             prompts = [prompt for pending in planned for prompt in self._fit(pending, state, (width, height))]
             busy = {pending.id for pending in planned}
             given_due = stream.given.due(stamp, views, busy, has_feedback=self.context.has_feedback)
-            given = stream.given.fit(given_due, state, (width, height))
+            given = stream.given.fit(given_due, state, (width, height), stream.carried)
+            told = [(each.pending.id, each.pending.prompt) for each, _ in given]
+            state = tracking.amend(state, told)
+            pointing = [prompt for each, prompt in given if each.pending.prompt.points_at or prompt.remove]
+            asked = any(prompt.everything for _, prompt in told)
             state = msgspec.structs.replace(state, prompts_done=state.prompts_done + len(planned) - len(prompts))
             new = self._admission.find(message, free_ids(state, stream.free_id, stream.meant_ids))
             self._warn_of_used_ids(stream, [prompt.id for prompt in new.values()])
             views += [self._decoder_queries.encoded_view(view) for view in views_of(message, new)]
-            unplanned = [*(prompt for _, prompt in given), *new.values()]
-            found = FoundObjects()
-            if self._automatic_masks is not None:
-                first_id = stream.free_id + len(new)
-                crops = [
-                    (self._decoder_queries.encoded_view(view), view.crop_layer)
-                    for view in message.views
-                    if view.crop_layer
-                ]
-                found = self._automatic_masks.find(stamp, views, crops, state, [*prompts, *unplanned], first_id)
+            unplanned = [*pointing, *new.values()]
+            found = self._found(message, views, state, [*prompts, *unplanned], stream.free_id + len(new), asked=asked)
             unplanned += found.prompts
             views += found.views
             queries = tracking.build_queries(state, prompts, views, message.frame.image_rgb, self._options, unplanned)
             answers = self._decoder_queries.answer(queries.queries)
-            if self._automatic_masks is not None:
-                answers = self._automatic_masks.pick(found, answers)
+            answers = self._automatic_masks.pick(found, answers)
             if self._options.passes > 1:
                 answers = self._decoder_queries.refine(answers, message.frame.image_rgb, self._options)
             update = tracking.update_tracks(state, queries, answers, message.frame.image_rgb, self._options)
             after = msgspec.structs.replace(
                 update.state,
-                everything_done=state.everything_done or found.looked,
+                everything_done=state.everything_done or found.planned,
+                earlier=state.earlier,
                 detected=state.detected,
                 gone=state.gone,
                 last_detected=state.last_detected,
             )
-            update = Update(with_new(after, [prompt.id for prompt in new.values()]), update.masks)
+            after = with_new(after, [prompt.id for prompt in new.values()])
+            update = Update(tracking.remember(state, after, [prompt.id for prompt in pointing]), update.masks)
             stream.reach(update.state)
-            stream.given.applied([each for each, _ in given], stamp, state, update.state)
+            found_ids = [prompt.id for prompt in found.prompts]
+            stream.given.applied([each for each, _ in given], stamp, state, update.state, found_ids)
         # Embed is at work again by now.
         return self._segmented(message, update, [*prompts, *(prompt for _, prompt in given)])
 
@@ -289,8 +288,7 @@ class Propagate(Node[Embedded, Segmented]):
         followed.end()
         if stream in self.context.stopped:
             return
-        if self._automatic_masks is not None:
-            self._automatic_masks.check_done(followed.state, stream, followed.next_index)
+        self._automatic_masks.check_done(followed.state, stream, followed.next_index)
         followed.check_done()
 
     def stream(self, name: str) -> StreamState:
@@ -300,8 +298,8 @@ class Propagate(Node[Embedded, Segmented]):
             self._streams[name] = StreamState(name, self._prompts)
         return self._streams[name]
 
-    def _looking_for(self, options: AutomaticMaskOptions | None) -> AutomaticMasks | None:
-        return None if options is None else AutomaticMasks(options, self._decoder, self.context.log)
+    def _looking_for(self, options: AutomaticMaskOptions | None) -> AutomaticMasks:
+        return AutomaticMasks(options, self._decoder, self.context.log)
 
     def _warn_of_used_ids(self, stream: StreamState, new: list[int]) -> None:
         if not self._ids_are_used and any(identity < stream.free_id for identity in new):
@@ -347,14 +345,29 @@ class Propagate(Node[Embedded, Segmented]):
     def look(self, stream: StreamState) -> None:
         """Tell embed where to look in the next frame; once more, if there is more to look for than it was told."""
         state, index, seq = stream.state, stream.next_index, stream.last_seq
-        given = stream.given.to_look_for(seq, index)
+        given = [stream.carried(pending) for pending in stream.given.to_look_for(seq, index)]
         regions = tracking.next_regions(state, stream.planned, index, self._options, given)
-        crops: Crops | None = None
-        if self._automatic_masks is not None:
-            whole, crops = self._automatic_masks.where(state, stream.name, index)
-            regions += whole
+        asked = any(pending.prompt.everything for pending in given)
+        whole, crops = self._automatic_masks.where(state, stream.name, index, asked=asked)
+        regions += whole
         wanted = self._admission.want(stream.name, state, [*stream.due(index, None), *given])
         self.context.feedback(Regions(stream.name, seq, regions, wanted, crops))
+
+    def _found(
+        self,
+        message: Embedded,
+        views: Sequence[EncodedView],
+        state: TrackerState,
+        prompts: Sequence[FramePrompt],
+        first_id: int,
+        *,
+        asked: bool,
+    ) -> FoundObjects:
+        """All objects that nobody pointed at, if this is the frame to look for them."""
+        crops = [
+            (self._decoder_queries.encoded_view(view), view.crop_layer) for view in message.views if view.crop_layer
+        ]
+        return self._automatic_masks.find(message.stamp, views, crops, state, prompts, first_id, asked=asked)
 
     def _check_model(self, message: Embedded) -> None:
         if message.model != self._decoder.info.name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -111,31 +111,57 @@ class GivenPrompts:
         return found
 
     def fit(
-        self, due: Sequence[_Given], state: TrackerState, frame_size: tuple[int, int]
+        self,
+        due: Sequence[_Given],
+        state: TrackerState,
+        frame_size: tuple[int, int],
+        carried: Callable[[PendingPrompt], PendingPrompt],
     ) -> list[tuple[_Given, FramePrompt]]:
-        """Those of the due ones that fit their frame (width, height); the others are refused."""
+        """Those of the due ones that fit their frame (width, height); the others are refused.
+
+        Args:
+            due: those.
+            state: after the frame before.
+            frame_size: (width, height).
+            carried: gives a prompt where it is in this frame.
+        """
         fitted = []
         for given in due:
             try:
                 tracking.check_possible(given.pending, state)
-                fitted.append((given, fit(given.pending, *frame_size)))
+                fitted.append((given, fit(carried(given.pending), *frame_size)))
             except PromptError as error:
                 self._waiting.remove(given)
                 given.reply(Refused.of(error))
         return fitted
 
-    def applied(self, given: Sequence[_Given], stamp: Stamp, before: TrackerState, after: TrackerState) -> None:
-        """They have come into force at a frame."""
+    def applied(
+        self,
+        given: Sequence[_Given],
+        stamp: Stamp,
+        before: TrackerState,
+        after: TrackerState,
+        found_ids: Sequence[int] = (),
+    ) -> None:
+        """They have come into force at a frame.
+
+        Args:
+            given: those.
+            stamp: of the frame.
+            before: the state after the frame before.
+            after: the state after the frame.
+            found_ids: of the objects that were found because somebody asked for all.
+        """
         known = {track.id for track in before.tracks}
         tracks = {track.id: track for track in after.tracks}
         for each in given:
             self._waiting.remove(each)
             prompt, track = each.pending.prompt, tracks.get(each.pending.id)
-            again = "corrected" if prompt.only_clicks else "pointed anew"
             each.reply(
                 Applied(
-                    what="removed" if prompt.remove else again if each.pending.id in known else "added",
-                    id=each.pending.id,
+                    what=_what(prompt, known=each.pending.id in known),
+                    id=None if prompt.everything else each.pending.id,
+                    ids=list(found_ids) if prompt.everything else [],
                     stream=stamp.stream,
                     frame=stamp.index,
                     pts_s=stamp.pts_s,
@@ -173,7 +199,7 @@ def prepare_in_time(prompt: ObjectPrompt, stream: str, before: Sequence[PendingP
     _check_when(prompt, now)
     known, removed = _objects(now.state, before)
     taken = {*known, *removed, *(pending.id for pending in now.planned)}
-    if prompt.id is None and not prompt.remove:
+    if prompt.id is None and not (prompt.remove or prompt.undo or prompt.everything):
         prompt = msgspec.structs.replace(prompt, id=free_id(taken))
     pending = prepare_one(prompt, (stream,))
     later = next((each for each in now.planned if each.id == pending.id), None)
@@ -195,6 +221,10 @@ def _objects(state: TrackerState, before: Sequence[PendingPrompt]) -> tuple[dict
     known = {track.id: track.label for track in state.tracks}
     removed = state.former_ids
     for pending in before:
+        if pending.prompt.everything:
+            continue
+        if pending.prompt.undo:
+            removed.discard(pending.id)
         if pending.prompt.remove:
             removed.add(pending.id)
             known.pop(pending.id, None)
@@ -215,3 +245,18 @@ def as_given(prompt: FramePrompt) -> GivenPrompt:
     """A prompt that has come into force, as sinks are told of it."""
     on, off = ([(float(x), float(y)) for x, y in prompt.points_xy[prompt.point_labels == label]] for label in (1, 0))
     return GivenPrompt(prompt.id, prompt.label, prompt.box, on, off, prompt.mask is not None, prompt.remove)
+
+
+def _what(prompt: ObjectPrompt, *, known: bool) -> str:
+    """What a prompt did, in a word."""
+    for what, said in (
+        ("found", prompt.everything),
+        ("undone", prompt.undo),
+        ("removed", prompt.remove),
+        ("renamed", prompt.renames),
+        ("added", not known),
+        ("corrected", prompt.only_clicks),
+    ):
+        if said:
+            return what
+    return "pointed anew"

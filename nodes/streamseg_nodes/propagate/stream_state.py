@@ -12,7 +12,7 @@ from streamseg.errors import PromptError
 from streamseg.messages import Stamp
 from streamseg.prompts.model import ObjectPrompt, PendingPrompt
 from streamseg.prompts.prepare import fit, prepare_one
-from streamseg.tracking import TrackerState
+from streamseg.tracking import FrameHistory, TrackerState
 from streamseg_nodes.propagate.prompts import GivenPrompts, Moment, prepare_in_time
 
 
@@ -36,6 +36,8 @@ class StreamState:
         """Number of the next frame in the source."""
         self.last_seq = -1
         """Number of the last frame among those that enter the graph; -1 before the first."""
+        self.history = FrameHistory()
+        """The last frames, to carry clicks along with what moved."""
         self.over = False
         self._highest_planned_id = max((pending.id for pending in prompts), default=0)
         self._begun = False
@@ -90,6 +92,19 @@ class StreamState:
         """A frame does not come, but its place in the stream has."""
         self.next_index = stamp.index + 1
         self.last_seq = stamp.seq
+
+    def carried(self, pending: PendingPrompt) -> PendingPrompt:
+        """A prompt with its box and clicks where they are in the last frame, if it says in which one they were seen."""
+        prompt = pending.prompt
+        if prompt.seen is None:
+            return pending
+        box = prompt.box
+        if box is not None:
+            x0, y0, x1, y1 = box
+            box = list(self.history.carry_box((x0, y0, x1, y1), prompt.seen))
+        points, negative = (self.history.carry_points(each, prompt.seen) for each in (prompt.points, prompt.negative))
+        moved = msgspec.structs.replace(prompt, box=box, points=points, negative=negative)
+        return msgspec.structs.replace(pending, prompt=moved)
 
     def check_fit(self, frame_size: tuple[int, int]) -> None:
         """With its first frame, check all planned prompts against (width, height) of the frames.
