@@ -31,6 +31,10 @@ class TrackerKeywords(TypedDict, total=False):
     """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
     the model can: more is sharper and slower (default: 3)"""
 
+    cache: str | os.PathLike[str] | None
+    """a folder that keeps embeddings, so that a later run encodes the same pictures no second time; most is gained
+    with focus off, where every frame is seen as a whole"""
+
     tracker: Literal["default", "naive"] | None
     """default, or naive: the box of the last mask is the next prompt, and nothing else"""
 
