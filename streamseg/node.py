@@ -53,11 +53,7 @@ def _plain_empty(stamp: Stamp, shape: Sequence[int], dtype: Any) -> np.ndarray:
     return np.empty(tuple(shape), dtype)
 
 
-def _no_feedback(message: Message) -> None:
-    """Nobody listens."""
-
-
-def _no_status(status: SourceStatus) -> None:
+def _unheard(message: Message) -> None:
     """Nobody listens."""
 
 
@@ -72,9 +68,9 @@ class NodeContext:
         threads: int = 1,
         output_dir: str | None = None,
         empty: Empty = _plain_empty,
-        feedback: Callable[[Message], None] = _no_feedback,
+        feedback: Callable[[Message], None] = _unheard,
         has_feedback: bool = False,
-        tell_status: Callable[[SourceStatus], None] = _no_status,
+        tell_status: Callable[[SourceStatus], None] = _unheard,
         command: GiveCommand = nobody_takes_commands,
         job: Job | None = None,
     ) -> None:
@@ -94,8 +90,9 @@ class NodeContext:
         self.tell_status = tell_status
         """Sources: tells every sink that the source is away or back. May be called from any thread."""
         self.command = command
-        """Nodes that give commands: gives one to another node, as ``streamseg prompt`` does. May be called from any
-        thread."""
+        """Nodes that give commands: gives one to another node. May be called from any thread."""
+        self.figures: Mapping[str, Mapping[str, Any]] = {}
+        """The same nodes: what every process has done so far (`streamseg.transport.control.Stats`), now and then."""
         self.job = job
         """The work that this run is a part of; None if it cannot be gone on with later."""
         self.stopped: set[str] = set()

@@ -74,6 +74,8 @@ class GivenCommands:
     def close(self) -> None:
         """The node is about to be closed: what has no answer is refused, and so is all that comes later."""
         with self._lock:
+            if self._over:
+                return
             self._over = True
             left = list(self._replies.values())
             self._replies.clear()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streamseg.commands import Answer, Refused, Request, Response
 from streamseg.errors import UsageError
+from streamseg.graph.plan import Plan
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.worker_pool import WorkerPool
-from streamseg.transport.control import Responded
+from streamseg.transport.control import Figures, Responded, Stats
 
+_EVERY_S = 1.0
 _NO_QUEUE = Refused.of(UsageError("this run takes no commands; start it with a command queue"))
 
 
@@ -29,6 +33,33 @@ def take_from_node(command_queue: CommandQueue | None, pool: WorkerPool, who: st
         command_queue.withdraw(reply)
     else:
         command_queue.submit(request.node, bytes(request.body), reply)
+
+
+class FigureTeller:
+    """Tells the nodes that people sit before what every process does.
+
+    Args:
+        plan: of the graph.
+        pool: its processes.
+    """
+
+    def __init__(self, plan: Plan, pool: WorkerPool) -> None:
+        self._pool = pool
+        kinds, workers = plan.kinds, plan.workers()
+        self._to = [spec.identity for spec in workers if getattr(kinds[spec.name], "gives_commands", False)]
+        self._order = sorted(
+            (spec.identity for spec in workers), key=lambda who: plan.order.index(who.partition(".")[0])
+        )
+        self._next_s = 0.0
+
+    def tell(self, stats: Mapping[str, Stats]) -> None:
+        """Tell them, if it is time."""
+        now_s = time.monotonic()
+        if self._to and now_s >= self._next_s:
+            self._next_s = now_s + _EVERY_S
+            figures = Figures({identity: stats[identity] for identity in self._order if identity in stats})
+            for identity in self._to:
+                self._pool.send(identity, figures)
 
 
 @dataclass(frozen=True)

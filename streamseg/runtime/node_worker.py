@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import zmq
 
 from streamseg.commands import Answer, Reply
@@ -24,6 +25,7 @@ from streamseg.transport.control import (
     Command,
     Done,
     Exit,
+    Figures,
     Finalize,
     GiveUp,
     Responded,
@@ -49,7 +51,8 @@ class NodeWorker:
         for socket in (io.inbox, io.feedback_inbox, io.control):
             if socket is not None:
                 self._poller.register(socket, zmq.POLLIN)
-        if node.gives_commands:
+        self._ear = None if io.given_commands is None else io.given_commands.ear.fileno()
+        if io.given_commands is not None:
             self._poller.register(io.given_commands.ear, zmq.POLLIN)
         self._said_done = False
         self._replies: dict[int, Reply] = {}
@@ -64,13 +67,14 @@ class NodeWorker:
                 self._take_feedback()
             if self._io.inbox in news:
                 self._take_messages()
-            if self._io.given_commands.ear.fileno() in news:
+            if self._ear in news:
                 self._send_commands()
             for instruction in self._io.instructions() if self._io.control in news else ():
                 if isinstance(instruction, Exit):
-                    self._io.given_commands.close()
                     return
-                if isinstance(instruction, Responded):
+                if isinstance(instruction, Figures):
+                    self._node.context.figures = msgspec.to_builtins(instruction.stats)
+                if isinstance(instruction, Responded) and self._io.given_commands is not None:
                     self._io.given_commands.respond(instruction.response)
                 if isinstance(instruction, Command):
                     reply = self._replies[instruction.number] = partial(self._answer, instruction.number)
@@ -100,7 +104,7 @@ class NodeWorker:
         self._io.report(Answered(number, answer))
 
     def _send_commands(self) -> None:
-        for request in self._io.given_commands.take():
+        for request in () if self._io.given_commands is None else self._io.given_commands.take():
             self._io.report(Asked(request))
 
     def _take_messages(self) -> None:

@@ -28,7 +28,7 @@ from streamseg.graph.plan import CALLER, Plan
 from streamseg.jobs import Job, Position
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.failover import Failover
-from streamseg.runtime.node_commands import take_from_node
+from streamseg.runtime.node_commands import FigureTeller, take_from_node
 from streamseg.runtime.processes import Child, end_all
 from streamseg.runtime.progress_watch import ProgressWatch
 from streamseg.runtime.recovery import can_resume, reached
@@ -89,6 +89,7 @@ class Supervisor:
         self._command_queue = command_queue
         self._job = job
         self._failover = Failover(plan, job)
+        self._figures = FigureTeller(plan, self.pool)
         self._progress = ProgressWatch(plan, plan.graph.recovery.stall_s)
         workers = plan.workers()
         copies = [spec.identity for spec in workers if spec.is_sink and not spec.ordered]
@@ -175,6 +176,7 @@ class Supervisor:
         self._wait(timeout_ms)
         self._dispatch_commands()
         self._receive()
+        self._figures.tell(self.stats)
         self._check_children()
         self._end_copied_sinks()
         late = self._flush_deadline_s is not None and time.monotonic() > self._flush_deadline_s

@@ -12,7 +12,9 @@ import msgspec
 import numpy as np
 import zmq
 
+from streamseg.commands import nobody_takes_commands
 from streamseg.errors import WireError
+from streamseg.graph import registry
 from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
 from streamseg.jobs import Job
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
@@ -77,8 +79,9 @@ class WorkerIO:
         self.control = sockets.worker(self.spec.identity) if control is None else control
         self.statuses: deque[SourceStatus] = deque()
         """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
-        self.given_commands = GivenCommands()
-        """Commands that the node gives to others."""
+        gives = getattr(registry.load(self.spec.use), "gives_commands", False)
+        self.given_commands = GivenCommands() if gives else None
+        """Commands that the node gives to others; None if it gives none."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
 
@@ -94,7 +97,7 @@ class WorkerIO:
             feedback=self.send_feedback,
             has_feedback=bool(spec.feedback_outbox or spec.feedback_inputs),
             tell_status=self.statuses.append,
-            command=self.given_commands.give,
+            command=nobody_takes_commands if self.given_commands is None else self.given_commands.give,
             job=self.job,
         )
 
@@ -157,6 +160,8 @@ class WorkerIO:
 
     def close(self) -> None:
         """Give what was said last, to the sources and to the supervisor, a moment to leave."""
+        if self.given_commands is not None:
+            self.given_commands.close()
         for socket in (*self._finished.values(), self.control):
             socket.close(linger=1000)
 

@@ -165,8 +165,14 @@ class Responded(ToWorker, frozen=True):
     response: Response
 
 
+class Figures(ToWorker, frozen=True):
+    """Nodes that give commands: what every process has done so far, by its identity."""
+
+    stats: dict[str, Stats]
+
+
 FromWorker = Ready | Beat | InFlight | Trouble | Done | Bye | Answered | Asked
-FromSupervisor = Start | Stop | Finalize | WhatIsInFlight | GiveUp | Exit | Command | Withdraw | Responded
+FromSupervisor = Start | Stop | Finalize | WhatIsInFlight | GiveUp | Exit | Command | Withdraw | Responded | Figures
 
 _from_worker = msgspec.msgpack.Decoder(FromWorker)
 _from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)

@@ -16,6 +16,7 @@ from streamseg.messages import Segmented, SourceStatus
 from streamseg.node import Node, NodeConfig, Option
 from streamseg_nodes.page import pictures
 from streamseg_nodes.page.address import DEFAULT, checked, open_port
+from streamseg_nodes.page.figures import RunFigures
 
 _NEEDS = ("starlette", "uvicorn", "websockets")
 _SHARE = 3.0
@@ -110,6 +111,8 @@ class Page(Node[Segmented, None]):
         )
         self._server.start()
         self._shown = 0
+        self._figures = self.context.figures
+        self._run_figures = RunFigures()
         self._rooms = {stream: Mailbox[pictures.Sight]("freshest") for stream in titles}
         self._painters = [
             threading.Thread(target=self._paint, args=(stream, room), name=f"paint {stream}", daemon=True)
@@ -131,6 +134,13 @@ class Page(Node[Segmented, None]):
     def status(self, status: SourceStatus) -> None:
         """Say that a source is away or back."""
         self._server.hub.post(partial(self._server.hub.status, status))
+
+    def tick(self) -> None:
+        """Say how the run does, when that is known anew."""
+        if self.context.figures is not self._figures:
+            self._figures = self.context.figures
+            values = self._run_figures.of(self._figures)
+            self._server.hub.post(partial(self._server.hub.tell, "", "figures", values))
 
     def finish(self, stream: str) -> None:
         """Say that a stream is over."""

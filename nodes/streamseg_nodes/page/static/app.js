@@ -9,6 +9,7 @@ import { toast } from "./toasts.js";
 import { setUpTheme } from "./theme.js";
 import { FigureLine } from "./figures.js";
 import { PlayerBar } from "./player.js";
+import { RunPanel } from "./run.js";
 
 const find = (id) => document.getElementById(id);
 const STALE_MS = 2500;
@@ -32,6 +33,7 @@ const stage = new Stage(find("stage"), { onClick: click, onBox: box });
 const list = new ObjectList(find("objects"), { onSelect: select, onRename: rename, onHide: hide, onRemove: remove });
 const figures = new FigureLine(find("figures"));
 const player = new PlayerBar({ act: (what, frame = null) => connection.send({ type: "act", stream: state.stream, do: what, frame }) });
+const runPanel = new RunPanel();
 const connection = new Connection({ onMessage: hear, onPicture: receive, onState: lost });
 
 // Pictures.
@@ -109,7 +111,8 @@ function hear(message) {
     state.sources.set(message.stream, message);
     drawStreams();
     veil();
-  } else if (message.type === "event") toast(message.text, message.about);
+  } else if (message.type === "figures") runPanel.hear(message);
+  else if (message.type === "event") toast(message.text, message.about);
   else if (message.type === "viewers") figures.viewers = message.count;
   else if (message.type === "over") {
     state.over = message.text;
@@ -139,6 +142,7 @@ function isFile() {
 function showPlayer() {
   player.show(isFile());
   figures.live = !isFile();
+  runPanel.watch(state.stream);
   for (const kind of ["timeline", "position"]) {
     const message = state.kept.get(`${state.stream} ${kind}`);
     if (isFile() && message) player.hear(message);
