@@ -16,8 +16,8 @@ from streamseg.runtime.prompting import send_prompt
 
 _DESCRIPTION = """Add an object to a run that was started with --control PATH, correct it, or remove it. A new id adds
 an object; for a known one clicks alone refine its mask, a box or a mask points it out anew, and a label alone renames
-it. Says from which frame
-on it holds, or why it cannot be; waits for that as long as it takes, and Ctrl-C takes the prompt back."""
+it. Says from which frame on it holds, or why it cannot be; waits for that as long as it takes, and Ctrl-C takes the
+prompt back."""
 
 
 def add_to(parser: Parser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from streamseg.cli import run as running
@@ -14,7 +15,7 @@ from streamseg.cli.text import say
 from streamseg.errors import UsageError
 from streamseg.graph import config
 from streamseg.graph.config import Graph
-from streamseg.graph.options import NamedOption, check_names, named_options, with_option_at, with_options
+from streamseg.graph.options import SINKS, NamedOption, check_names, named_options, with_option_at, with_options
 from streamseg.graph.plan import Plan
 from streamseg.ros2.arguments import RosArguments, parse
 from streamseg.ros2.opening import open_middleware
@@ -32,7 +33,7 @@ _EPILOG = """names, to be remapped (--ros-args -r image:=/camera/image_raw):
 parameters (--ros-args -p model:=tiny): the flags above by their names, with _ for -"""
 
 _NODES = ("ros2_image", "embed", "propagate", "cleanup", "ros2_masks", "record", "publish")
-_SINKS = {"record": "output", "publish": "publish"}
+_SINKS = {sink: option for sink, option in SINKS.items() if sink in _NODES}
 _GROUPS = {
     "topics": ("ros2_image", "ros2_masks"),
     "model": ("embed", "propagate"),
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
     def serve(plan: Plan, args: argparse.Namespace) -> CommandQueue:
         nonlocal server
-        queue = CommandQueue(plan, args.control)
+        queue = CommandQueue(plan, None if args.control is None else Path(args.control))
         middleware = open_middleware(values.get("middleware", "auto"), ros.node, ros.namespace)
         server = PromptServer(middleware, names, lambda prompt: submit(queue, prompt))
         for sentence in server.missing:
@@ -121,9 +122,7 @@ def _values(args: argparse.Namespace, ros: RosArguments, known: Mapping[str, Nam
 def _graph(
     args: argparse.Namespace, ros: RosArguments, values: Mapping[str, Any], known: Mapping[str, NamedOption]
 ) -> Graph:
-    args.control = args.control or None
-    prompts = _prompts(args)
-    follow: dict[str, Any] = {"prompts": prompts}
+    follow: dict[str, Any] = {"prompts": _prompts(args)}
     if (found := everything(args)) is not None:
         follow["everything"] = found
     middle = ["image"]

@@ -26,15 +26,15 @@ def standard_graph(
     detect: str | None = None,
     **options: Any,
 ) -> Graph:
-    """decode -> embed -> propagate -> cleanup -> record, publish and page, with the back-edge of focus unless off.
+    """decode -> embed -> propagate -> cleanup -> its sinks, with the back-edge of focus unless off.
 
     Args:
         source: path, camera number or URL.
         prompts: or a file with them.
         everything: options for finding all objects of one frame; None does not.
         detect: a detector that finds objects: its name, or ``package.module:Class``; None has none.
-        options: of the nodes, by the names that `streamseg.graph.options` gives them. With ``output`` there is a record
-            node, with ``publish`` a publish node, with ``page`` a page.
+        options: of the nodes, by the names that `streamseg.graph.options` gives them. With that of a sink (`SINKS`),
+            say ``output`` or ``publish``, that node is there.
 
     Raises:
         UsageError: an unknown option, or one of a node that is not there.

@@ -1,1 +1,1 @@
-"""Pictures of robots' middlewares made pixels: conversions on values; no middleware is imported here."""
+"""Pictures, prompts and results as ROS messages have them: conversions on values; no middleware is imported here."""

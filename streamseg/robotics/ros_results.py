@@ -110,7 +110,7 @@ def jpeg_image(head: Fields, image_rgb: np.ndarray, quality: int = 80) -> Fields
     """
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise OutputError(f"expected a picture that JPEG can hold, got one of {image_rgb.shape}")
+        raise OutputError(f"expected a picture that JPEG can hold, got one of {image_rgb.shape}; reduce it")
     return {"header": head, "format": "rgb8; jpeg compressed bgr8", "data": data.reshape(-1)}
 
 

@@ -1,1 +1,1 @@
-"""ROS 2: topics and services, through rclpy or straight over DDS; what a picture is stands in `streamseg.robotics`."""
+"""ROS 2: topics and services, through rclpy or straight over DDS; what messages mean stands in `streamseg.robotics`."""

@@ -13,7 +13,8 @@ from streamseg.errors import UsageError
 from streamseg.yaml_files import parse_yaml, read_yaml
 
 _NAME = re.compile(r"/?[A-Za-z_~][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
-_TAKES_VALUE = ("-r", "--remap", "-p", "--param", "--params-file", "--log-level", "-e", "--enclave")
+_LOG = ("--log-level", "--log-config-file")
+_TAKES_VALUE = ("-r", "--remap", "-p", "--param", "--params-file", "-e", "--enclave", *_LOG)
 _MEANS_NOTHING = ("use_sim_time", "start_type_description_service")
 """Parameters that launch files give to every node: the stamps that go out are those of the images, whatever clock."""
 
@@ -98,7 +99,7 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             if value is None:
                 raise UsageError(f"expected a value after {word} of --ros-args, got nothing")
             yield word, value
-        elif not re.fullmatch(r"--(enable|disable)-(rosout|stdout|external-lib)-logs|--log-config-file", word):
+        elif not re.fullmatch(r"--(enable|disable)-(rosout|stdout|external-lib)-logs", word):
             raise UsageError(
                 f"expected -r FROM:=TO, -p NAME:=VALUE or --params-file FILE after --ros-args, got {word!r}; options "
                 f"of streamseg stand before --ros-args"

@@ -13,8 +13,6 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from streamseg.errors import StreamsegError
-
 Choice = Literal["auto", "rclpy", "dds"]
 Reliability = Literal["best_effort", "reliable"]
 Durability = Literal["volatile", "transient_local"]
@@ -159,8 +157,3 @@ class Once:
         if sentence not in self._said:
             self._said.add(sentence)
             self._say(sentence)
-
-
-def short(error: Exception) -> str:
-    """An error in one line."""
-    return str(error) if isinstance(error, StreamsegError) else f"{type(error).__name__}: {error}"

@@ -16,7 +16,7 @@ from streamseg.errors import PromptError, StreamsegError, nearest
 from streamseg.robotics import ros_prompts
 from streamseg.robotics.ros_prompts import Prompt
 from streamseg.ros2 import types
-from streamseg.ros2.middleware import SENSOR, Answer, Middleware, Qos, short
+from streamseg.ros2.middleware import SENSOR, Answer, Middleware, Qos
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class PromptServer:
                 }
             )
         except Exception as error:  # noqa: BLE001 (whoever asked has gone, and nobody else is the worse for it)
-            log.warning("an answer could not be sent: %s", short(error))
+            log.warning("an answer could not be sent: %s: %s", type(error).__name__, error)
 
 
 class Objects:

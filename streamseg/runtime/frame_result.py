@@ -46,8 +46,8 @@ class FrameResult:
     captured_ns: int | None = None
     """When the picture was taken, nanoseconds since the epoch by `captured_clock`; None if nobody said."""
     captured_clock: CaptureClock = "arrival"
-    """``sender`` if the source says when its pictures were taken, ``arrival`` for when they came, ``reading`` for a
-    file."""
+    """``sender`` if the source says when its pictures were taken, ``recording`` if a bag does, ``arrival`` for when
+    they came, ``reading`` for a file."""
     arrived_ns: int | None = None
     """When the picture came, nanoseconds since the epoch by this machine's clock; None if it came from no source."""
 

@@ -198,7 +198,7 @@ class SourceFeed:
         journey = self._book.finish(report)
         if journey is not None:
             self._in_flight.pop(journey.ticket, None)
-            self._latencies.add(time.monotonic_ns() - journey.arrived_ns)
+            self._latencies.add(time.monotonic_ns() - journey.arrived_monotonic_ns)
 
     def failed(self, stamp: Stamp, error: Exception) -> Gap:
         """What goes on in place of a frame that could not be made, or not be sent."""

@@ -64,8 +64,9 @@ class Tracker:
             DeviceError: there is no such device, or it has no memory left.
         """
         check_names(options, frame_by_frame_options())
+        plain = {name: given.option(value) for name, value in options.items()}
         # The place of its source is the caller's.
-        self._plan = Plan(standard_graph("frames of the caller", [], **options), results_from=_LAST)
+        self._plan = Plan(standard_graph("frames of the caller", [], **plain), results_from=_LAST)
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._embed = self._node("embed")

@@ -46,7 +46,7 @@ class FrameHistory:
             self._frames.clear()
             self._size = (width, height)
             self._factor = max(1, round(max(width, height) / _SIDE_PX))
-        # Green alone, and every so manieth pixel: this is done for every frame, and asked for rarely.
+        # Green alone, and few of the pixels: this is done for every frame, and asked for rarely.
         self._frames.append((index, np.ascontiguousarray(image_rgb[:: self._factor, :: self._factor, 1])))
 
     def carry_points(self, points_xy: list[list[float]], seen: int) -> list[list[float]]:

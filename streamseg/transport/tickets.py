@@ -48,18 +48,18 @@ class Journey(msgspec.Struct, frozen=True):
 
     ticket: int
     outcome: Outcome
-    arrived_ns: int
-    """When the frame came to the source, by the clock that it gave."""
+    arrived_monotonic_ns: int
+    """When the frame came to the source, by the monotonic clock."""
 
 
 class _Slot:
-    __slots__ = ("arrived_ns", "generation", "open_sinks", "outcome")
+    __slots__ = ("arrived_monotonic_ns", "generation", "open_sinks", "outcome")
 
     def __init__(self) -> None:
         self.generation = 0
         self.open_sinks: set[str] = set()
         self.outcome: Outcome = "done"
-        self.arrived_ns = 0
+        self.arrived_monotonic_ns = 0
 
 
 class TicketBook:
@@ -87,7 +87,7 @@ class TicketBook:
         """Whether there is a ticket to take."""
         return bool(self._free)
 
-    def take(self, arrived_ns: int) -> tuple[int, int]:
+    def take(self, arrived_monotonic_ns: int) -> tuple[int, int]:
         """A free ticket and its new generation.
 
         Raises:
@@ -98,7 +98,7 @@ class TicketBook:
         slot.generation += 1
         slot.open_sinks = set(self._sinks)
         slot.outcome = "done"
-        slot.arrived_ns = arrived_ns
+        slot.arrived_monotonic_ns = arrived_monotonic_ns
         return ticket, slot.generation
 
     def finish(self, report: Finished) -> Journey | None:
@@ -120,4 +120,4 @@ class TicketBook:
             return None
         self._free.append(report.ticket)
         self.outcomes[slot.outcome] += 1
-        return Journey(report.ticket, slot.outcome, slot.arrived_ns)
+        return Journey(report.ticket, slot.outcome, slot.arrived_monotonic_ns)

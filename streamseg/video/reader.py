@@ -109,7 +109,8 @@ class Picture:
         self.captured_ns = captured_ns
         """When it was taken, as far as that is known, nanoseconds since the epoch by `captured_clock`."""
         self.captured_clock = captured_clock
-        """``reading`` for files; ``sender`` if a stream says when its pictures were taken; else ``arrival``."""
+        """``reading`` for files; ``sender`` if a stream says when its pictures were taken, ``recording`` if a bag does;
+        else ``arrival``."""
         self.arrived_ns = captured_ns if arrived_ns is None else arrived_ns
         """When the packet with the picture came, nanoseconds since the epoch; not when it was decoded."""
         self.arrived_monotonic_ns = time.monotonic_ns() if arrived_monotonic_ns is None else arrived_monotonic_ns

@@ -132,11 +132,14 @@ def test_images_of_a_topic_become_masks_and_prompts_are_answered(stranger: PeerP
         assert code == 130, errors
 
 
-def test_a_topic_that_nobody_publishes_does_not_end_the_run(stranger: PeerProcess) -> None:
-    with running("ros2", "--image", "/nobody", "-v") as run:
+def test_a_topic_that_nobody_publishes_does_not_end_the_run(stranger: PeerProcess, tmp_path: Path) -> None:
+    control = str(tmp_path / "live.sock")
+    with running("ros2", "--image", "/nobody", "--control", control, "-v") as run:
         stranger.do("listen", topic="/diagnostics", type="DiagnosticArray")
         silent = stranger.wait("/diagnostics", lambda f: f["status"][0]["message"] == "/nobody is silent", within_s=60)
         assert silent["status"][0]["level"] == 3
+        refused = streamseg("prompt", control, "--id", "9", "--remove")
+        assert "there is no such object to remove" in refused.stderr
         run.send(signal.SIGINT)
         code, _, errors = run.wait()
     assert code == 130, errors

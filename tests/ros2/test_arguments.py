@@ -45,7 +45,8 @@ def test_parameters_are_yaml_and_those_of_a_file_count_for_less(tmp_path: Path) 
 
 
 def test_what_is_about_the_log_of_ros_is_passed_over() -> None:
-    assert of("--ros-args", "--log-level", "debug", "--disable-rosout-logs", "--", "--ros-args").remaps == ()
+    words = ("--log-level", "debug", "--log-config-file", "log.conf", "--disable-rosout-logs", "--", "--ros-args")
+    assert of("--ros-args", *words).remaps == ()
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_everything_may_be_asked_for_at_any_time(images: list[np.ndarray]) -> No
 def test_options_are_those_of_segment_video(images: list[np.ndarray]) -> None:
     options: dict[str, Any] = {"keep": "largest", "grow_radius_px": 3, "tracker": "naive", "views": 1}
     expected = list(streamseg.segment_video(CLIP, boxes=[BALL, DOG], max_frames=3, **options))
-    tracker = Tracker(**options)
+    tracker = Tracker(**{**options, "grow_radius_px": np.int64(3)})
     for box in (BALL, DOG):
         tracker.prompt(box=box)
     assert_same([tracker.track(image) for image in images[:3]], expected)

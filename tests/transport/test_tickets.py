@@ -18,7 +18,7 @@ def test_a_ticket_is_free_only_when_every_sink_is_done():
     assert book.finish(Finished("record", ticket, generation, "done")) is None
     assert not book.free
     journey = book.finish(Finished("publish", ticket, generation, "done"))
-    assert (journey.ticket, journey.outcome, journey.arrived_ns) == (5, "done", 123)
+    assert (journey.ticket, journey.outcome, journey.arrived_monotonic_ns) == (5, "done", 123)
     assert book.free
 
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from streamseg.errors import OutputError
 from streamseg.jobs import Natural
-from streamseg.masks.overlay import draw
 from streamseg.messages import Segmented, Stamp
 from streamseg.regular_files import open_own
 from streamseg.tracking.records import TrackRecord, write_lines
 from streamseg.video.fragmented_mp4 import Piece, is_plain, to_fragments, to_plain
+from streamseg_nodes.drawn_masks import drawn_masks
 
 _log = logging.getLogger("streamseg.nodes.record")
 
@@ -129,15 +129,7 @@ class OverlayFile:
 
     def add(self, message: Segmented) -> None:
         """One frame with its objects."""
-        objects = message.objects
-        drawn = draw(
-            message.frame.image_rgb,
-            message.labels,
-            [found.id for found in objects],
-            [found.label for found in objects],
-            [found.state for found in objects],
-            self._alpha,
-        )
+        drawn = drawn_masks(message, self._alpha)
         height, width = self._last_rgb.shape[:2]
         self._last_rgb = drawn if drawn.shape[:2] == (height, width) else cv2.resize(drawn, (width, height))
         self._write(self._last_rgb, message.stamp)

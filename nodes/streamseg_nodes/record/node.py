@@ -130,7 +130,7 @@ class Record(Node[Segmented, None]):
             raise GraphError("record: expected a folder to write to, got none; set its option 'output'")
         config = self.config
         if not (config.overlay or config.masks or config.tracks or config.mcap):
-            raise GraphError("record: overlay, masks and tracks are all off; switch one on or remove the node")
+            raise GraphError("record: overlay, masks, tracks and mcap are all off; switch one on or remove the node")
         if self.config.masks and self.config.mask_format == "rle" and not self.config.tracks:
             raise GraphError("record: mask_format: rle writes masks into the tracks, which are off; switch them on")
         self._folder = Path(output).expanduser()

@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import GraphError
-from streamseg.masks import overlay
 from streamseg.messages import Gap, ObjectResult, Segmented, SourceState, SourceStatus
 from streamseg.node import Node, Option
 from streamseg.robotics import ros_results
 from streamseg.ros2.middleware import Middleware, Publisher, Qos, Reliability
 from streamseg.types import Box
+from streamseg_nodes.drawn_masks import drawn_masks
 from streamseg_nodes.ros2.ros_config import Depth, RosConfig, absolute, open_for
 
 _DIAGNOSTICS_EVERY_S = 1.0
@@ -121,14 +121,7 @@ class Ros2Masks(Node[Segmented, None]):
             ]
             self._send(self._detections, {"header": head, "detections": found})
         if _is_heard(self._overlay):
-            drawn = overlay.draw(
-                message.frame.image_rgb,
-                message.labels,
-                [each.id for each in message.objects],
-                [each.label for each in message.objects],
-                [each.state for each in message.objects],
-            )
-            self._send(self._overlay, ros_results.jpeg_image(head, drawn, self.config.quality))
+            self._send(self._overlay, ros_results.jpeg_image(head, drawn_masks(message), self.config.quality))
         self._frames += 1
         self._objects = message.objects
         self._latency_ms = (time.time_ns() - message.stamp.came_ns) / 1e6

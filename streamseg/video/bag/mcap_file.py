@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mcap.data_stream import ReadDataStream
 
 MAGIC = b"\x89MCAP0\r\n"
+"""What an MCAP file begins and ends with."""
 _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
 _SCHEMA, _CHANNEL, _MESSAGE_OP, _CHUNK, _INDEX, _DATA_END, _FOOTER = 3, 4, 5, 6, 7, 15, 2

@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import cv2
-import numpy as np
-
-from streamseg.errors import OutputError
-from streamseg.masks.overlay import draw
 from streamseg.messages import Gap, Segmented, Stamp
 from streamseg.robotics import ros_results
+from streamseg_nodes.drawn_masks import drawn_masks
 from streamseg_nodes.record.mcap.foxglove import FoxgloveEncoder
 from streamseg_nodes.record.mcap.growing import GrowingMcap, McapMark, Piece
 from streamseg_nodes.record.mcap.messages import Encoder, Result
@@ -96,24 +92,10 @@ class McapFile:
         for topic, data in made:
             self._piece.add(self._numbers[topic], taken_ns(stamp), stamp.index & 0xFFFFFFFF, data)
 
-    def _overlay(self, message: Segmented) -> bytes | None:
+    def _overlay(self, message: Segmented) -> ros_results.Fields | None:
         if self._alpha is None:
             return None
-        objects = message.objects
-        drawn = draw(
-            message.frame.image_rgb,
-            message.labels,
-            [found.id for found in objects],
-            [found.label for found in objects],
-            [found.state for found in objects],
-            self._alpha,
-        )
-        done, jpeg = cv2.imencode(
-            ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-        )
-        if not done:
-            raise OutputError(f"expected to write a picture of {np.shape(drawn)} as JPEG, which is too large for that")
-        return bytes(jpeg)
+        return ros_results.jpeg_image({}, drawn_masks(message, self._alpha), _JPEG_QUALITY)
 
 
 def encoder(schemas: Schemas) -> Encoder:

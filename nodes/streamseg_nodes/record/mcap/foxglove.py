@@ -78,10 +78,9 @@ class FoxgloveEncoder:
             (messages.DETECTIONS, msgspec.json.encode(Detections(stamp.index, stamp.pts_s, found))),
             (messages.STATES, msgspec.json.encode(states(result))),
         ]
-        if result.overlay_jpeg is not None:
-            picture = self._compressed(
-                timestamp=time, frame_id=_frame_id(stamp), format="jpeg", data=result.overlay_jpeg
-            )
+        if result.overlay is not None:
+            jpeg = result.overlay["data"].tobytes()
+            picture = self._compressed(timestamp=time, frame_id=_frame_id(stamp), format="jpeg", data=jpeg)
             made.append((messages.OVERLAY, picture.SerializeToString()))
         if result.prompts:
             made.append((messages.PROMPTS, msgspec.json.encode(Prompts(stamp.index, list(result.prompts)))))

@@ -24,12 +24,12 @@ from streamseg import extras
 from streamseg.errors import OutputError
 from streamseg.jobs import Natural
 from streamseg.regular_files import open_own
+from streamseg.video.bag.mcap_file import MAGIC
 
 if TYPE_CHECKING:
     from mcap import records
     from mcap.data_stream import RecordBuilder
 
-_MAGIC = b"\x89MCAP0\r\n"
 _HEAD = struct.Struct("<BQ")
 _CHUNK, _INDEX = 6, 7
 _CHUNK_HEAD_BYTES = 44
@@ -224,7 +224,7 @@ class GrowingMcap:
 
     def _beginning(self) -> bytes:
         builder = self._streams.RecordBuilder()
-        builder.write(_MAGIC)
+        builder.write(MAGIC)
         self._records.Header(profile=self._profile, library="streamseg").write(builder)
         self._write_channels(builder)
         return bytes(builder.end())
@@ -288,7 +288,7 @@ class GrowingMcap:
         body = bytes(builder.end())
         # The checksum is of the footer too, up to itself.
         footer = _HEAD.pack(2, 20) + struct.pack("<QQ", start, 0)
-        return end + body + footer + struct.pack("<I", zlib.crc32(footer, zlib.crc32(body))) + _MAGIC
+        return end + body + footer + struct.pack("<I", zlib.crc32(footer, zlib.crc32(body))) + MAGIC
 
     def _keep(self, mark: McapMark) -> None:
         """Take up what an earlier run has written; what is behind it goes with the next piece."""
@@ -300,7 +300,7 @@ class GrowingMcap:
                         f"expected {mark.bytes} bytes of an earlier run in {self._path}, there are {there_bytes}; "
                         f"start again with --overwrite"
                     )
-                at = len(_MAGIC)
+                at = len(MAGIC)
                 while at < mark.bytes:
                     file.seek(at)
                     opcode, length = _HEAD.unpack(file.read(_HEAD.size))

@@ -31,7 +31,8 @@ class Result(NamedTuple):
     objects: Sequence[ObjectResult]
     masks: ros_results.Fields
     """A label image (`ros_results.label_image`), whose header is made later."""
-    overlay_jpeg: bytes | None
+    overlay: ros_results.Fields | None
+    """A compressed image (`ros_results.jpeg_image`), likewise; None without one."""
     prompts: Sequence[GivenPrompt]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from streamseg import extras
 from streamseg.messages import ObjectResult, Stamp
@@ -58,11 +57,8 @@ class Ros2Encoder:
             _encoded(messages.DETECTIONS, {"header": head, "detections": detections}),
             _encoded(messages.STATES, {"header": head, "status": [_status(each) for each in result.objects]}),
         ]
-        if result.overlay_jpeg is not None:
-            data = np.frombuffer(result.overlay_jpeg, np.uint8)
-            made.append(
-                _encoded(messages.OVERLAY, {"header": head, "format": "rgb8; jpeg compressed bgr8", "data": data})
-            )
+        if result.overlay is not None:
+            made.append(_encoded(messages.OVERLAY, {**result.overlay, "header": head}))
         if result.prompts:
             text = msgspec.json.encode(Prompts(result.stamp.index, list(result.prompts))).decode()
             made.append(_encoded(messages.PROMPTS, {"data": text}))
