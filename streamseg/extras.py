@@ -8,10 +8,12 @@ from types import ModuleType
 from streamseg.errors import UsageError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "dora": ("dora", "pyarrow"),
-    "rerun": ("rerun",),
+    "page": ("starlette", "uvicorn", "websockets"),
     "bags": ("mcap", "mcap_protobuf", "rosbags"),
+    "rerun": ("rerun",),
+    "dora": ("dora", "pyarrow"),
     "ros2": ("cyclonedds", "rosbags"),
+    "export": ("onnx",),
 }
 """Extra -> what it brings, by the names of the modules."""
 

@@ -19,6 +19,7 @@ import msgspec
 import torch
 from torch import nn
 
+from streamseg import extras
 from streamseg.errors import ModelError
 from streamseg.sam.architectures import ARCHITECTURES, Architecture
 from streamseg.sam.matching import MATCHER
@@ -52,7 +53,7 @@ def import_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ModelError("exporting needs the package onnx: pip install 'streamseg[export]'") from error
+        raise ModelError(f"exporting needs the package onnx: {extras.command('export')}") from error
     return onnx
 
 

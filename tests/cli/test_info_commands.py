@@ -89,7 +89,7 @@ def test_doctor_shows_the_extras_and_how_to_get_one(
     monkeypatch.setitem(extras.EXTRAS, "imagined", ("no_such_module", "json"))
     assert main(["doctor"]) == 0, "what only some doors need may be missing"
     shown = capsys.readouterr().out
-    for extra in ("bags", "dora", "rerun"):
+    for extra in ("page", "bags", "rerun", "dora", "ros2", "export"):
         assert f"{extra}: here" in shown
     assert "imagined: not here (no_such_module): pip install 'streamseg[imagined]'" in shown
 
