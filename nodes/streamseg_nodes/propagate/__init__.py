@@ -1,1 +1,1 @@
-"""The node that follows objects from frame to frame, and its helpers."""
+"""The node that follows objects from frame to frame, and what it is made of."""

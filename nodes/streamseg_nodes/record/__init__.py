@@ -1,1 +1,1 @@
-"""The node that writes results to a folder, and its helpers."""
+"""The node that writes results to a folder, and what it is made of."""

@@ -1,1 +1,1 @@
-"""The node that shows results in Rerun, and its helpers."""
+"""The node that shows results in Rerun, and what it is made of."""
