@@ -46,7 +46,7 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     such as ``masks/00000.png``, where it has this object's id; of one with soft edges, where it is at least half.
     Or the PNG itself, as a data URL."""
     remove: bool = False
-    """Instead of all that: the object is followed no longer. Its id is never used again."""
+    """Instead of all that: the object is followed no longer. Its id is never another object's."""
     undo: bool = False
     """Instead of all that, while a run is under way: the object is again what it was before the last prompt about it.
     One that was removed is looked for, one that was added is removed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -56,5 +57,5 @@ def test_no_frame_goes_through_and_nothing_is_written(tmp_path: Path) -> None:
     run = streamseg("run", video.name, "--box", "300,300,400,400", "-o", "new", cwd=tmp_path)
     assert run.returncode == 2
     assert "box (300, 300, 400, 400) lies outside the 96x64 frame" in run.stderr
-    assert "0 failed" in run.stderr or "failed" not in run.stderr
+    assert not re.search(r"[1-9]\d* failed", run.stderr)
     assert not (tmp_path / "new").exists()

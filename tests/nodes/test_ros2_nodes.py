@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from streamseg_nodes.ros2.image import Ros2Image
 from streamseg_nodes.ros2.masks import Ros2Masks
-from support.dds_peer import PeerProcess, enter_domain, peer
+from support.dds_peer import PeerProcess, enter_domain, peer, until
 
 from streamseg.errors import GraphError
 from streamseg.messages import Frame, ObjectResult, Segmented, SourceStatus, Stamp
@@ -56,14 +56,6 @@ class Running:
     def _collect(self) -> None:
         for captured in self.node.produce():
             self.captured.append(captured)
-
-
-def until(reached: Callable[[], Any], within_s: float = 30.0) -> Any:
-    end_s = time.monotonic() + within_s
-    while not (found := reached()):
-        assert time.monotonic() < end_s, "it did not come"
-        time.sleep(0.02)
-    return found
 
 
 def image(picture: np.ndarray = PICTURE, stamp_ns: int = STAMP_NS, **fields: Any) -> dict[str, Any]:

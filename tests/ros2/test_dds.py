@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from support.dds_peer import PeerProcess, enter_domain, peer
+from support.dds_peer import PeerProcess, enter_domain, peer, until
 
 from streamseg.errors import RunError, UsageError
 from streamseg.ros2 import types
@@ -30,25 +29,9 @@ FIELDS = {
 
 
 @pytest.fixture
-def ros(monkeypatch: pytest.MonkeyPatch) -> Iterator[DdsMiddleware]:
-    enter_domain(monkeypatch)
-    middleware = DdsMiddleware()
-    yield middleware
-    middleware.close()
-
-
-@pytest.fixture
 def stranger(ros: DdsMiddleware) -> Iterator[PeerProcess]:
     with peer() as process:
         yield process
-
-
-def until(reached: Callable[[], Any], within_s: float = 30.0) -> Any:
-    end_s = time.monotonic() + within_s
-    while not (found := reached()):
-        assert time.monotonic() < end_s, "it did not come"
-        time.sleep(0.02)
-    return found
 
 
 def test_an_image_of_a_stranger_comes_as_it_was_sent(ros: DdsMiddleware, stranger: PeerProcess) -> None:

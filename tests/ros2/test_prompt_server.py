@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.dds_peer import enter_domain
 
 from streamseg.commands import Applied
 from streamseg.errors import PromptError, UsageError
@@ -45,14 +43,6 @@ def test_a_name_that_a_client_gave_stays_when_the_results_have_the_object() -> N
     assert objects.names() == {2: "left cup"}
     objects.note(applied("removed", 2), "left cup")
     assert objects.ids() == []
-
-
-@pytest.fixture
-def ros(monkeypatch: pytest.MonkeyPatch) -> Iterator[DdsMiddleware]:
-    enter_domain(monkeypatch)
-    middleware = DdsMiddleware()
-    yield middleware
-    middleware.close()
 
 
 def test_services_whose_types_are_missing_are_named_and_the_rest_works(

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -359,6 +359,15 @@ class PeerProcess:
             with self._change:
                 self.heard.append((said["heard"], said["fields"]))
                 self._change.notify_all()
+
+
+def until(reached: Callable[[], Any], within_s: float = 30.0) -> Any:
+    """What is there once something is; asked for again and again."""
+    end_s = time.monotonic() + within_s
+    while not (found := reached()):
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.02)
+    return found
 
 
 def enter_domain(monkeypatch: pytest.MonkeyPatch) -> int:
