@@ -20,7 +20,7 @@ from streamseg.types import Box
 def line_of(message: Published, received_ns: int) -> str:
     """A message in a line that people can read.
 
-    >>> # camera frame 12, 41.2 ms old, 2.31 ms on the way; 3 cup TRACKED 0.93 [10,20,30,40] 317 px
+    Say ``camera frame 12, 41.2 ms old, 2.31 ms on the way; 3 cup TRACKED 0.93 [10,20,30,40] 317 px``.
     """
     header = message.header
     if isinstance(header, FrameHeader):

@@ -172,7 +172,8 @@ class _Listener:
                 say(f"{self._address}: {what}; waiting for one to come")
         elif silent_s >= _SILENT_AFTER_S and self.heard.count:
             self._told = True
-            say("nothing for 3 s, not even a heartbeat: the publisher hangs, or all its streams are over")
+            why = "the publisher hangs, or all its streams are over"
+            say(f"nothing for {_SILENT_AFTER_S:g} s, not even a heartbeat: {why}")
         elif silent_s >= _NOTHING_AFTER_S and not self.heard.count:
             self._told = self._say_that_nothing_comes(silent_s)
 

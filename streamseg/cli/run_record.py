@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from streamseg_nodes.record.output_folder import MASKS, MCAP, OVERLAY, RUN, TRACKS
 
 from streamseg.cli.text import redacted, say
 from streamseg.regular_files import write_own
 from streamseg.runtime.report import Report
 
-_RESULTS = ("overlay.mp4", "masks", "tracks.jsonl", "results.mcap", "run.json")
+_RESULTS = (OVERLAY, MASKS, TRACKS, MCAP, RUN)
 
 
 def write_record(folder: Path, report: Report) -> str:
     """Write ``run.json`` in one step, secrets of URLs hidden; returns a line that says what the folder holds."""
-    target = folder / "run.json"
+    target = folder / RUN
     data = msgspec.json.format(msgspec.json.encode(redacted(msgspec.to_builtins(report))), indent=2)
     try:
         write_own(target, data + b"\n")

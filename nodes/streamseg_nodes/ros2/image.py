@@ -305,10 +305,11 @@ class Ros2Image(Source[Frame]):
         self._diagnostics.publish(fields)
 
     def _drops(self) -> dict[str, int]:
+        """Images that did not become frames: replaced by a newer one, refused, no such message, lost on the way."""
         subscription = self._subscription
         return {
-            "replaced by a newer one": self._box.dropped,
+            "replaced": self._box.dropped,
             "refused": self._bad.total(),
             "malformed": 0 if subscription is None else subscription.malformed,
-            "lost on the way": 0 if subscription is None else subscription.lost,
+            "lost": 0 if subscription is None else subscription.lost,
         }
