@@ -14,7 +14,6 @@ import zmq
 
 from streamseg.commands import nobody_takes_commands
 from streamseg.errors import WireError
-from streamseg.graph import registry
 from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
 from streamseg.jobs import Job
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
@@ -79,11 +78,14 @@ class WorkerIO:
         self.control = sockets.worker(self.spec.identity) if control is None else control
         self.statuses: deque[SourceStatus] = deque()
         """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
-        gives = getattr(registry.load(self.spec.use), "gives_commands", False)
-        self.given_commands = GivenCommands() if gives else None
-        """Commands that the node gives to others; None if it gives none."""
+        self.given_commands: GivenCommands | None = None
+        """Commands that the node gives to others, if it gives any (`take_commands`)."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
+
+    def take_commands(self) -> None:
+        """The node is one that gives commands to others."""
+        self.given_commands = GivenCommands()
 
     def context(self) -> NodeContext:
         """What the node sees of all this."""
