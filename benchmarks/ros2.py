@@ -64,7 +64,8 @@ def peer(args: argparse.Namespace) -> None:
     while not publisher.listeners and not over.wait(0.1):
         pass
     sent, due_s = 0, time.monotonic()
-    while not over.is_set():
+    # Until the graph has gone: what is sent later is not lost.
+    while not over.is_set() and publisher.listeners:
         stamp_ns = time.time_ns()
         sec, nanosec = divmod(stamp_ns, 10**9)
         publisher.publish(
@@ -80,7 +81,7 @@ def peer(args: argparse.Namespace) -> None:
         sent += 1
         due_s = max(due_s + 1 / args.fps, time.monotonic() - 0.5)
         over.wait(max(0.0, due_s - time.monotonic()))
-    time.sleep(1.0)
+    over.wait(5.0)
     print(json.dumps({"sent": sent, "heard": heard}), flush=True)
     middleware.close()
 

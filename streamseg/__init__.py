@@ -8,10 +8,11 @@ Importing this imports nothing heavy; what the names below need is imported when
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# Not of `typing`, which takes longer than all else here: the command can be interrupted in good order only after this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from streamseg.runtime.frame_result import FrameResult, ObjectMask
     from streamseg.runtime.prompting import send_prompt
     from streamseg.runtime.session import Results, segment_video
@@ -30,6 +31,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
     if name == "__version__":
         from importlib import metadata
 

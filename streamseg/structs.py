@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
@@ -12,6 +13,22 @@ import msgspec
 
 from streamseg.errors import StreamsegError, UsageError, nearest
 from streamseg.plain_data import refusal
+
+_WRONG_TYPE = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_WRONG_VALUE = re.compile(r"Invalid enum value (.+)", re.DOTALL)
+_OUT_OF_RANGE = re.compile(r"Expected `([^`]+)` (>=|<=|>|<) (\S+)")
+_TYPES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+    "array": "a list",
+    "object": "a mapping",
+    "date": "a date",
+    "datetime": "a time",
+}
+_TAKEN_FOR_OTHERS = frozenset({"int", "float", "bool", "null", "date", "datetime"})
 
 Filled = TypeVar("Filled", bound=msgspec.Struct)
 
@@ -90,7 +107,49 @@ def convert(
     except msgspec.ValidationError as reason:
         # What a struct says by itself of its fields is a sentence already.
         said = reason.__cause__ if isinstance(reason.__cause__, StreamsegError) else reason
-        raise error(f"{what}: {said}") from reason
+        raise error(f"{what}: {said if said is not reason else _in_words(str(said), kind)}") from reason
+
+
+def _in_words(said: str, kind: type[msgspec.Struct]) -> str:
+    """What msgspec says of a value of a wrong type or out of range, with the words of people; the rest as it is."""
+    said, _, path = said.partition(" - at ")
+    path = path.strip("`").removeprefix("$").removeprefix(".")
+    place = f" for {path}" if path else ""
+    if (found := _WRONG_VALUE.fullmatch(said)) is not None:
+        values = _values_at(path, kind)
+        if found[1].startswith("'") and values:
+            return f"expected another value{place}, got {found[1]}; {nearest(found[1].strip(chr(39)), values)}"
+        return f"expected {' or '.join(values) or 'another value'}{place}, got {found[1]}"
+    if (found := _OUT_OF_RANGE.fullmatch(said)) is not None:
+        limit = found[3].removesuffix(".0")
+        words = {
+            ">=": f"of at least {limit}",
+            "<=": f"of at most {limit}",
+            ">": f"above {limit}",
+            "<": f"below {limit}",
+        }
+        return f"expected {_TYPES.get(found[1], found[1])} {words[found[2]]}{place}"
+    if (found := _WRONG_TYPE.fullmatch(said)) is None:
+        return f"{said} - at {path}" if path else said
+    kinds = found[1].split(" | ")
+    wanted = [_TYPES.get(each, each) for each in kinds if each != "null" or len(kinds) == 1]
+    got = "a number with a fraction" if found[2] == "float" else _TYPES.get(found[2], found[2])
+    # YAML takes 12, no, on and 2024-05-01 for something else than text.
+    advice = "; put it in quotes" if "text" in wanted and found[2] in _TAKEN_FOR_OTHERS else ""
+    return f"expected {' or '.join(wanted)}{place}, got {got}{advice}"
+
+
+def _values_at(path: str, annotation: Any) -> list[str]:
+    """The values that a field may have of which only some are allowed, by its path; none if it is not one of these."""
+    for name in filter(None, re.split(r"[.\[\]]+", path)):
+        for kind in map(bare, members(annotation)):
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                annotation = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}.get(name)
+            elif typing.get_origin(kind) in (list, dict):
+                annotation = typing.get_args(kind)[-1]
+    kinds = map(bare, members(annotation))
+    literals = [each for kind in kinds if typing.get_origin(kind) is typing.Literal for each in typing.get_args(kind)]
+    return [str(each) for each in literals]
 
 
 def _wrong_keys(data: Any, annotation: Any, path: str, without: Collection[str] = ()) -> Iterator[str]:

@@ -156,8 +156,10 @@ class Decode(Source[Frame]):
         """Refuse what only the process that starts the graph has open.
 
         Raises:
-            GraphError: the source is its standard input.
+            GraphError: the source is its standard input, or none.
         """
+        if not config.source:
+            raise GraphError("expected a source as a path, the number of a camera or a URL, got an empty text")
         if inherited_fd(config.source) is not None:
             raise GraphError(
                 f"expected a source that every process can open, got {config.source!r}; give it on the command line "
@@ -171,7 +173,7 @@ class Decode(Source[Frame]):
 
     @classmethod
     def ends_before(cls, config: Config, frame: int | None, time_s: float | None) -> str | None:
-        """Where a file or a folder ends."""
+        """Where a file, a bag or a folder ends."""
         given = None if config.max_frames is None or config.live else config.start + config.max_frames
         if given is not None and frame is not None and frame >= given:
             return f"is read from frame {config.start} to {given - 1}"
@@ -186,7 +188,7 @@ class Decode(Source[Frame]):
             stream=config.stream,
             playlists_anywhere=config.playlists_anywhere,
         )
-        found = extent_before(opening, frame, time_s, config.fps)
+        found = extent_before(opening, frame, time_s, config.fps, config.topic)
         return None if found is None else str(found)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import json
@@ -92,7 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _ended_by(error: StreamsegError, words: Sequence[str]) -> int:
     if "--json" in words:
-        print(json.dumps({"error": error_facts(error)}))
+        # It may be standard output that the error is about: then there is nowhere to say it to.
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": error_facts(error)}), flush=True)
     say(f"error: {error_facts(error)['message']}")
     return error.exit_code
 

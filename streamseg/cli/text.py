@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamseg.errors import StreamsegError, UsageError
-from streamseg.redaction import printable, redact, redact_text
+from streamseg.redaction import HIDDEN, printable, redact, redact_text, secret_name
 
 
 def say(line: str) -> None:
@@ -52,7 +52,10 @@ def redacted(value: Any) -> Any:
         # A value that begins as a URL is one to its end, with white space too.
         return redact_text(redact(value))
     if isinstance(value, dict):
-        return {key: redacted(each) for key, each in value.items()}
+        return {
+            key: HIDDEN if isinstance(each, str) and secret_name(str(key)) else redacted(each)
+            for key, each in value.items()
+        }
     return [redacted(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -49,7 +49,8 @@ def load(use: str) -> type[AnyNode]:
         kind = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise GraphError(f"node {use!r} ({path}) cannot be imported: {error}{_where(module_name)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A script that ends itself when it is imported must not end the command, as if all were well.
         raise GraphError(f"node {use!r} ({path}) cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, (Node, Source))):
         raise GraphError(f"node {use!r} ({path}) is not a subclass of streamseg.node.Node or Source")

@@ -21,6 +21,9 @@ from streamseg.regular_files import opened, read_regular
 PIXELS_MAX = 1 << 27
 """More are not decoded unless somebody says so: 16384 x 8192."""
 FILE_MAX_BYTES = 1 << 30
+_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_CHUNK_MAX_BYTES = 1 << 24
+"""Of a part of a PNG that was cut off; longer ones have to be there."""
 
 PILLOW_ERRORS = (
     OSError,
@@ -60,6 +63,7 @@ def decode_image(data: bytes, flags: int, most_pixels: int = PIXELS_MAX) -> np.n
         ValueError: it is no such picture, damaged, or too large; says what.
     """
     _check_size(claimed_size(io.BytesIO(data)), most_pixels)
+    _check_chunks(data)
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -99,6 +103,16 @@ def file_size(path: Path | str) -> tuple[int, int]:
     """
     with opened(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
         return _check_size(claimed_size(file), PIXELS_MAX)
+
+
+def _check_chunks(data: bytes) -> None:
+    """Refuse a PNG with a part that says it is far longer than the file: OpenCV takes the memory for it first."""
+    at = len(_PNG_MARK)
+    while data.startswith(_PNG_MARK) and at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        if length > len(data) and length > _CHUNK_MAX_BYTES:
+            raise ValueError(f"it is damaged: a part of it says that it has {length} bytes, the file has {len(data)}")
+        at += length + 12
 
 
 def _check_size(size: tuple[int, int] | None, most_pixels: int) -> tuple[int, int]:

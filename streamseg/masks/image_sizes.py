@@ -5,6 +5,7 @@ Libraries that read headers warn about damaged metadata, set up decoders, or hav
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import BinaryIO
@@ -52,11 +53,14 @@ def _bmp(file: BinaryIO) -> Size:
     return width, abs(height)
 
 
+# White space must follow a number: OpenCV takes `1# 9` for 1 and 9, others for 1 and a comment.
+_PNM_SIZE = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*(\d{1,10})\s(?:\s|#[^\r\n]*[\r\n])*(\d{1,10})\s")
+
+
 def _pnm(file: BinaryIO) -> Size:
     """Numbers after the mark, between which there may be comments up to the end of a line."""
-    lines = (line.partition(b"#")[0] for line in file.read(1 << 16)[2:].split(b"\n"))
-    words = b" ".join(lines).split()
-    return (int(words[0]), int(words[1])) if len(words) > 1 else (0, 0)
+    found = _PNM_SIZE.match(file.read(1 << 16)[2:])
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _webp(file: BinaryIO) -> Size:

@@ -61,9 +61,18 @@ def decode(counts: Sequence[int], height: int, width: int, out: np.ndarray | Non
         out: a (H, W) bool array of zeros to draw into, and to return; a new one if None.
 
     Raises:
-        UsageError: the counts are negative or do not add up to height x width, or that is more than `PIXELS_MAX`.
+        UsageError: the counts are no whole numbers, negative, more than the pixels or do not add up to height x width,
+            or that is more than `PIXELS_MAX`.
     """
     pixels = _pixels(height, width)
+    # Between runs that have pixels stand at most as many that have none.
+    if not isinstance(counts, (Sequence, np.ndarray)) or isinstance(counts, (str, bytes)):
+        raise UsageError(f"expected a list of run lengths, got a {type(counts).__name__}")
+    if len(counts) > 2 * pixels + 2:
+        raise UsageError(f"expected the run lengths of {height} x {width} pixels, got {len(counts)} of them")
+    for count in counts:
+        if type(count) is not int and not isinstance(count, np.integer):
+            raise UsageError(f"expected whole numbers as run lengths, got a {type(count).__name__} among them")
     # Python's own numbers: those of numpy wrap round, and what seems to add up may ask for more memory than there is.
     total = sum(map(int, counts))
     if total != pixels or min(counts, default=0) < 0:
@@ -116,6 +125,8 @@ def decode_compressed(text: str | bytes, height: int, width: int, out: np.ndarra
     Raises:
         UsageError: not such a form, or not of a mask of that size.
     """
+    if not isinstance(text, (str, bytes, bytearray)):
+        raise UsageError(f"expected compressed COCO counts as text, got a {type(text).__name__}")
     # Each pixel costs two letters at most: a run takes as many groups as its own length and that of the run two
     # before need. So a text that is longer is refused before there are numbers of it.
     if len(text) > 2 * _pixels(height, width) + _MAX_GROUPS:
@@ -153,6 +164,8 @@ def decompress(text: str | bytes) -> list[int]:
 
 
 def _pixels(height: int, width: int) -> int:
+    if not all(isinstance(side, (int, np.integer)) for side in (height, width)):
+        raise UsageError(f"expected the size of a mask as whole numbers, got {str(height)[:20]} x {str(width)[:20]}")
     if min(height, width) < 0 or max(height, width, height * width) > PIXELS_MAX:
         raise UsageError(f"expected a mask of at most {PIXELS_MAX} pixels, got {height} x {width}; reduce it")
     return height * width

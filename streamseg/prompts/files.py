@@ -66,7 +66,9 @@ def _parse(path: Path) -> Any:
     except OSError as error:
         raise PromptError(f"{path}: the prompts cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise PromptError(f"{path}: expected prompts as YAML or JSON, got what is not text: {error}") from error
+        raise PromptError(
+            f"{path}: expected YAML or JSON in UTF-8, got other text, or none: {error}; save it as UTF-8"
+        ) from error
     try:
         return parse_json(text) if is_json else parse_yaml(text)
     except (ValueError, RecursionError) as error:

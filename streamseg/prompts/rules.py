@@ -18,6 +18,8 @@ NO_WORDS = (
 )
 
 _SAME_PLACE_PX = 1.0
+_LONGEST_LABEL = 500
+"""A label is in every line and every message about its object."""
 
 
 def free_id(taken: Collection[int]) -> int:
@@ -45,6 +47,10 @@ def check_alone(prompt: ObjectPrompt, streams: Sequence[str]) -> None:
     elif not 1 <= (prompt.id or 0) <= MAX_ID:
         raise PromptError(
             f"{origin}object id {prompt.id}: expected a number from 1 to {MAX_ID}, as the mask files hold them"
+        )
+    if len(prompt.label) > _LONGEST_LABEL:
+        raise PromptError(
+            f"{prompt.name}: expected a label of at most {_LONGEST_LABEL} characters, got {len(prompt.label)}"
         )
     _check_when(prompt)
     if streams and prompt.stream is not None and prompt.stream not in streams:

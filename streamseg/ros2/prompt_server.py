@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from streamseg.commands import Applied
+from streamseg.commands import LARGEST_BYTES, Applied
 from streamseg.errors import PromptError, StreamsegError, nearest
 from streamseg.robotics import ros_prompts
 from streamseg.robotics.ros_prompts import Prompt
@@ -77,6 +77,8 @@ class PromptServer:
 
     def _take_text(self, message: Any) -> None:
         try:
+            if len(message.data) > LARGEST_BYTES:
+                raise PromptError(f"expected a prompt of at most {LARGEST_BYTES} characters, got {len(message.data)}")
             prompt = ros_prompts.prompt_of_text(message.data)
             future = self._submit(prompt)
         except StreamsegError as error:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +21,74 @@ from streamseg.regular_files import inherited_fd
 from streamseg.types import MASK_URL
 
 _LONGEST_PATH_BYTES = 4096
+_MOST_VALUES = 100_000
+"""Of what has no length, and may have no end."""
 _LONGEST_S = 9e9
 """What fits into 64 bits of nanoseconds: longer than the seconds since 1970."""
 
 
 def plain(value: Any) -> Any:
-    """Numbers, arrays and tensors as Python's own numbers and lists, also inside of lists and mappings."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
+    """Numbers, arrays and tensors as Python's own numbers and lists, also inside of lists and mappings.
+
+    Raises:
+        PromptError: an array cannot say its values, or what is gone through does not end.
+    """
+    if hasattr(value, "tolist") or hasattr(value, "__array__"):
+        return _values(value)
+    if isinstance(value, (Decimal, Fraction)):
+        return float(value)
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
-    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, Iterator):
+        found = list(itertools.islice(value, _MOST_VALUES + 1))
+        if len(found) > _MOST_VALUES:
+            raise PromptError(f"expected at most {_MOST_VALUES} values, got more from {_named(value)}; give fewer")
+        return list(map(plain, found))
+    return list(map(plain, value)) if isinstance(value, (list, tuple, range)) else value
+
+
+def option(value: Any) -> Any:
+    """An option as plain data: a path as text, the rest as `plain`."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
+
+
+def _values(array: Any) -> Any:
+    try:
+        dense = array.to_dense() if getattr(array, "is_sparse", False) else array
+        return (dense if hasattr(dense, "tolist") else np.asarray(dense)).tolist()
+    except (TypeError, ValueError, RuntimeError) as error:
+        # NotImplementedError, such as torch says it of tensors that are elsewhere, is one of these.
+        raise PromptError(
+            f"expected numbers, got {_named(array)} that does not give them ({type(error).__name__}); "
+            f"make it an array of numpy"
+        ) from error
 
 
 def rows(values: Any, count: int, what: str) -> list[list[float]]:
     """Boxes or points as lists of numbers; a single one may come without a list round it.
 
     Args:
-        values: a sequence or array of them; None for none.
+        values: a sequence, iterator or array of them, an array also as (N, 1, count); None for none.
         count: how many numbers each has.
         what: what they are, for errors, say ``boxes=[(x0, y0, x1, y1)]``.
 
     Raises:
         PromptError: it is something else.
     """
+    shape: Sequence[int] = getattr(values, "shape", ())
     found = plain(() if values is None else values)
     if not isinstance(found, (list, tuple)):
         raise PromptError(f"expected {what}, got {_named(values)}")
+    if len(shape) == 3 and shape[1] == 1:
+        found = [each for (each,) in found]
     if len(found) == count and all(_is_number(each) for each in found):
         found = [found]
     for each in found:
-        if not isinstance(each, (list, tuple)) or not all(_is_number(number) for number in each):
+        if not isinstance(each, (list, tuple)):
             raise PromptError(f"expected {what}, got {_named(each)} among them")
+        wrong = next((number for number in each if not _is_number(number)), 0)
+        if not _is_number(wrong):
+            raise PromptError(f"expected {what}, got {_named(wrong)} where a number should be")
     return [list(each) for each in found]
 
 
@@ -83,6 +122,11 @@ def mask_png(mask: Any) -> bytes:
             f"expected a mask as a path or as an array (height, width) of the frame's size, got {_named(mask)}"
         )
     if array.dtype.kind == "f":
+        if not (array >= 0).all():
+            raise PromptError(
+                "expected a mask of shares from 0 to 1, got negative ones or NaN, as a model's logits have; "
+                "give what is the object, say logits > 0"
+            )
         array = array >= 0.5
     if array.dtype.kind != "b" and not 0 <= array.min() <= array.max() <= 65535:
         raise PromptError(f"expected a mask of values from 0 to 65535, got {array.min()} to {array.max()}")
@@ -125,6 +169,8 @@ def source(given: Any) -> str:
             f"expected a source as a path, the number of a camera or a URL, got {_named(given)}; "
             f"{todo if given is not None else 'say what to read'}"
         )
+    if not path:
+        raise UsageError("expected a source as a path, the number of a camera or a URL, got an empty text; name one")
     if utf8(path) != path:
         raise UsageError(f"expected a name in UTF-8, got {utf8(path)}; rename it, or make a link to it")
     return _reachable(path)

@@ -15,6 +15,7 @@ from streamseg.errors import WireError
 from streamseg.graph import registry
 from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.node import Node, ports
+from streamseg.runtime.node_code import node_code
 from streamseg.runtime.stage import Passed, Stage
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
 from streamseg.transport.control import (
@@ -116,7 +117,9 @@ class NodeWorker:
         if self._io.feedback_inbox is not None and self._back_decoder is not None:
             for parts in waiting(self._io.feedback_inbox):
                 try:
-                    self._node.on_feedback(self._back_decoder.decode(parts))
+                    message = self._back_decoder.decode(parts)
+                    with node_code:
+                        self._node.on_feedback(message)
                 except WireError as error:
                     log.warning("a message of a back-edge was thrown away: %s", error)
                 except Exception as error:  # noqa: BLE001 (a node's code may raise anything)

@@ -10,11 +10,14 @@ LONGEST_CHARS = 4000
 def plain_text(text: str, longest: int = LONGEST_CHARS) -> str:
     """The text with escapes for what cannot be encoded, and cut off where it goes on for ever.
 
-    It is cut between words if it has any: half a URL would not be known for one when its password is hidden.
+    It is cut between words if it has any: half a URL would not be known for one when its password is hidden. What
+    stands at its end is kept, since that says what was wrong, unless it may be the end of a password.
     """
     if len(text) > longest:
         head = text[:longest]
-        text = f"{head.rsplit(maxsplit=1)[0] if ' ' in head else head} … ({len(text)} characters)"
+        words = text[-longest // 8 :].split(maxsplit=1)
+        tail = f"{words[1]} " if len(words) > 1 and "@" not in words[1] else ""
+        text = f"{head.rsplit(maxsplit=1)[0] if ' ' in head else head} … {tail}({len(text)} characters)"
     return utf8(text)
 
 

@@ -163,13 +163,15 @@ def segment_video(
         _prompts(prompts) if prompts is not None else [] if found else make_prompts(boxes, points, negatives),
         everything=None if everything is False else {} if everything is True else given.plain(everything),
         detect=detect,
-        **options,
+        **{name: given.option(value) for name, value in options.items()},
     )
     return Results(Plan(graph, results_from=_RESULTS_FROM), feeder)
 
 
 def _prompts(prompts: Sequence[PlainPrompt] | str | os.PathLike[str]) -> list[PlainPrompt] | str:
-    return os.fspath(prompts) if isinstance(prompts, (str, os.PathLike)) else list(map(given.prompt, prompts))
+    if isinstance(prompts, (str, os.PathLike)):
+        return os.fspath(prompts)
+    return list(map(given.prompt, [prompts] if isinstance(prompts, Mapping) else prompts))
 
 
 def _results(plan: Plan, command_queue: CommandQueue, feeder: Feeder | None) -> Generator[FrameResult, None, None]:

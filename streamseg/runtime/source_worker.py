@@ -22,6 +22,7 @@ from streamseg.graph.plan import SourceSpec
 from streamseg.mailbox import Mailbox
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Captured, Source, ports
+from streamseg.runtime.node_code import node_code
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, check_output, reason_of, trouble
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
@@ -245,7 +246,8 @@ class SourceFeed:
         started_ns = time.monotonic_ns()
         message: Message
         try:
-            message = captured.make(stamp)
+            with node_code:
+                message = captured.make(stamp)
             if self._gives is not None:
                 check_output(self._gives, stamp, message)
         except Exception as error:  # noqa: BLE001 (one frame that cannot be made must cost that frame only)
@@ -257,19 +259,21 @@ class SourceFeed:
 
     def _read(self) -> None:
         try:
-            for captured in self._source.produce():
-                if not self._mailbox.put(captured):
-                    break
-                self._wake()
+            with node_code:
+                for captured in self._source.produce():
+                    if not self._mailbox.put(captured):
+                        break
+                    self._wake()
         except StreamsegError as error:
             self._reason = "failed"
             self._errors.append(error)
         except Exception as error:
             log.exception("the source failed")
             self._reason = "failed"
-            self._errors.append(RunError(f"reading ended with {type(error).__name__}: {error}"))
-        self._read_ended = True
-        self._wake()
+            self._errors.append(RunError(f"reading ended with {reason_of(error)}"))
+        finally:
+            self._read_ended = True
+            self._wake()
 
     def _wake(self) -> None:
         os.write(self._wake_end, b"\0")

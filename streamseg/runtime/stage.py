@@ -20,6 +20,7 @@ from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import printable, redact_text
+from streamseg.runtime.node_code import LeftError, node_code
 from streamseg.runtime.plain_text import plain_text, text_of
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, TrackerAt, Trouble
@@ -141,7 +142,8 @@ class Stage:
             command = structs.convert(
                 msgspec.msgpack.decode(body), self._node.takes_commands, "the command", PromptError
             )
-            self._node.on_command(command, reply)
+            with node_code:
+                self._node.on_command(command, reply)
         except (StreamsegError, msgspec.DecodeError) as error:
             reply(
                 Refused("PromptError" if isinstance(error, msgspec.DecodeError) else type(error).__name__, str(error))
@@ -208,7 +210,8 @@ class Stage:
         if isinstance(message, (Gap, End, SourceStatus)) or self.failed_for_good or _place(message) in self._not_ready:
             return True
         try:
-            return self._node.ready(message)
+            with node_code:
+                return self._node.ready(message)
         except Exception as error:  # noqa: BLE001 (as for frames: a node's code may raise anything)
             self.report(error)
             self._not_ready[_place(message)] = reason_of(error)
@@ -223,7 +226,8 @@ class Stage:
             return [self._failed(message, "the node has failed") for message in batch]
         started_ns = time.monotonic_ns()
         try:
-            results = list(self._node.process_batch(batch))
+            with node_code:
+                results = list(self._node.process_batch(batch))
             if len(results) != len(batch):
                 raise TypeError(f"process_batch() took {len(batch)} messages and gave {len(results)} results")
         except Exception as error:  # noqa: BLE001 (a node's code may raise anything; it must cost its frame only)
@@ -273,7 +277,8 @@ class Stage:
         """Call what is not about a frame that could fail at this node."""
         if not self.failed_for_good:
             try:
-                call()
+                with node_code:
+                    call()
             except Exception as error:  # noqa: BLE001 (a node's code may raise anything)
                 self.report(error)
 
@@ -296,7 +301,8 @@ class Stage:
         self.open_streams.discard(stream)
         self.ended_streams.add(stream)
         try:
-            self._node.finish(stream)
+            with node_code:
+                self._node.finish(stream)
         except Exception as error:  # noqa: BLE001 (as above; but what was not flushed is lost, so it ends the run)
             if not self.report(error):
                 self.troubles[-1] = msgspec.structs.replace(self.troubles[-1], fatal=True)
@@ -314,7 +320,8 @@ def trouble(error: Exception) -> Trouble:
 
 def reason_of(error: Exception) -> str:
     """Why a frame failed, for its gap, without the secrets of any URL in it."""
-    return printable(redact_text(f"{type(error).__name__}: {text_of(error)}"))
+    said = text_of(error) if isinstance(error, LeftError) else f"{type(error).__name__}: {text_of(error)}"
+    return printable(redact_text(said))
 
 
 def check_output(gives: type[Message], stamp: Stamp, output: object) -> None:

@@ -25,6 +25,7 @@ from streamseg.errors import RunError, StreamsegError
 from streamseg.graph import config, registry
 from streamseg.node import AnyNode, Source
 from streamseg.runtime.limits import keeping_files, naming_what_is_scarce
+from streamseg.runtime.node_code import node_code
 from streamseg.runtime.node_worker import NodeWorker
 from streamseg.runtime.source_worker import SourceWorker
 from streamseg.runtime.stage import reason_of, trouble
@@ -39,8 +40,8 @@ def _make_node(io: WorkerIO) -> AnyNode:
     options = config.options_of(kind.Config, spec.options, f"node {spec.name!r}")
     if getattr(kind, "gives_commands", False):
         io.take_commands()
-    node = kind(options, io.context())
-    with keeping_files("be set up"), naming_what_is_scarce("be set up"):
+    with node_code, keeping_files("be set up"), naming_what_is_scarce("be set up"):
+        node = kind(options, io.context())
         node.setup()
     _limit_threads(spec.threads)
     return node
@@ -91,7 +92,8 @@ def _facts(node: AnyNode) -> dict[str, Any]:
 @contextlib.contextmanager
 def _only_warning(doing: str) -> Iterator[None]:
     try:
-        yield
+        with node_code:
+            yield
     except Exception as error:  # noqa: BLE001 (a node's code may raise anything)
         logging.getLogger(__name__).warning("the node could not %s: %s", doing, reason_of(error))
 

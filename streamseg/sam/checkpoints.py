@@ -120,6 +120,8 @@ def _given(info: ModelInfo, checkpoint: Path) -> Path:
     path = checkpoint.expanduser()
     if path.is_dir():
         raise CheckpointError(f"checkpoint {path} is a folder; expected a .pth or .safetensors file")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"checkpoint {path} is no regular file; expected a .pth or .safetensors file")
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} does not exist; check the path, or leave it out to use {info.name!r}")
     try:

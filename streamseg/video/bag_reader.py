@@ -200,6 +200,20 @@ class BagReader(Reader):
         return message.stamp_ns
 
 
+def count_messages(path: Path, topic: str | None) -> int:
+    """How many messages the topic with the pictures has, as `BagReader` numbers them.
+
+    Raises:
+        MediaError: it is no bag, cannot be read, or has no pictures.
+        UsageError: there are several topics with pictures and nobody says which, or a package is missing.
+    """
+    bag = Bag(path)
+    try:
+        return len(bag.messages(choose(bag.topics, topic, str(path))))
+    finally:
+        bag.close()
+
+
 def _write(image_rgb: np.ndarray, out: np.ndarray) -> None:
     if image_rgb.shape == out.shape:
         np.copyto(out, image_rgb)

@@ -269,7 +269,8 @@ def _check_file(opening: Opening) -> None:
             f"expected a readable video file, but reading {path} is not permitted; change its mode"
         ) from None
     except OSError as error:
-        raise MediaError(f"expected a readable video file, but {path} gave: {error.strerror}; check the disk") from None
+        todo = "name a file" if error.errno in (errno.EINVAL, errno.ENAMETOOLONG) else "check the disk"
+        raise MediaError(f"expected a readable video file, but {path} gave: {error.strerror}; {todo}") from None
     except ValueError:
         raise MediaError(f"expected a video file, but no file can be called {str(path)!a}; check the path") from None
     if empty:

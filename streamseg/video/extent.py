@@ -8,11 +8,12 @@ from pathlib import Path
 
 import av.error
 
-from streamseg.errors import MediaError
-from streamseg.video.animation_reader import pictures_in
+from streamseg.errors import MediaError, UsageError
+from streamseg.video.bag_reader import count_messages
 from streamseg.video.container import Opening, open_video, stated_duration_s, stream_facts
 from streamseg.video.folder_reader import list_images
 from streamseg.video.source import SourceKind, classify, is_pipe, local_path
+from streamseg.video.stills import pictures_in
 
 _SURELY_S = 1.0
 """A header's duration may be wrong by so much without the packets being counted."""
@@ -34,7 +35,9 @@ class Extent:
         return f"has {self.frames} frames, 0 to {self.frames - 1}{until}"
 
 
-def extent_before(opening: Opening, frame: int | None, time_s: float | None, image_fps: float) -> Extent | None:
+def extent_before(
+    opening: Opening, frame: int | None, time_s: float | None, image_fps: float, topic: str | None = None
+) -> Extent | None:
     """Where a source ends, if that is surely before a frame or a time.
 
     Of a video file the packets are counted, but only where its header lets it seem too short, so this is quick.
@@ -44,17 +47,20 @@ def extent_before(opening: Opening, frame: int | None, time_s: float | None, ima
         frame: number of the frame, from 0; None if it is a time.
         time_s: presentation time in seconds, counted from the first frame; None if it is a frame.
         image_fps: frames per second of pictures that have no times.
+        topic: of a bag.
 
     Returns:
-        None if the frame may be there; so always of what is neither a file nor pictures, of pipes, and of what cannot
-        be opened.
+        None if the frame may be there; so always of what is neither a file nor pictures, of pipes, of what cannot be
+        opened, and of times in a bag, whose stamps are in its messages.
     """
     kind = classify(opening.source)
-    if kind not in (SourceKind.FILE, SourceKind.FOLDER) or is_pipe(opening.source):
+    if kind not in (SourceKind.FILE, SourceKind.FOLDER, SourceKind.BAG) or is_pipe(opening.source):
         return None
     found = None
-    with contextlib.suppress(MediaError, OSError, av.error.FFmpegError):
-        if kind is SourceKind.FOLDER:
+    with contextlib.suppress(MediaError, UsageError, OSError, av.error.FFmpegError):
+        if kind is SourceKind.BAG:
+            found = Extent(count_messages(local_path(opening.source), topic), None)
+        elif kind is SourceKind.FOLDER:
             found = _of_pictures(local_path(opening.source), image_fps)
         else:
             found = _of_packets(opening, frame, time_s)

@@ -21,7 +21,7 @@ from streamseg.video.orientation import orientation_of
 from streamseg.video.pixels import Depth, notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import SourceKind, classify
-from streamseg.video.streams import note_on_choice, note_on_missing
+from streamseg.video.streams import note_on_alpha, note_on_choice, note_on_missing
 from streamseg.video.timeline import FileTimeline
 
 _log = logging.getLogger("streamseg.video")
@@ -74,6 +74,7 @@ class FileReader(Reader):
         self._first_pts = first.timing.pts
         self._depth = Depth(self._shown, self.note)
         self.note(note_on_choice(self._container, stream, self._shown))
+        self.note(note_on_alpha(stream, self._shown))
         for sentence in notes_on_pixels(first.frame, self._shown):
             self.note(sentence)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import re
 import time
@@ -18,12 +19,21 @@ import numpy as np
 from streamseg.errors import MediaError
 from streamseg.masks.image_files import FILE_MAX_BYTES, PIXELS_MAX, decode_image
 from streamseg.regular_files import read_regular
-from streamseg.video.animation_reader import pictures_in
 from streamseg.video.pixels import bits_in_use, to_eight_bits
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
+from streamseg.video.stills import (
+    decode_still,
+    is_transparent,
+    may_be_deep_or_transparent,
+    note_on_depth,
+    note_on_transparency,
+    pictures_beside,
+)
 
 _NUMBERS_AND_WORDS = re.compile(r"(?<![\d.])\d+\.\d+(?!\.?\d)|\d+|\D+")
+_NO_PICTURE = frozenset({errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG})
+"""A link that leads nowhere, a folder or a FIFO among the images costs one of them."""
 _LOOKED_AT = 16
 """So many images are looked at beforehand, from all over the folder."""
 
@@ -78,43 +88,45 @@ class FolderReader(Reader):
         """(H, W, 3) uint8 BGR; None, counted, if the file is no image, or one that is too large."""
         try:
             data = read_regular(path, FILE_MAX_BYTES)
-            image = decode_image(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, self._max_pixels)
-            if image.dtype not in (np.uint8, np.uint16):
-                image = decode_image(data, cv2.IMREAD_COLOR, self._max_pixels)
+            image = decode_still(data, self._max_pixels)
         except OSError as error:
+            if error.errno in _NO_PICTURE:
+                self._leave_out(path, str(error.strerror))
+                return None
             raise MediaError(f"expected a readable image, but {path} gave: {error.strerror}; check its mode") from None
         except ValueError as error:
-            self.damaged += 1
-            self._reason = str(error)
-            _log.warning("%s: %s; left out", path, error)
+            self._leave_out(path, str(error))
             return None
-        count = pictures_in(path, data)
+        count = pictures_beside(path, data)
         if count > 1:
             self.note(f"{path} has {count} pictures, of which the first is taken; give it by itself for all of them")
         if image.dtype == np.uint16 and image.max() >> self._bits:
             self.note(f"{path} uses more than the {self._bits} bits that others use: its brightest pixels are cut")
         return to_eight_bits(image, self._bits)
 
+    def _leave_out(self, path: Path, reason: str) -> None:
+        self.damaged += 1
+        self._reason = reason
+        _log.warning("%s: %s; left out", path, reason)
+
     def _look_at_depth(self) -> int:
-        """How many bits the images use, by a few of them."""
-        largest = 0
+        """How many bits the images use, by a few of them; says so, and whether some are transparent."""
+        largest, transparent = 0, False
         for path in self._paths[:: max(1, len(self._paths) // _LOOKED_AT)]:
             with contextlib.suppress(OSError, ValueError):
                 data = read_regular(path, FILE_MAX_BYTES)
-                if not _may_be_deep_or_transparent(path, data):
+                if not may_be_deep_or_transparent(path, data):
                     continue
                 image = decode_image(data, cv2.IMREAD_UNCHANGED, self._max_pixels)
-                if _is_transparent(image):
-                    self.note(f"{path} is transparent in places: that is dropped, and the colors below it are taken")
+                if not transparent and is_transparent(image):
+                    transparent = True
+                    others = ", perhaps others as well," if len(self._paths) > 1 else ""
+                    self.note(note_on_transparency(f"{path}{others}"))
                 if image.dtype != np.uint16:
                     continue
                 largest = max(largest, int((image if image.ndim == 2 else image[..., :3]).max()))
         bits = bits_in_use(largest) if largest else 16
-        if bits < 16:
-            self.note(
-                f"the 16-bit images in {self._paths[0].parent} use {bits} bits: 0 to {(1 << bits) - 1} is taken for "
-                f"black to white"
-            )
+        self.note(note_on_depth(f"images in {self._paths[0].parent}", bits))
         return bits
 
     def _read(self) -> Iterator[Picture]:
@@ -142,21 +154,6 @@ class FolderReader(Reader):
             )
 
 
-def _may_be_deep_or_transparent(path: Path, data: bytes) -> bool:
-    """Whether an image has to be decoded to know; PNG says in its header that most have neither."""
-    if path.suffix.lower() == ".png" and len(data) > 25:
-        depth, color_type = data[24], data[25]
-        return bool(depth == 16 or color_type in (4, 6))
-    return path.suffix.lower() in (".webp", ".tif", ".tiff")
-
-
-def _is_transparent(image: np.ndarray) -> bool:
-    """Whether a picture as OpenCV decodes it has pixels that are not opaque."""
-    if image.dtype.kind != "u" or image.ndim != 3 or image.shape[2] != 4:
-        return False
-    return bool(image[..., 3].min() < np.iinfo(image.dtype).max)
-
-
 def _write(image_bgr: np.ndarray, out: np.ndarray) -> None:
     cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB, dst=out)
 
@@ -175,7 +172,11 @@ def list_images(path: Path) -> list[Path]:
         raise MediaError(
             f"expected an image or a folder of images, but {path} does not exist; check the path"
         ) from None
-    except PermissionError:
+    except NotADirectoryError:
+        raise MediaError(f"expected an image or a folder of images, but {path} is neither; name a file") from None
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            raise MediaError(f"expected a readable folder, but {path} gave: {error.strerror}; check the path") from None
         raise MediaError(f"expected a readable folder, but listing {path} is not permitted; change its mode") from None
     if not paths:
         raise MediaError(

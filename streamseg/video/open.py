@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import UsageError
 from streamseg.masks.image_files import PIXELS_MAX
-from streamseg.video.animation_reader import AnimationReader, pictures_in
+from streamseg.video.animation_reader import AnimationReader
 from streamseg.video.bag_reader import BagReader
 from streamseg.video.container import Opening, is_endless, is_picture, open_video
 from streamseg.video.file_reader import FileReader
@@ -26,6 +26,7 @@ from streamseg.video.live_reader import LiveReader
 from streamseg.video.memory_reader import MemoryReader
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.source import BAG_SUFFIXES, SourceKind, classify, local_path, redact
+from streamseg.video.stills import pictures_in
 
 __all__ = ["Picture", "Reader", "SourceEvent", "SourceInfo", "SourceKind", "classify", "open_source", "redact"]
 

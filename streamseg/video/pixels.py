@@ -11,6 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from streamseg.video.container import StreamFacts
 from streamseg.video.orientation import Orientation
+from streamseg.video.stills import note_on_transparency
 
 # FFmpeg's numbers of transfer functions (ISO/IEC 23091-2).
 _HDR = {16: "PQ", 18: "HLG"}
@@ -34,7 +35,7 @@ def notes_on_pixels(frame: av.VideoFrame, shown: str) -> Iterator[str]:
         yield f"{shown} is HDR ({hdr}): its colors are taken without tone mapping, so pictures look flat"
     kinds = frame.format.components
     if any(kind.is_alpha for kind in kinds) and frame.to_ndarray(format="rgba")[..., 3].min() < 255:
-        yield f"{shown} is transparent in places: that is dropped, and the colors below it are taken"
+        yield note_on_transparency(shown)
     if frame.format.name not in _DEEP_FORMATS and (largest := _largest(frame, only_first=True)) is not None:
         bits = bits_in_use(largest)
         if bits < _DEEP_BITS:

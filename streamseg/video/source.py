@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from streamseg.redaction import redact, redact_text
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_FILE_URL = re.compile(r"file:(?://(?:localhost(?=/))?|(?=/))", re.IGNORECASE)
 _CAMERA = re.compile(r"^(\d+|/dev/video\d+|video=.+)$")
 _VIDEO4LINUX = 81
 """Major number of its devices."""
@@ -100,11 +101,12 @@ def bag_files(folder: Path) -> list[Path]:
 
 
 def local_path(source: str) -> Path:
-    """The path of a source that has one; ``file://`` and ``frames://`` are unwrapped and ``~`` is expanded."""
+    """The path of a source that has one; ``file:`` and ``frames://`` are unwrapped and ``~`` is expanded."""
     if source.startswith("frames://"):
         return Path(source.removeprefix("frames://"))
-    if source.lower().startswith("file://"):
-        return Path(unquote(source[len("file://") :]))
+    found = _FILE_URL.match(source)
+    if found:
+        return Path(unquote(source[found.end() :]))
     return Path(source).expanduser()
 
 

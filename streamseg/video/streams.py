@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from pathlib import Path
 
 from av.container import InputContainer
 from av.stream import Disposition
@@ -12,8 +15,10 @@ from streamseg.errors import MediaError
 
 _HEADERS_WITH_COUNTS = frozenset({"avi"})
 """Formats that say in their header how many frames there are, and whose index does not say it better."""
-_HEADERS_WITH_DURATIONS = frozenset({"matroska", "webm", "flv", "asf"})
+_HEADERS_WITH_DURATIONS = frozenset({"matroska", "webm", "flv", "asf", "mxf"})
 _LONGEST_LAST_FRAME_S = 1.0
+_GIF_END = b";"
+_LOOKED_AT_BYTES = 1024
 _CLOCK_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -59,6 +64,13 @@ def note_on_choice(container: InputContainer, stream: VideoStream, shown: str) -
     )
 
 
+def note_on_alpha(stream: VideoStream, shown: str) -> str | None:
+    """Of transparency that is a stream within the stream (VP8, VP9), which FFmpeg's decoders leave where it is."""
+    if stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE", "0")) in ("", "0"):
+        return None
+    return f"{shown} says that it has transparency: that is dropped, and the colors below it are taken"
+
+
 def note_on_missing(
     stream: VideoStream, frames: int, shown_s: float | None, covered_s: float | None, shown: str
 ) -> str | None:
@@ -72,6 +84,8 @@ def note_on_missing(
         shown: the source.
     """
     kinds = set(stream.container.format.name.split(","))
+    if "gif" in kinds and not _ends_as_gifs_do(stream.container.name):
+        return f"{shown} is cut off: it has no end, {frames} frames came"
     if kinds & _HEADERS_WITH_COUNTS and stream.frames > frames:
         return f"{shown} is cut off: its header promises {stream.frames} frames, {frames} came"
     if not kinds & _HEADERS_WITH_DURATIONS or shown_s is None:
@@ -100,3 +114,10 @@ def _promised_s(stream: VideoStream) -> float | None:
     if not isinstance(container, InputContainer) or container.duration is None:
         return None
     return container.duration / 1_000_000
+
+
+def _ends_as_gifs_do(path: str) -> bool:
+    with contextlib.suppress(OSError, ValueError), Path(path.removeprefix("file:")).open("rb") as file:
+        file.seek(-min(_LOOKED_AT_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read().rstrip(b"\0").endswith(_GIF_END)
+    return True

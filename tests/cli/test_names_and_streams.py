@@ -151,3 +151,18 @@ def test_ctrl_c_ends_a_wait() -> None:
         assert interrupts.wait(60)
         timer.join()
         assert interrupts.wait(60)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("words", ["nodes", "run gone.mp4 --box 0,0,9,9 --json"])
+def test_standard_output_that_is_full_is_one_sentence(tmp_path: Path, words: str) -> None:
+    done = shell(f"{' '.join(COMMAND)} {words} >/dev/full", tmp_path)
+    assert done.returncode != 0
+    assert "streamseg: error: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_nothing_that_takes_time_is_imported_before_ctrl_c_has_a_meaning() -> None:
+    script = "import sys\nfor name in ('typing', 're'): sys.modules.pop(name, None)\nimport streamseg\n"
+    script += "print(sorted({'typing', 're'} & set(sys.modules)))\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

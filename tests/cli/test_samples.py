@@ -16,7 +16,9 @@ from support.command import streamseg, tracks
 from support.media import StreamServer, decode_plainly, moving_images, write_video
 
 from streamseg.evaluation.metrics import region_similarity
+from streamseg.graph.options import named_options
 from streamseg.masks.rle import decode, decompress
+from streamseg.ros2.arguments import parse
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,3 +100,14 @@ def test_the_bundled_model_follows_the_objects_of_the_clip(tmp_path: Path) -> No
             ids = np.asarray(Image.open(tmp_path / "results" / "masks" / f"{frame:05d}.png"))
             overlaps.append(region_similarity(decode(decompress(counts), *truth["size"]), ids == number))
         assert np.mean(overlaps) > 0.75, each["name"]
+
+
+def test_ros2() -> None:
+    done = streamseg("check", "samples/ros2/graph.yaml", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    found = parse(["--ros-args", "--params-file", str(ROOT / "samples" / "ros2" / "params.yaml")], "streamseg")
+    known = named_options(("ros2_image", "propagate", "ros2_masks"))
+    assert {name for name in found.parameters if "." not in name} <= set(known)
+    # It needs ROS to run; that it is Python is all that can be seen here.
+    launch = ROOT / "samples" / "ros2" / "streamseg.launch.py"
+    compile(launch.read_text(), str(launch), "exec")

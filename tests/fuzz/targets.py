@@ -16,6 +16,7 @@ import yaml
 import zmq
 from fuzz.base import PIXELS_MAX, SEPARATOR, Target, file_of, folder_of_inputs
 from fuzz.file_targets import FILE_TARGETS
+from fuzz.ros_targets import ROS_TARGETS
 
 from streamseg import frame_pipe, redaction
 from streamseg.commands import Refused, Request
@@ -397,6 +398,7 @@ TARGETS = {
     **FILE_TARGETS,
     "frames": Target(piped_frames, _piped_seeds, 2048),
     "tracker": Target(tracker_state, _state_seeds, 1024),
+    **ROS_TARGETS,
     "wire": Target(wire, _wire_seeds),
     "control": Target(control_channel, _control_seeds),
     "published": Target(published_results, _published_seeds),

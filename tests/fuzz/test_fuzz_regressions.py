@@ -7,13 +7,16 @@ import random
 import zlib
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 from fuzz.targets import SEPARATOR, TARGETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.errors import GraphError, MediaError, UsageError
+from streamseg.masks.image_files import decode_image
 from streamseg.tracking.records import read_tracks
 from streamseg.training import coco
 from streamseg.yaml_files import parse_json, parse_yaml, read_yaml
@@ -71,6 +74,15 @@ def test_a_little_of_it_each_time(name: str) -> None:
         target.run(bytes(data))
 
     mutated()
+
+
+def test_a_png_of_some_bytes_cannot_take_gigabytes() -> None:
+    picture = cv2.imencode(".png", np.zeros((6, 5, 3), np.uint8))[1].tobytes()
+    at = picture.index(b"IDAT") - 4
+    for name in (b"IDAT", b"tEXt"):
+        with pytest.raises(ValueError, match="a part of it says that it has 3781754906 bytes"):
+            decode_image(picture[:at] + (3_781_754_906).to_bytes(4) + name + picture[at + 8 :], cv2.IMREAD_COLOR)
+    assert decode_image(picture, cv2.IMREAD_COLOR).shape == (6, 5, 3)
 
 
 def test_a_few_letters_cannot_stand_for_more_than_memory_holds() -> None:

@@ -113,3 +113,11 @@ def test_no_memory_is_taken_for_what_is_refused() -> None:
     data = claims("JPEG", 32000)
     done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=True, preexec_fn=small)
     assert done.stdout == b"refused\n"
+
+
+def test_a_pnm_whose_numbers_can_be_read_in_two_ways_is_refused() -> None:
+    pixels = bytes(9 * 255 * 3)
+    for header in (b"P6\n1# 9\n255 \n", b"P6 9#\n1\n255\n", b"P6 1# 90000\n90000 255\n"):
+        with pytest.raises(ValueError, match="not a picture that can be decoded"):
+            decode_image(header + pixels, cv2.IMREAD_COLOR)
+    assert decode_image(b"P6\n# two\r9 # by\n1 255\n" + pixels, cv2.IMREAD_COLOR).shape == (1, 9, 3)

@@ -125,3 +125,30 @@ def test_a_mask_larger_than_any_picture_is_not_made():
 def test_more_letters_than_the_mask_can_have_are_not_read():
     with pytest.raises(UsageError, match="2 x 3 pixels, got 1000 letters"):
         rle.decode_compressed("0" * 1000, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([float("nan"), 6], "got a float among them"),
+        ([5.4, 0.6], "got a float among them"),
+        ([None, 6], "got a NoneType among them"),
+        (["3", "3"], "got a str among them"),
+        ([[3], [3]], "got a list among them"),
+        ("33", "got a str"),
+        (None, "got a NoneType"),
+        ([0] * 14 + [6], "got 15 of them"),
+    ],
+)
+def test_what_is_no_list_of_whole_numbers_is_refused(counts, said):
+    with pytest.raises(UsageError, match=said):
+        rle.decode(counts, 2, 3)
+
+
+def test_sizes_and_texts_of_other_types_are_refused():
+    for height in (2.0, None, "2"):
+        with pytest.raises(UsageError, match="size of a mask as whole numbers"):
+            rle.decode([6], height, 3)
+    with pytest.raises(UsageError, match="as text, got a list"):
+        rle.decode_compressed([6], 2, 3)
+    np.testing.assert_array_equal(rle.decode(np.array([2, 4]), np.int64(2), 3), rle.decode([2, 4], 2, 3))

@@ -35,6 +35,14 @@ def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
     assert not (out / "masks").exists() and not (out / "tracks.jsonl").exists()
 
 
+@pytest.mark.parametrize("target", ["gone", "out"])
+def test_a_link_that_leads_nowhere_is_no_folder_to_write_to(tmp_path: Path, target: str) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / target)
+    for folder in (tmp_path / "out", tmp_path / "out" / "below"):
+        with pytest.raises(OutputError, match="out is a link that leads nowhere"):
+            output_folder.check(folder, overwrite=True)
+
+
 @pytest.mark.parametrize("source", ["...mp4", "..", ".", "a/...mp4", "rtsp://u:p@../x", "http://h/../..", "....mkv"])
 def test_the_default_folder_is_inside_out(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

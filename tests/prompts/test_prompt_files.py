@@ -49,8 +49,12 @@ def test_yaml_and_json_say_the_same(name: str, tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("- {id: 1, box: [1, 2, 3, 4]}\n- {id: 2, bx: [1, 2, 3, 4]}", r"p.yaml, entry 2: .*'bx'; did you mean 'box'"),
-        ("- {id: 1, box: here}", "p.yaml, entry 1: Expected `array"),
-        ("- {id: 1, box: [1, 2, x, 4]}", "p.yaml, entry 1: Expected `float`"),
+        ("- {id: 1, box: here}", "p.yaml, entry 1: expected a list for box, got text"),
+        ("- {id: 1, box: [1, 2, x, 4]}", r"p.yaml, entry 1: expected a number for box\[2\], got text"),
+        ("- {label: 0, box: [1, 2, 3, 4]}", "entry 1: expected text for label, got a whole number; put it in quotes"),
+        ("- {label: no, box: [1, 2, 3, 4]}", "expected text for label, got true or false; put it in quotes"),
+        ("- {label: 2024-05-01, box: [1, 2, 3, 4]}", "expected text for label, got a date; put it in quotes"),
+        ("- {id: 1.5, box: [1, 2, 3, 4]}", "expected a whole number for id, got a number with a fraction"),
         ("- {id: 1, origin: me}", "entry 1: unknown key 'origin'"),
         ("- 7", "entry 1: expected a mapping such as .*, got int"),
         ("7", "p.yaml: expected a list"),
@@ -71,7 +75,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PromptError, match=r"p.json: not valid JSON"):
         read_prompts(tmp_path / "p.json")
     (tmp_path / "p.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PromptError, match="not text"):
+    with pytest.raises(PromptError, match="in UTF-8, got other text, or none"):
         read_prompts(tmp_path / "p.yaml")
     (tmp_path / "p.yaml").write_text("- " + " " * (17 << 20))
     with pytest.raises(PromptError, match="at most 1 are read"):

@@ -99,6 +99,7 @@ def test_masks_are_where_the_picture_is_not_black(kind: str, tmp_path: Path) -> 
         ({"id": 1, "remove": True}, "no such object to remove; there are none"),
         ({"box": [1, 1, 5, 5], "points": [[9, 9]]}, r"\(9, 9\) lies outside its box \(1, 1, 5, 5\)"),
         ({"points": [[9, 9]], "negative": [[9.5, 9]]}, "that is the same place"),
+        ({"id": 1, "label": "x" * 501, "box": [0, 0, 9, 9]}, "expected a label of at most 500 characters, got 501"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_there_is_a_frame(entry: dict[str, Any], complaint: str) -> None:

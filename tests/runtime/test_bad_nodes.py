@@ -17,7 +17,7 @@ import yaml
 from support.command import streamseg
 from support.graphs import TOYS, lines, own_children, run, toy_graph
 
-from streamseg.errors import RunError
+from streamseg.errors import GraphError, RunError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.messages import Gap
@@ -52,6 +52,8 @@ def bad_graph(path: Path, how: str, **graph: Any) -> dict[str, Any]:
         ("unprintable", "UnprintableError: (it cannot say what it is)"),
         ("half a letter in an error", "ValueError: a\\ud800b"),
         ("a long error", "(100000000 characters)"),
+        ("an exit", "SystemExit: 0"),
+        ("a canceled task", "CancelledError: too late"),
         ("ask", "is it ready?"),
     ],
 )
@@ -81,7 +83,7 @@ def test_a_source_may_give_wrong_frames(tmp_path: Path) -> None:
     assert supervisor.stats["count"].failed == 2
 
 
-@pytest.mark.parametrize("how", ["close", "describe at last"])
+@pytest.mark.parametrize("how", ["close", "exit from close", "describe at last"])
 def test_what_goes_wrong_after_the_work_is_only_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
@@ -94,6 +96,25 @@ def test_what_goes_wrong_after_the_work_is_only_a_warning(
 def test_an_error_of_setup_names_its_node(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="node 'sum' could not be set up: RuntimeError: boom"):
         run(config.parse(bad_graph(tmp_path / "out", "set up")))
+
+
+def test_a_node_cannot_end_its_process_without_a_word(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="node 'sum' could not be set up: SystemExit: 0"):
+        run(config.parse(bad_graph(tmp_path / "out", "exit from setup")))
+    plain = config.to_plain(toy_graph(tmp_path / "out"))
+    plain["nodes"]["count"] = {"use": "support.bad_nodes:ExitingCounter"}
+    with pytest.raises(RunError, match="reading ended with SystemExit: 0"):
+        run(config.parse(plain))
+    assert len(lines(tmp_path / "out")) == 4, "three frames and the end"
+
+
+def test_a_module_that_exits_when_it_is_imported_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exits_at_once.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plain = bad_graph(tmp_path / "out", "")
+    plain["nodes"]["sum"] = {"use": "exits_at_once:Node"}
+    with pytest.raises(GraphError, match="cannot be imported: SystemExit: 0"):
+        Plan(config.parse(plain))
 
 
 @pytest.mark.parametrize(

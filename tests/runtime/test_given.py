@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from support.disks import box_of, picture, truth
 from support.media import write_video
 
 import streamseg
-from streamseg.errors import PromptError, UsageError
+from streamseg.errors import GraphError, PromptError, UsageError
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.prompts.prepare import prepare
 from streamseg.runtime import given
@@ -24,6 +27,16 @@ from streamseg.runtime.prompting import command_of
 from streamseg.types import MASK_URL
 
 BOX = [1.0, 2.0, 30.0, 40.0]
+
+
+class Frame:
+    """Has values as tables of other packages have them."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +52,15 @@ BOX = [1.0, 2.0, 30.0, 40.0]
         torch.tensor([BOX]),
         [torch.tensor(value) for value in BOX],
         [np.float64(value) for value in BOX],
+        [tuple(Decimal(str(value)) for value in BOX)],
+        [[Fraction(value) for value in BOX]],
+        iter([BOX]),
+        map(tuple, [BOX]),
+        zip(*[[value] for value in BOX], strict=True),
+        np.array([[BOX]]),
+        torch.tensor([BOX]).to_sparse(),
+        torch.tensor([BOX], requires_grad=True),
+        Frame([BOX]),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -51,10 +73,35 @@ def test_none_at_all_is_none(values: Any) -> None:
     assert given.rows(values, 4, "boxes") == []
 
 
-@pytest.mark.parametrize("values", ["1,2,3,4", {"box": BOX}, [BOX, "x"], 7, [[BOX]], [[None] * 4]])
+@pytest.mark.parametrize("values", ["1,2,3,4", {"box": BOX}, [BOX, "x"], 7, [[BOX]], [[None] * 4], {tuple(BOX)}])
 def test_what_is_no_box_is_refused_in_a_sentence(values: Any) -> None:
     with pytest.raises(PromptError, match="expected boxes, got"):
         given.rows(values, 4, "boxes")
+
+
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        ([("1", "2", "3", "4")], "got a str where a number should be"),
+        ([(True, 2, 3, 4)], "got True where a number should be"),
+        (
+            torch.empty((1, 4), device="meta"),
+            "expected numbers, got an array of .* that does not give them",
+        ),
+        (itertools.repeat(BOX), "expected at most 100000 values, got more from a repeat"),
+    ],
+)
+def test_it_is_said_what_is_no_number(values: Any, got: str) -> None:
+    with pytest.raises(PromptError, match=got):
+        given.rows(values, 4, "boxes")
+
+
+def test_options_and_prompts_of_any_kind_are_taken(tmp_path: Path) -> None:
+    assert given.option(np.int64(3)) == 3 and given.option(tmp_path) == str(tmp_path)
+    with pytest.raises(GraphError, match="expected a whole number of at least 1 for max_frames"):
+        streamseg.segment_video("a.mp4", prompts={"box": BOX}, max_frames=np.int64(0))  # type: ignore[typeddict-item]
+    with pytest.raises(GraphError, match="expected another value for focus, got 'of'; did you mean 'o"):
+        streamseg.segment_video("a.mp4", prompts={"box": BOX}, focus="of")  # type: ignore[arg-type]
 
 
 def test_prompts_with_numbers_of_numpy_and_masks_of_any_kind_are_understood(tmp_path: Path) -> None:
@@ -86,7 +133,7 @@ def test_a_mask_of_ids_keeps_them() -> None:
     np.testing.assert_array_equal(pointer.mask, ids == 700)
 
 
-@pytest.mark.parametrize("mask", [np.zeros((2, 3, 4)), 7, np.array(["a"]), [[1, -1]]])
+@pytest.mark.parametrize("mask", [np.zeros((2, 3, 4)), 7, np.array(["a"]), [[1, -1]], [[0.5, -2.0]], [[np.nan]]])
 def test_what_is_no_mask_is_refused_in_a_sentence(mask: Any) -> None:
     with pytest.raises(PromptError, match="expected a mask") as refusal:
         given.prompt({"id": 1, "mask": mask})
@@ -115,6 +162,7 @@ def test_sources_that_can_be_meant_are_taken(tmp_path: Path) -> None:
         (["a.png", "b.png"], "got a list of 2; give the folder that they are in"),
         (io.BytesIO(b"x"), "got a BytesIO"),
         (True, "got True"),
+        ("", "got an empty text; name one"),
         (-1, "got -1"),
         (1.5, "got 1.5"),
     ],

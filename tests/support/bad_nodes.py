@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
@@ -40,6 +41,8 @@ class Bad(Node[Frame, Summed]):
         self._kept: Summed | None = None
         if self.config.how == "set up":
             raise RuntimeError("boom")
+        if self.config.how == "exit from setup":
+            sys.exit(0)
         if self.config.how == "allow itself few files":
             resource.setrlimit(resource.RLIMIT_NOFILE, (12, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         if self.config.how == "use up all files":
@@ -57,6 +60,8 @@ class Bad(Node[Frame, Summed]):
     def close(self) -> None:
         if self.config.how == "close":
             raise RuntimeError("boom")
+        if self.config.how == "exit from close":
+            sys.exit(4)
 
     def ready(self, message: Frame) -> bool:
         if self.config.how == "ask" and message.stamp.seq == 3:
@@ -98,6 +103,12 @@ class Bad(Node[Frame, Summed]):
     def _half_a_letter_in_an_error(self, good: Summed) -> Any:
         raise ValueError("a\ud800b")
 
+    def _an_exit(self, good: Summed) -> Any:
+        sys.exit(0)
+
+    def _a_canceled_task(self, good: Summed) -> Any:
+        raise asyncio.CancelledError("too late")
+
     def _a_long_error(self, good: Summed) -> Any:
         raise ValueError("x" * 100_000_000)
 
@@ -105,6 +116,16 @@ class Bad(Node[Frame, Summed]):
         for _ in range(1000):
             os.write(2, b"y" * 65536)
         return good
+
+
+class ExitingCounter(Counter):
+    """Ends itself while it reads."""
+
+    def produce(self) -> Iterator[Captured[Frame]]:
+        for index, captured in enumerate(super().produce()):
+            if index == 3:
+                sys.exit(0)
+            yield captured
 
 
 def _good(good: Summed) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from support.bags import raw_message, ros_bag, stamp_ns
 from support.media import moving_images, write_video
 
 import streamseg
@@ -73,3 +74,13 @@ def test_everything_past_the_end_is_refused_at_once(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", moving_images(4))
     with pytest.raises(PromptError, match="everything at frame 4: there is no such frame"):
         streamseg.segment_video(video, everything={"frame": 4})
+
+
+def test_a_bag_ends_with_its_last_message(tmp_path: Path) -> None:
+    messages = [raw_message(image, stamp_ns(number)) for number, image in enumerate(moving_images(12))]
+    bag = ros_bag(tmp_path / "drive", messages, topics=("/left", "/right"))
+    opening = Opening(str(bag), None, 5.0, 5.0, 1, {})
+    assert extent_before(opening, 11, None, 25.0, "/left") is None
+    assert str(extent_before(opening, 12, None, 25.0, "/left")) == "has 12 frames, 0 to 11"
+    assert extent_before(opening, None, 100.0, 25.0, "/left") is None
+    assert extent_before(opening, 12, None, 25.0) is None, "which topic is said when the run begins"

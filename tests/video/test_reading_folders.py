@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,22 @@ def test_a_damaged_image_is_left_out_with_its_number_and_counted(
         assert [picture.index for picture in reader] == [0, 1, 3]
     assert reader.damaged == 1
     assert "2.png" in caplog.text
+
+
+def test_what_is_no_file_among_the_images_is_left_out(tmp_path: Path) -> None:
+    write_image(tmp_path / "0.png", moving_images(1)[0])
+    (tmp_path / "1.png").symlink_to("gone.png")
+    (tmp_path / "2.png").symlink_to("2.png")
+    (tmp_path / "3.png").mkdir()
+    os.mkfifo(tmp_path / "4.png")
+    (tmp_path / "5.png").symlink_to("/dev/zero")
+    write_image(tmp_path / "6.png", moving_images(1)[0])
+    with open_source(str(tmp_path)) as reader:
+        assert [picture.index for picture in reader] == [0, 6]
+        assert reader.damaged == 5
+    for name in ("2.png", "4.png"):
+        with pytest.raises(MediaError, match=f"expected .*{name}"):
+            open_source(str(tmp_path / name))
 
 
 def test_a_folder_of_damaged_images_is_refused(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ def test_a_folder_is_told_from_a_file_by_looking(tmp_path: Path) -> None:
 
 
 def test_file_urls_are_unwrapped() -> None:
-    assert local_path("file:///tmp/my%20clip.mp4") == Path("/tmp/my clip.mp4")
+    for begins in ("file://", "file:", "FILE://localhost"):
+        assert local_path(f"{begins}/tmp/my%20clip.mp4") == Path("/tmp/my clip.mp4")
+    assert local_path("file://localhosts/clip.mp4") == Path("localhosts/clip.mp4")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,23 @@ def test_file_urls_are_unwrapped() -> None:
         ),
         ("srt://host:9000?passphrase=abc&mode=caller", "srt://host:9000?passphrase=***&mode=caller"),
         ("http://host/a?keyframes=5&monkey=1", "http://host/a?keyframes=5&monkey=1"),
+        (
+            "http://host/a?jwt=abc&p%61ssword=abc&PHPSESSID=7f&st=Q6oD&fps=25",
+            "http://host/a?jwt=***&p%61ssword=***&PHPSESSID=***&st=***&fps=25",
+        ),
+        ("http://host/a?hdnts=exp=1~hmac=ab&pin=1234", "http://host/a?hdnts=***&pin=***"),
+        ("http://host/a?url=rtsp%3A%2F%2Fme%3Apw%40h&channel=1", "http://host/a?url=***&channel=1"),
+        ("https://host/s/sk_4f9a8b7c6d5e4f3a2b1c/live.m3u8?9f8e7d6c5b4a3f2e1d", "https://host/s/***/live.m3u8?***"),
+        ("http://host/token/abc/password/def/live", "http://host/token/***/password/***/live"),
+        ("http://host/live/me/mine/1234.ts", "http://host/live/***/***/1234.ts"),
+        ("rtmp://host/live2/abcd-1234-efgh-5678", "rtmp://host/live2/***"),
+        ("rtmp://host/live/camera1", "rtmp://host/live/camera1"),
+        ("http://host/cam-front-20240501-1080p.mp4", "http://host/cam-front-20240501-1080p.mp4"),
+        ("concat:http://me:pw@host/a|http://me:pw@host/b", "concat:http://***@host/a|http://***@host/b"),
+        ("//me:pw@host/a", "//***@host/a"),
+        ("rtsp:/me:pw@host/a", "rtsp:/***@host/a"),
+        ("me:pw@host/a", "***@host/a"),
+        ("at 12:30@home.mp4", "at 12:30@home.mp4"),
     ],
 )
 def test_redact(source: str, shown: str) -> None:
@@ -88,6 +107,7 @@ def test_redact(source: str, shown: str) -> None:
 
 
 def test_urls_in_a_text_are_redacted() -> None:
+    assert redact_text("sent Authorization: Basic bWU6cHc=\r\nrange: 1") == "sent Authorization: ***\r\nrange: 1"
     text = "Connection refused: 'rtsp://a:b@host/x' and http://host/?sig=1 too"
     assert redact_text(text) == "Connection refused: 'rtsp://***@host/x' and http://host/?sig=*** too"
 
@@ -106,7 +126,21 @@ def test_what_a_terminal_would_obey_is_written_out() -> None:
     assert printable("Bär 犬 a\tb\nc") == "Bär 犬 a\tb\nc"
 
 
-@pytest.mark.parametrize("text", ["a" * 300_000, "a+." * 100_000, "http://" * 50_000, "x://" + "?key=" * 50_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 300_000,
+        "a+." * 100_000,
+        "http://" * 50_000,
+        "x://" + "?key=" * 50_000,
+        "x://" + "a:" * 50_000,
+        "x-" * 150_000,
+        "cookie" + " " * 300_000,
+        "/a:" * 100_000,
+        "a1/" * 90_000,
+    ],
+)
 def test_a_long_text_takes_no_longer_than_its_length(text: str) -> None:
     """With a scheme of any length the first of them took minutes; the test's time limit would end it."""
     redact_text(text)
+    redact(text)

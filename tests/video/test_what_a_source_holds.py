@@ -64,6 +64,14 @@ def test_an_animation_in_a_folder_of_images_is_said_to_be_one(tmp_path: Path) ->
     assert "1.png has 12 pictures, of which the first is taken" in note
 
 
+def test_a_jpeg_with_others_behind_it_is_said_to_be_one_picture(tmp_path: Path) -> None:
+    first, second = map(Image.fromarray, IMAGES[:2])
+    first.save(tmp_path / "stereo.jpg", format="MPO", save_all=True, append_images=[second])
+    with open_source(str(tmp_path / "stereo.jpg")) as reader:
+        assert len(list(reader)) == 1
+        assert "stereo.jpg has 2 pictures, of which the first is taken" in reader.notes[0]
+
+
 def test_a_page_of_another_size_is_left_out_and_said(tmp_path: Path) -> None:
     pages = [Image.fromarray(image) for image in IMAGES[:3]]
     pages[1] = pages[1].resize((24, 16))
@@ -123,6 +131,7 @@ def test_a_film_with_sound_that_was_cut_off_says_so_and_one_whose_sound_is_longe
         ("a.avi", "mpeg4"),
         ("a.mkv", "libx264"),
         ("a.flv", "flv1"),
+        ("a.mxf", "mpeg2video"),
     ],
 )
 def test_a_file_that_was_cut_off_says_what_its_header_promises(tmp_path: Path, name: str, codec: str) -> None:
@@ -135,6 +144,27 @@ def test_a_file_that_was_cut_off_says_what_its_header_promises(tmp_path: Path, n
         frames = len(list(reader))
         assert 20 < frames < 80
         assert "cut off: its header promises" in reader.notes[0] and str(frames) in reader.notes[0]
+
+
+def test_pictures_that_are_cut_off_are_said_in_two_lines(tmp_path: Path) -> None:
+    path = write_animation(tmp_path / "a.png")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_source(str(path)) as reader:
+        count = len(list(reader))
+        first, last = reader.notes
+    assert 0 < count < len(IMAGES) - 1
+    assert f"picture {count} cannot be decoded" in first
+    assert f"{len(IMAGES) - count} of {len(IMAGES)} pictures could not be decoded" in last
+
+
+def test_a_gif_without_its_end_says_that_it_was_cut_off(tmp_path: Path) -> None:
+    path = write_animation(tmp_path / "a.gif")
+    data = path.read_bytes()
+    for content, notes in ((data + bytes(3), 0), (data[: len(data) // 2], 1)):
+        path.write_bytes(content)
+        with open_source(str(path)) as reader:
+            assert list(reader)
+            assert [("is cut off: it has no end" in note) for note in reader.notes] == [True] * notes
 
 
 def test_of_a_windows_media_file_that_was_cut_off_ffmpeg_keeps_the_length_to_itself(tmp_path: Path) -> None:
@@ -249,6 +279,46 @@ def test_transparency_is_said_to_be_dropped_where_there_is_any(tmp_path: Path) -
             assert len(reader.notes) == count
 
 
+def test_transparency_is_said_wherever_it_is_kept(tmp_path: Path) -> None:
+    clear = [Image.fromarray(image).convert("RGBA") for image in IMAGES[:3]]
+    for each in clear:
+        each.putalpha(40)
+    (tmp_path / "palette").mkdir()
+    for number in range(3):
+        Image.fromarray(IMAGES[number]).quantize(16).save(tmp_path / f"palette/{number}.png", transparency=3)
+    clear[0].save(tmp_path / "a.webp", save_all=True, append_images=clear[1:], lossless=True)
+    clear[0].save(tmp_path / "a.tif", save_all=True, append_images=clear[1:])
+    with av.open(str(tmp_path / "a.webm"), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for each in clear:
+            frame = av.VideoFrame.from_ndarray(np.asarray(each), format="rgba")
+            container.mux(stream.encode(frame.reformat(format="yuva420p")))
+        container.mux(stream.encode(None))
+    for name in ("palette", "a.webp", "a.tif", "a.webm"):
+        with open_source(str(tmp_path / name)) as reader:
+            assert len(list(reader)) == 3
+            (note,) = reader.notes
+        assert "transparen" in note and "that is dropped" in note
+
+
+def test_pages_of_a_file_use_the_bits_that_are_in_use_as_a_folder_of_them_does(tmp_path: Path) -> None:
+    pages = [image.astype(np.uint16)[..., ::-1] * (16 if number else 1) for number, image in enumerate(IMAGES)]
+    cv2.imwritemulti(str(tmp_path / "a.tif"), pages)
+    with open_source(str(tmp_path / "a.tif")) as reader:
+        found = [picture.to_rgb() for picture in reader]
+        assert "use 12 bits: 0 to 4095 is taken for black to white" in reader.notes[0]
+    np.testing.assert_array_equal(found[1:], IMAGES[1:])
+    cv2.imwritemulti(
+        str(tmp_path / "bright.tif"), [np.full((20, 30), 60_000 if k == 1 else 1_000, np.uint16) for k in range(40)]
+    )
+    with open_source(str(tmp_path / "bright.tif")) as reader:
+        assert [int(picture.to_rgb().max()) for picture in reader] == [250, 255, *[250] * 38]
+        assert any("uses more than the 10 bits that others use" in note for note in reader.notes)
+
+
 def test_of_16_bit_images_those_bits_are_taken_that_are_in_use_and_that_is_said(tmp_path: Path) -> None:
     for number, image in enumerate(IMAGES):
         # 12 bits of which the upper 8 are the picture; the first picture is darker than the others.
@@ -340,6 +410,9 @@ def test_images_of_decimal_numbers_are_refused(tmp_path: Path) -> None:
     pages = [image.astype(np.float32) for image in IMAGES[:2]]
     cv2.imwrite(str(tmp_path / "one.tif"), pages[0])
     cv2.imwritemulti(str(tmp_path / "two.tif"), [page[..., 0] for page in pages])
-    for source, sentence in (("one.tif", "none of its 1 can be decoded"), ("two.tif", "first one cannot be decoded")):
+    for source, sentence in (
+        ("one.tif", "none of its 1 can be decoded: its pixels are float32"),
+        ("two.tif", "first one cannot be decoded: its pixels are float32"),
+    ):
         with pytest.raises(MediaError, match=sentence):
             open_source(str(tmp_path / source))

@@ -62,6 +62,11 @@ def check(folder: Path, *, overwrite: bool) -> None:
     """
     there = folder
     while not there.exists() and there != there.parent:
+        if there.is_symlink():
+            raise OutputError(
+                f"expected a folder to write to, but {there} is a link that leads nowhere; remove it, or choose "
+                f"another output"
+            )
         there = there.parent
     if not there.is_dir():
         raise OutputError(f"expected a folder to write to, but {there} is a file; choose another output")

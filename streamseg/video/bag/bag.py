@@ -61,7 +61,7 @@ class Bag:
             self._note(file.notes)
         return sorted(found, key=lambda message: (message.log_ns, message.file, message.entry))
 
-    def read(self, message: Message) -> bytes:
+    def read(self, message: Message) -> bytes | memoryview:
         """The bytes of a message.
 
         Raises:

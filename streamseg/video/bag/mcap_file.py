@@ -95,7 +95,7 @@ class McapFile:
         """All messages of a topic, by their times."""
         return sorted(entry for number in self._by_topic.get(topic, ()) for entry in self._index[number])
 
-    def read(self, place: tuple[int, int]) -> bytes:
+    def read(self, place: tuple[int, int]) -> bytes | memoryview:
         """The bytes of a message.
 
         Raises:
@@ -110,7 +110,7 @@ class McapFile:
         if opcode != _MESSAGE_OP or not _MESSAGE.size <= length <= MESSAGE_MAX_BYTES:
             raise DamagedMessageError("there is no message where the index of the file says so")
         begin, end = at + _HEAD.size + _MESSAGE.size, at + _HEAD.size + length
-        body = self._at(begin, end - begin) if data is None else data[begin:end]
+        body = self._at(begin, end - begin) if data is None else memoryview(data)[begin:end]
         if len(body) < end - begin:
             raise DamagedMessageError("it is cut off")
         return body

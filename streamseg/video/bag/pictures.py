@@ -67,7 +67,7 @@ def kind_of(topic: Topic) -> Kind | None:
     return _KINDS.get(_plain(topic.type)) if topic.encoding in _ENCODINGS else None
 
 
-def parser(topic: Topic) -> Callable[[bytes], PictureMessage]:
+def parser(topic: Topic) -> Callable[[bytes | memoryview], PictureMessage]:
     """What reads the messages of a topic that has pictures; it raises `DamagedMessageError`.
 
     Raises:
@@ -86,7 +86,7 @@ def parser(topic: Topic) -> Callable[[bytes], PictureMessage]:
         ) from error
     kind = kind_of(topic)
 
-    def parse(data: bytes) -> PictureMessage:
+    def parse(data: bytes | memoryview) -> PictureMessage:
         try:
             message = decode(data)
             is_ros = topic.type.startswith("sensor_msgs")
@@ -119,7 +119,7 @@ def _time_ns(time: Any) -> int:
     return int(time.sec) * 10**9 + int(time.nanosec if hasattr(time, "nanosec") else time.nsec)
 
 
-def _cdr(topic: Topic) -> Callable[[bytes], Any]:
+def _cdr(topic: Topic) -> Callable[[bytes | memoryview], Any]:
     typesys = extras.load("rosbags.typesys", "bags", "to read ROS 2 messages")
     store = typesys.get_typestore(typesys.Stores.LATEST)
     parts = topic.type.split("/")
@@ -130,17 +130,17 @@ def _cdr(topic: Topic) -> Callable[[bytes], Any]:
     return lambda data: store.deserialize_cdr(data, name)
 
 
-def _protobuf(topic: Topic) -> Callable[[bytes], Any]:
+def _protobuf(topic: Topic) -> Callable[[bytes | memoryview], Any]:
     decoder = extras.load("mcap_protobuf.decoder", "bags", "to read Foxglove messages")
     records = extras.load("mcap.records", "bags", "to read Foxglove messages")
     schema = records.Schema(id=1, name=topic.type, encoding="protobuf", data=topic.definition)
     found: Callable[[bytes], Any] = decoder.DecoderFactory().decoder_for("protobuf", schema)
-    return found
+    return lambda data: found(bytes(data))
 
 
-def _json(topic: Topic) -> Callable[[bytes], Any]:
-    def decode(data: bytes) -> SimpleNamespace:
-        message: SimpleNamespace = json.loads(data, object_hook=lambda found: SimpleNamespace(**found))
+def _json(topic: Topic) -> Callable[[bytes | memoryview], Any]:
+    def decode(data: bytes | memoryview) -> SimpleNamespace:
+        message: SimpleNamespace = json.loads(bytes(data), object_hook=lambda found: SimpleNamespace(**found))
         try:
             message.data = base64.b64decode(message.data, validate=True)
         except binascii.Error as error:

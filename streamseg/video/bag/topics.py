@@ -45,7 +45,7 @@ class BagFile(Protocol):
     def entries(self, topic: Topic) -> list[Entry]:
         """All messages of a topic, by their times."""
 
-    def read(self, place: tuple[int, int]) -> bytes:
+    def read(self, place: tuple[int, int]) -> bytes | memoryview:
         """The bytes of a message.
 
         Raises:
