@@ -224,7 +224,7 @@ def test_a_page_comes_back_by_itself_and_knows_when_it_is_over(browser: Browser,
 
 def test_a_file_is_pointed_at_followed_and_gone_to_and_fro_in(browser: Browser, tmp_path: Path) -> None:
     frames = 40
-    clip = write_video(tmp_path / "clip.mp4", [picture(3 * number) for number in range(frames)])
+    clip = write_video(tmp_path / "clip.mp4", [picture(12 * number) for number in range(frames)])
     context = browser.new_context(viewport={"width": 1100, "height": 760})
     with serving(clip, "-o", tmp_path / "out", "--no-overlay") as (run, url):
         eyes = Eyes(context, url)
@@ -235,13 +235,13 @@ def test_a_file_is_pointed_at_followed_and_gone_to_and_fro_in(browser: Browser, 
         eyes.counts(1)
         page.keyboard.press("f")
         eyes.wait_for_frame(frames - 1)
-        assert eventually(lambda: eyes.color(*moving_xy(3 * (frames - 1)))[3] > 0, 20)
+        assert eventually(lambda: eyes.color(*moving_xy(12 * (frames - 1)))[3] > 0, 20)
         expect(page.locator("#bands")).to_have_attribute("aria-label", re.compile("object 1: never lost"))
         page.keyboard.press(",")
         eyes.wait_for_frame(frames - 2)
         page.locator("#scrub").fill("10")
         eyes.wait_for_frame(10)
-        assert eventually(lambda: eyes.color(*moving_xy(30))[3] > 0, 20)
+        assert eventually(lambda: eyes.color(*moving_xy(120))[3] > 0, 20)
         page.mouse.click(*eyes.place(*RESTING_XY))
         eyes.counts(2)
         page.locator("#export").click()
