@@ -57,6 +57,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Sinks only: stream -> endpoint where its source counts finished frames."""
     source: SourceSpec | None = None
     output_dir: str | None = None
+    gives_commands: bool = False
+    """Whether the node may give others commands."""
 
     @property
     def identity(self) -> str:
@@ -177,6 +179,7 @@ class Plan:
             finished={s: finished_inbox(s) for s in self.streams(name)} if name in self.sinks else {},
             source=self._source(name) if name in self.sources else None,
             output_dir=self.output_dir,
+            gives_commands=name != CALLER and getattr(self.kinds[name], "gives_commands", False),
         )
 
     def _replicas(self, name: str) -> int:

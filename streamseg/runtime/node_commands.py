@@ -45,8 +45,8 @@ class FigureTeller:
 
     def __init__(self, plan: Plan, pool: WorkerPool) -> None:
         self._pool = pool
-        kinds, workers = plan.kinds, plan.workers()
-        self._to = [spec.identity for spec in workers if getattr(kinds[spec.name], "gives_commands", False)]
+        workers = plan.workers()
+        self._to = [spec.identity for spec in workers if spec.gives_commands]
         self._order = sorted(
             (spec.identity for spec in workers), key=lambda who: plan.order.index(who.partition(".")[0])
         )

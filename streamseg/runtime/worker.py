@@ -38,8 +38,6 @@ def _make_node(io: WorkerIO) -> AnyNode:
     spec = io.spec
     kind = registry.load(spec.use)
     options = config.options_of(kind.Config, spec.options, f"node {spec.name!r}")
-    if getattr(kind, "gives_commands", False):
-        io.take_commands()
     with node_code, keeping_files("be set up"), naming_what_is_scarce("be set up"):
         node = kind(options, io.context())
         node.setup()

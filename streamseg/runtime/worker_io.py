@@ -78,14 +78,10 @@ class WorkerIO:
         self.control = sockets.worker(self.spec.identity) if control is None else control
         self.statuses: deque[SourceStatus] = deque()
         """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
-        self.given_commands: GivenCommands | None = None
-        """Commands that the node gives to others, if it gives any (`take_commands`)."""
+        self.given_commands = GivenCommands() if self.spec.gives_commands else None
+        """Commands that the node gives to others; None if it gives none."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
-
-    def take_commands(self) -> None:
-        """The node is one that gives commands to others."""
-        self.given_commands = GivenCommands()
 
     def context(self) -> NodeContext:
         """What the node sees of all this."""
