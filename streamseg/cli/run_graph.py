@@ -6,6 +6,7 @@ import argparse
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -113,7 +114,11 @@ def from_sources(args: argparse.Namespace, bind: str) -> Graph:
 def with_titles(graph: Graph) -> Graph:
     """The graph whose pages call each stream by what it shows rather than by the name of a node."""
     sources = {name: str(spec.options["source"]) for name, spec in graph.nodes.items() if "source" in spec.options}
-    titles = {name: _stem(source) for name, source in sources.items()}
+    stems = {name: _stem(source) for name, source in sources.items()}
+    twice = {stem for stem, count in Counter(stems.values()).items() if count > 1}
+    titles = {
+        name: f"{Path(sources[name]).parent.name}/{stem}" if stem in twice else stem for name, stem in stems.items()
+    }
     for page in nodes_of(graph, "page"):
         if "titles" not in graph.nodes[page].options:
             graph = with_option_at(graph, f"{page}.titles", titles)

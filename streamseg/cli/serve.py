@@ -88,7 +88,7 @@ def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     say(title)
     with (
         Interrupts() as interrupts,
-        FilesPage(files, steps, options["page"], record, folder, threads=max(1, cores() - 1)) as page,
+        FilesPage(files, steps, options["page"], record, folder, threads=cores()) as page,
     ):
         say(f"page: {page.url}" + (" (it asks for the token)" if options["page"].token else ""))
         while not interrupts.wait(3600.0):

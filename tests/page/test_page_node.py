@@ -17,6 +17,8 @@ from support.command import streamseg
 from support.told_nodes import Told
 from support.toy_nodes import Counter
 
+from streamseg.cli import run_graph
+from streamseg.cli.main import make_parser
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import UsageError
 from streamseg.graph import config
@@ -101,6 +103,14 @@ def test_flags(tmp_path: Path) -> None:
     graph = standard_graph("clip.mp4", [], page="127.0.0.1:9000")
     assert graph.links[-1] == ("cleanup", "page")
     assert Plan(graph).options["page"].bind == "127.0.0.1:9000"
+    args = make_parser().parse_args(["serve", "a/clip.mp4", "b/clip.mp4", "rtsp://me:secret@cam/x"])
+    several = run_graph.from_sources(args, "127.0.0.1:9000")
+    assert several.nodes["page"].options["titles"] == {
+        "decode": "a/clip",
+        "clip": "b/clip",
+        "stream-cam": "stream-cam",
+    }
+    assert [to for name, to in several.links if name in ("decode", "clip", "stream-cam")] == ["embed"] * 3
     for words, complaint in (
         (("run", "clip.mp4", "--box=0,0,9,9", "--page-token", "x"), "expected --page HOST:PORT with --page-token"),
         (("run", "clip.mp4", "--page", "0.0.0.0:80"), "anyone on the network could watch"),

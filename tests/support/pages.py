@@ -27,7 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 def moving_xy(number: int) -> tuple[float, float]:
     """Where the moving disk is in a frame, pixels."""
-    return 160 + 90 * float(np.sin(number / 30)), 70.0
+    return 160 + 90 * float(np.sin(number / 150)), 70.0
 
 
 def picture(number: int) -> np.ndarray:
@@ -104,6 +104,8 @@ class Eyes:
 
     def watch(self) -> None:
         """Wait for the first picture."""
+        # Before there is a page at all, nothing veils it.
+        expect(self.page.locator("#connection")).to_have_text(re.compile("live|connected"), timeout=PATIENCE_MS)
         expect(self.page.locator("#veil")).to_be_hidden(timeout=PATIENCE_MS)
 
     def frame(self) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from streamseg.errors import UsageError
+from streamseg.errors import OutputError, UsageError
 from streamseg.mailbox import Mailbox
 from streamseg.messages import Segmented, SourceStatus
 from streamseg.node import Node, NodeConfig, Option
@@ -158,7 +158,11 @@ class Page(Node[Segmented, None]):
     def _paint(self, stream: str, room: Mailbox[pictures.Sight]) -> None:
         while (sight := room.wait()) is not None:
             began_s = time.monotonic()
-            picture = pictures.encode(sight, self.config.width_px, self.config.quality)
+            try:
+                picture = pictures.encode(sight, self.config.width_px, self.config.quality)
+            except OutputError as error:
+                self.context.log.warning("a picture of %s is not shown: %s", stream, error)
+                continue
             self._server.hub.post(partial(self._server.hub.show, stream, picture))
             self._shown += 1
             took_s = time.monotonic() - began_s

@@ -89,6 +89,8 @@ class Player:
         self.at = 0
         self._due_s = 0.0
         self._bands_s = 0.0
+        self._told_all = False
+        """Whether it was said that all of the file is unpacked."""
         self._jobs: deque[Callable[[], None]] = deque()
         self._change = threading.Condition()
         self._closing = False
@@ -162,8 +164,9 @@ class Player:
             self._play()
         elif self.mode == "following":
             self._follow()
-        elif not self.spool.done:
-            self._tell_bands(often=False)
+        elif not self._told_all:
+            self._told_all = self.spool.done
+            self._tell_bands(often=self._told_all)
 
     def _set_mode(self, mode: Mode) -> None:
         if mode == "following" and not self.marks.prompts:

@@ -34,7 +34,9 @@ export class PlayerBar {
 
   show(visible) {
     find("player").hidden = !visible;
-    if (!visible) this.position = null;
+    // What was said of another file is not true of this one.
+    this.position = null;
+    this.timeline = { bands: [], prompts: [] };
   }
 
   get active() {
