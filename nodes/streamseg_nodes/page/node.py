@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from streamseg import extras
 from streamseg.errors import OutputError, UsageError
 from streamseg.mailbox import Mailbox
 from streamseg.messages import Segmented, SourceStatus
@@ -18,7 +19,6 @@ from streamseg_nodes.page import pictures
 from streamseg_nodes.page.address import DEFAULT, checked, open_port
 from streamseg_nodes.page.figures import RunFigures
 
-_NEEDS = ("starlette", "uvicorn", "websockets")
 _SHARE = 3.0
 """Between two pictures there are so many times that long as one takes to be made: a quarter of a core at most."""
 
@@ -81,9 +81,9 @@ class Page(Node[Segmented, None]):
             GraphError: others could reach it, or it is no address.
             UsageError: a package, the token, the certificate or its key is missing or cannot be used.
         """
-        missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+        missing = [name for name in extras.EXTRAS["page"] if importlib.util.find_spec(name) is None]
         if missing:
-            raise UsageError(f"the page needs {', '.join(missing)}; install with: pip install 'streamseg[page]'")
+            raise UsageError(f"the page needs {', '.join(missing)}; {extras.command('page')} installs it")
         checked(config.bind, config.token, config.cert, config.key)
 
     def setup(self) -> None:
