@@ -166,10 +166,10 @@ def test_two_viewers_see_the_same_and_hear_of_each_other(browser: Browser, eyes:
 def test_everything(eyes: Eyes) -> None:
     eyes.page.locator("#everything").click()
     eyes.said("found in frame")
-    count = len(eyes.rows())
-    if count:
-        eyes.page.locator("#undo").click()
-        eyes.counts(0)
+    # What was found is in the list with the next picture.
+    assert eventually(lambda: bool(eyes.rows()), 20)
+    eyes.page.locator("#undo").click()
+    eyes.counts(0)
 
 
 def test_nothing_serious_bars_the_way(browser: Browser, url: str) -> None:
