@@ -116,14 +116,22 @@ def go_on_live(plan: Plan, job: Job, seen: Mapping[str, Position]) -> Job:
     """
     job = go_on(plan, job)
     positions = {
-        stream: place
-        if (kept := job.positions.get(stream)) is None
-        else msgspec.structs.replace(
-            place, seq=max(place.seq, kept.seq), next_index=max(place.next_index, kept.next_index)
-        )
+        stream: place if (kept := job.positions.get(stream)) is None else _after(kept, place)
         for stream, place in seen.items()
     }
     return msgspec.structs.replace(job, positions=positions)
+
+
+def _after(kept: Position, seen: Position) -> Position:
+    """Where a live stream goes on: what had entered and is not in the results is dropped, as sinks count it."""
+    seq = max(seen.seq, kept.seq)
+    return msgspec.structs.replace(
+        seen,
+        seq=seq,
+        next_index=max(seen.next_index, kept.next_index),
+        dropped=kept.dropped + seq - kept.seq,
+        failed=kept.failed,
+    )
 
 
 def frames(job: Job) -> int:

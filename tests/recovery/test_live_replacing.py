@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from support.command import running, tracks
@@ -20,7 +21,7 @@ from support.storm import chained_graph
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.jobs import Job
+from streamseg.jobs import Job, Position
 from streamseg.runtime import recovery
 from streamseg.runtime.report import make_report
 from streamseg.runtime.supervisor import Supervisor
@@ -108,6 +109,17 @@ def test_with_a_new_source_the_tracks_go_on(film: Path, tmp_path: Path) -> None:
     assert min(int(each["reason"], 16) for each in found[-5:]) > 40
     frames = [each["frame"] for each in found]
     assert frames == sorted(set(frames))
+
+
+def test_what_a_dead_source_had_in_flight_is_counted_as_dropped(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five frames had entered and are in no file; two were dropped before."""
+    kept = Position(seq=84, next_index=90, dropped=2, failed=1)
+    monkeypatch.setattr(recovery, "reached", lambda plan, job: msgspec.structs.replace(job, positions={"film": kept}))
+    job = recovery.go_on_live(live_plan(tmp_path, film), Job(facts={}), {"film": Position(seq=89, next_index=97)})
+    place = job.positions["film"]
+    assert (place.seq, place.next_index, place.dropped, place.failed) == (89, 97, 7, 1)
 
 
 def test_too_many_deaths_end_it(film: Path, tmp_path: Path) -> None:
