@@ -65,6 +65,7 @@ def test_what_a_node_never_answers_is_refused_at_the_end(order: str, reason: str
     assert (error is None) == (order == "forget")
 
 
+@pytest.mark.slow
 def test_of_several_nodes_one_is_named() -> None:
     plan = plan_of("left", "right")
     answers, _ = run(plan, "answer")

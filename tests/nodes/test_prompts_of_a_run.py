@@ -281,6 +281,7 @@ def test_what_can_be_undone_is_in_the_state() -> None:
     assert again.steps(3)[-1] == [1]
 
 
+@pytest.mark.slow
 def test_everything_may_be_asked_for_meanwhile() -> None:
     run = Running([{"id": 1, "box": box_of(0, 0)}])
     run.step()

@@ -163,6 +163,7 @@ def test_two_viewers_see_the_same_and_hear_of_each_other(browser: Browser, eyes:
     context.close()
 
 
+@pytest.mark.slow
 def test_everything(eyes: Eyes) -> None:
     eyes.page.locator("#everything").click()
     eyes.said("found in frame")

@@ -95,7 +95,7 @@ def test_what_is_kept_is_a_copy() -> None:
 def test_without_its_packages_the_page_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvicorn" else object())
-    with pytest.raises(UsageError, match=r"the page needs uvicorn; install with: pip install 'streamseg\[page\]'"):
+    with pytest.raises(UsageError, match=r"the page needs uvicorn; pip install 'streamseg\[page\]' installs it"):
         Page.check(Page.Config())
 
 

@@ -201,6 +201,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(at: At) -> None:
     assert eventually(lambda: any("Not all of it is followed yet" in text for text in at.screen.events()))
 
 
+@pytest.mark.slow
 def test_everything_becomes_prompts(at: At, clip: Path) -> None:
     at.say(box=box_of(0, 0))
     found = at.say(everything=True)

@@ -51,7 +51,11 @@ def recorded(folder: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],
+    ids=lambda number: number.name,
+)
 @pytest.mark.parametrize("victim", ["chained", "record"])
 def test_a_node_is_replaced_and_the_rest_goes_on(
     film: Path, tmp_path: Path, victim: str, number: signal.Signals

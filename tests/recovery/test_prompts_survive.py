@@ -51,6 +51,7 @@ def frames_done(supervisor: Supervisor, name: str) -> int:
     return supervisor.stats[name].frames if name in supervisor.stats else 0
 
 
+@pytest.mark.slow
 def test_with_a_graph_that_starts_again_it_holds_from_the_same_frame_on(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -135,6 +135,7 @@ def test_a_full_disk_ends_the_run_with_all_that_was_committed(clip: Path, undist
     check_same(output, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_small_storm(clip: Path, undisturbed: Path, tmp_path: Path) -> None:
     graph = chained_graph(tmp_path, clip, tmp_path / "out", drop_every=17, sleep_s=0.02)
     storm = Storm(["run", graph], tmp_path / "out", random.Random(7))

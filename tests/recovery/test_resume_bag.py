@@ -21,7 +21,9 @@ FRAMES = 100
 GIVEN = {"label": "", "points_xy": [], "negative_xy": [], "has_mask": False, "remove": False}
 
 
-@pytest.fixture(scope="module", params=["sqlite3", "mcap", "video"])
+@pytest.fixture(
+    scope="module", params=["mcap", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sqlite3", "video"))]
+)
 def bag(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, images = tmp_path_factory.mktemp("bag"), moving_images(FRAMES)
     if request.param == "video":

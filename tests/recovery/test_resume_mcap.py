@@ -46,7 +46,7 @@ def messages_in(path: Path) -> dict[str, list[tuple[int, int, bytes]]]:
     return found
 
 
-@pytest.mark.parametrize("schemas", ["ros2", "foxglove"])
+@pytest.mark.parametrize("schemas", [pytest.param("ros2", marks=pytest.mark.slow), "foxglove"])
 def test_after_a_kill_it_is_readable_and_goes_on_to_the_same_messages(bag: Path, tmp_path: Path, schemas: str) -> None:
     done = streamseg("run", graph_of(tmp_path, bag, tmp_path / "undisturbed", schemas))
     assert done.returncode == 0, done.stderr

@@ -138,6 +138,7 @@ def test_a_run_in_which_nothing_moves_is_ended_and_says_where_its_frames_are(tmp
     assert [line.get("seq") for line in found] == [0, 1, 2, None], "the sink has flushed"
 
 
+@pytest.mark.slow
 def test_one_long_frame_is_no_stall(tmp_path: Path) -> None:
     graph = toy_graph(tmp_path / "out", count={"frames": 2}, total={"sleep_s": 3.5}, recovery={"stall_s": 2})
     run(graph)

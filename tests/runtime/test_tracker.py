@@ -105,6 +105,7 @@ def test_who_goes_on_from_a_state_gets_the_same_masks(
     assert_same([tracker.track(images[at])], [expected[at]])
 
 
+@pytest.mark.slow
 def test_everything_may_be_asked_for_at_any_time(images: list[np.ndarray]) -> None:
     options = {"max_objects": 3, "points_per_side": 8}
     prompts = [{"id": 1, "box": BALL}]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from streamseg.errors import CheckpointError, DeviceError, ModelError, UsageError
 from streamseg.prompts.decoder import DecoderPrompt
-from streamseg.sam import engines, packaged_graphs
+from streamseg.sam import engines, loading, packaged_graphs
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
@@ -222,6 +222,7 @@ def test_graphs_of_an_older_network_are_refused(monkeypatch):
     graphs = packaged_graphs.find(MODELS["tiny"])
     older = msgspec.structs.replace(graphs, network={**graphs.network, "enc.z.weight": (3,)})
     monkeypatch.setattr(packaged_graphs, "find", lambda info: older)
+    monkeypatch.setattr(loading, "_loaded", {})  # what other tests hold is not loaded again
     with pytest.raises(ModelError, match="out of date; run 'make graphs'"):
         load("onnxruntime")
 

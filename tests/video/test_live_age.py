@@ -159,6 +159,7 @@ def test_a_stream_that_takes_longer_to_decode_than_it_lasts_is_not_fallen_behind
     assert picture.index == pytest.approx(numbers[-1] - numbers[0], abs=5)
 
 
+@pytest.mark.slow
 def test_that_no_picture_is_young_enough_once_it_is_decoded_is_said_however_few_there_are(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_camera_that_freezes_and_goes_on_with_what_it_had_gives_nothing_old() 
     assert reader.reconnects == 0 and reader.dropped["late"] > 10
 
 
+@pytest.mark.slow
 def test_a_loss_is_noticed_within_the_read_timeout_whatever_the_demuxer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demuxer of some protocols asks twice before it gives up: here it asks for ever."""
     monkeypatch.setattr(Connection, "_read", lambda *_: threading.Event().wait())

@@ -25,7 +25,15 @@ def _demuxers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "demux"}
 
 
-@pytest.mark.parametrize(("segment", "options"), [(25, {}), (50, {}), (50, {"max_age_s": 0.5}), (100, {})])
+@pytest.mark.parametrize(
+    ("segment", "options"),
+    [
+        (50, {}),
+        pytest.param(25, {}, marks=pytest.mark.slow),
+        pytest.param(50, {"max_age_s": 0.5}, marks=pytest.mark.slow),
+        pytest.param(100, {}, marks=pytest.mark.slow),
+    ],
+)
 def test_the_pictures_of_a_stream_in_segments_are_all_given_at_their_pace(
     segment: int, options: dict[str, float]
 ) -> None:
@@ -72,6 +80,7 @@ def test_sound_that_goes_on_does_not_hide_that_the_pictures_have_stopped() -> No
     assert events[0].since_ns == events[2].since_ns and events[2].attempts == 1
 
 
+@pytest.mark.slow
 def test_data_without_pictures_is_no_sign_of_life(caplog: pytest.LogCaptureFixture) -> None:
     """A stream that is joined in the middle, and has no key frame from there on."""
     pieces = encoded(seconds(400), gop=1000)
