@@ -55,6 +55,7 @@ class NodeWorker:
         if io.given_commands is not None:
             self._poller.register(io.given_commands.ear, zmq.POLLIN)
         self._said_done = False
+        self._passed_any = False
         self._replies: dict[int, Reply] = {}
         """To commands without an answer yet."""
 
@@ -86,11 +87,14 @@ class NodeWorker:
                 if isinstance(instruction, Finalize):
                     self._stage.finalize(stopped=instruction.stopped)
                     self._say_done()
+            before_first = not self._passed_any
             for passed in self._stage.step():
                 self._pass(passed)
+                self._passed_any = True
             self._stage.tick()
             self._tell_troubles()
-            self._io.beat(self._beat)
+            # The first frame is told at once: a run that is ended right then knows that there are results.
+            self._io.beat(self._beat, at_once=before_first and self._passed_any)
 
     def _beat(self) -> Beat:
         return Beat(self._stage.stats(), self._stage.trackers() if self._io.spec.is_sink else {})

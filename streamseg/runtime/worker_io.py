@@ -163,10 +163,10 @@ class WorkerIO:
         for socket in (*self._finished.values(), self.control):
             socket.close(linger=1000)
 
-    def beat(self, make: Callable[[], Beat]) -> None:
-        """Say how far we are, now and then."""
+    def beat(self, make: Callable[[], Beat], *, at_once: bool = False) -> None:
+        """Say how far we are, now and then, or at once."""
         now_s = time.monotonic()
-        if now_s >= self._next_beat_s:
+        if at_once or now_s >= self._next_beat_s:
             self._next_beat_s = now_s + BEAT_S
             self.report(make())
 
