@@ -45,7 +45,10 @@ def add_to(parser: Parser) -> None:
     """Add its arguments."""
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="file, folder, camera number, URL, or a graph file (.yaml)"
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="file, folder, camera number, URL, or a graph file (.yaml); several share one model",
     )
     add_prompts(parser)
     rare = add_groups(parser)
@@ -100,7 +103,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume), command_queue_of)
+    graph = run_graph.asked_for(args)
+    shown = ", ".join(map(redact, args.sources)) or redact(args.resume)
+    return run_plan(Plan(graph), args, shown, command_queue_of)
 
 
 def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQueue) -> int:

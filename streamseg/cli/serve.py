@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     title = ", ".join(map(redact, args.sources))
     files = [source for source in args.sources if classify(source) in (SourceKind.FILE, SourceKind.FOLDER)]
     if not files or given_options(args).get("live") or args.detect is not None:
-        return run_plan(Plan(run_graph.from_sources(args, bind)), args, title, command_queue_of)
+        return run_plan(Plan(run_graph.page_of(args, bind)), args, title, command_queue_of)
     if len(files) < len(args.sources):
         raise UsageError(
             f"expected files alone or cameras and streams alone, got both: {title}; open a page for each (--port), or "
@@ -68,7 +68,12 @@ def run(args: argparse.Namespace) -> int:
 def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     """Files can be paused and gone to and fro in, so they are played without a graph of processes."""
     output = given_options(args).get("output")
-    graph = run_graph.from_sources(args, bind)
+    if output is not None and len(args.sources) > 1:
+        raise UsageError(
+            f"expected one file with -o {output}, got {len(args.sources)}, and their results would mix; leave it out: "
+            f"each has a folder of its own below out/"
+        )
+    graph = run_graph.page_of(args, bind)
     plan = Plan(graph)
     options: dict[str, Any] = dict(plan.options)
     run_graph.fetch_checkpoints(plan)
