@@ -17,7 +17,7 @@ from streamseg.cli.prompt_flags import add_prompts
 from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
 from streamseg.errors import EXIT_INTERRUPTED, OutputError, RunError, UsageError
-from streamseg.graph.options import named_options
+from streamseg.graph.options import DETECTORS, named_options
 from streamseg.graph.plan import Plan
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.recovery import frames
@@ -31,6 +31,7 @@ MakeQueue = Callable[[Plan, argparse.Namespace], CommandQueue | None]
 
 _GROUPS = {
     "source": ("decode",),
+    "detector": DETECTORS,
     "model": ("embed", "propagate"),
     "masks": ("cleanup",),
     "results": ("record",),

@@ -34,7 +34,9 @@ def add_to(parser: Parser) -> None:
     where = parser.add_argument_group("where the page is")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="of this machine (default: 127.0.0.1)")
     where.add_argument("--port", type=port, default=8765, metavar="N", help="0 for any free one (default: 8765)")
-    parser.add_argument("--detect", metavar="NAME", help="also follow what a detector finds: motion, or your own")
+    parser.add_argument(
+        "--detect", metavar="NAME", help="also follow what a detector finds: an ONNX file, motion, or your own"
+    )
     rare = add_groups(parser, without=("page",))
     add_run_options(parser)
     hide(parser, rare)
