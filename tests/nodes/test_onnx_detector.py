@@ -178,7 +178,7 @@ def test_the_loop_takes_a_file(tmp_path: Path) -> None:
         (["--box", "1,2,30,40", "--detect-classes", "cat"], "expected --detect FILE.onnx with --detect-classes"),
         (["--detect", "motion", "--detect-score", "0.5"], "expected --detect FILE.onnx with --detect-score"),
         (["--box", "1,2,30,40", "--detect-every", "5"], "--detect FILE.onnx or --detect motion with --detect-every"),
-        (["--detect", "d.onnx", "--detect-names", "gone.txt"], "name of a class in each line at gone.txt, got: No such file"),
+        (["--detect", "d.onnx", "--detect-names", "gone.txt"], "in each line at gone.txt, got: No such file"),
     ],
 )
 def test_bad_words_are_refused_in_a_sentence(tmp_path: Path, words: list[str], complaint: str) -> None:
