@@ -133,7 +133,7 @@ def test_pictures_are_made_when_nobody_else_needs_the_core() -> None:
     try:
         own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         (painter,) = node._painters
-        assert eventually(lambda: os.getpriority(os.PRIO_PROCESS, painter.native_id or 0) == min(19, own + 10), 10)
+        assert eventually(lambda: os.getpriority(os.PRIO_PROCESS, painter.native_id or 0) == min(19, own + 4), 10)
         assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
     finally:
         node.close()

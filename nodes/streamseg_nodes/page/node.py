@@ -22,7 +22,7 @@ from streamseg_nodes.page import pictures
 from streamseg_nodes.page.address import DEFAULT, checked, open_port
 from streamseg_nodes.page.figures import RunFigures
 
-_NICE = 10
+_NICE = 4
 _SHARE = 3.0
 """Between two pictures there are so many times that long as one takes to be made: a quarter of a core at most."""
 
