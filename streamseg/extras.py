@@ -9,7 +9,7 @@ from streamseg.errors import UsageError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "page": ("starlette", "uvicorn", "websockets"),
-    "bags": ("mcap", "mcap_protobuf", "rosbags"),
+    "bags": ("lz4", "mcap", "mcap_protobuf", "rosbags", "zstandard"),
     "rerun": ("rerun",),
     "dora": ("dora", "pyarrow"),
     "ros2": ("cyclonedds", "rosbags"),
