@@ -25,6 +25,7 @@ class _Session:
     """One half of a model with its weights."""
 
     name = "onnxruntime"
+    precision = "f32"
     device = "cpu"
     half: Half
 
