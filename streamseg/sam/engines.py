@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import platform
 import sys
 from importlib import metadata
@@ -124,6 +125,14 @@ def is_installed(engine: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+def default_threads() -> int:
+    """As many threads as torch would take: what the environment says, or the cores that may be used."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def may_have_gpu() -> bool:

@@ -22,10 +22,10 @@ import numpy as np
 from streamseg.errors import DeviceError
 from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.checkpoints import cache_dir, fingerprint
+from streamseg.sam.engines import default_threads
 from streamseg.sam.graph_weights import with_weights
 from streamseg.sam.kept_files import KeptFiles
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.onnx_engine import default_threads
 from streamseg.sam.packaged_graphs import Half, graph_path
 
 Shapes = Mapping[str, tuple[int, ...]]
