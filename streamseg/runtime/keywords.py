@@ -21,8 +21,9 @@ class TrackerKeywords(TypedDict, total=False):
     device: str | None
     """auto, cpu, cuda:N or mps (default: auto)"""
 
-    engine: Literal["auto", "torch", "onnxruntime"] | None
-    """what computes; auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch (default: auto)"""
+    engine: Literal["auto", "openvino", "onnxruntime", "torch"] | None
+    """what computes; auto: where the model has a graph for it, on the CPU, OpenVINO if it is installed, else ONNX
+    Runtime; torch for all else (default: auto)"""
 
     focus: Literal["auto", "on", "off"] | None
     """look closely where objects were; auto: if a back-edge of the graph says where (default: auto)"""
