@@ -6,10 +6,9 @@ import time
 
 import msgspec
 
-from streamseg import __version__
 from streamseg.monitoring.health import unhealthy, unready
 from streamseg.monitoring.monitor import Monitor
-from streamseg.monitoring.snapshot import Snapshot, State
+from streamseg.monitoring.snapshot import VERSION, Snapshot, State
 from streamseg.redaction import printable, redact_text
 from streamseg.transport.control import Stats
 from streamseg.transport.histogram import Histogram
@@ -80,7 +79,7 @@ def figures(monitor: Monitor) -> Figures:
     """The figures as of now."""
     run, before = monitor.snapshot, monitor.before()
     return Figures(
-        version=__version__,
+        version=VERSION,
         state=run.state,
         up_s=round(time.monotonic() - run.began_s, 1),
         restarts=run.restarts,

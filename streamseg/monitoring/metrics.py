@@ -18,11 +18,10 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from streamseg import __version__
 from streamseg.monitoring.figures import drops, objects
 from streamseg.monitoring.health import unhealthy, unready
 from streamseg.monitoring.monitor import Monitor
-from streamseg.monitoring.snapshot import Snapshot
+from streamseg.monitoring.snapshot import VERSION, Snapshot
 from streamseg.transport.control import Stats
 from streamseg.transport.histogram import BOUNDS_MS, Histogram
 from streamseg.types import ObjectState
@@ -60,7 +59,7 @@ def _of_run(run: Snapshot) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "streamseg_build",
         "Which streamseg this is.",
-        value={"version": __version__, "python": platform.python_version()},
+        value={"version": VERSION, "python": platform.python_version()},
     )
     yield GaugeMetricFamily(
         "streamseg_up", "Whether the run makes progress (as /healthz).", value=unhealthy(run) is None

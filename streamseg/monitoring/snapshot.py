@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Literal
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from streamseg.graph.plan import Plan
 from streamseg.transport.control import Stats
 
+VERSION = metadata.version("streamseg")
 State = Literal["starting", "running", "stopping"]
 
 

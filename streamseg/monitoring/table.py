@@ -11,6 +11,7 @@ from rich.text import Text
 from streamseg.monitoring.figures import Figures, ProcessFigures, StreamFigures
 
 _NOTHING = "–"
+_JOINED = "\N{NO-BREAK SPACE}"
 _WORDS = ("NODE", "STREAM", "DROPPED", "OBJECTS")
 _BUSY = 0.9
 _SILENT_S = 3.0
@@ -45,7 +46,7 @@ def _table(*columns: str) -> Table:
 
 
 def _processes(found: list[ProcessFigures]) -> Table:
-    table = _table("NODE", "FRAMES/S", "LOAD", "MS P50", "MS P95", "AGE MS", "QUEUE", "FAILED")
+    table = _table("NODE", "FPS", "LOAD", "MS", "P95", "AGE MS", "QUEUE", "FAILED")
     for each in found:
         table.add_row(
             Text(each.name, "" if each.ready else "red"),
@@ -61,7 +62,7 @@ def _processes(found: list[ProcessFigures]) -> Table:
 
 
 def _streams(found: list[StreamFigures]) -> Table:
-    table = _table("STREAM", "IN", "OUT", "FRAMES/S", "AGE P50", "AGE P95", "SILENT", "FAILED", "DROPPED", "OBJECTS")
+    table = _table("STREAM", "IN", "OUT", "FPS", "AGE MS", "P95", "SILENT", "FAILED", "DROPPED", "OBJECTS")
     for each in found:
         away = f"away: {each.away}" if each.away else f"{each.silent_s:.1f} s"
         table.add_row(
@@ -84,4 +85,5 @@ def _ms(value: float | None) -> str:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or _NOTHING
+    # Never a number on one line and what it counts on the next.
+    return ", ".join(f"{count}{_JOINED}{what}" for what, count in counts.items() if count) or _NOTHING

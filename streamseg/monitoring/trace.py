@@ -105,8 +105,10 @@ class TraceFile:
 
     def _events(self, who: str, pid: int, span: Span) -> list[Mapping[str, Any]]:
         node = self._nodes.get(who, who)
-        at = {"pid": pid, "tid": span.reader or pid, "ts": span.began_ns / 1000}
-        lasts = {"ph": "X", "cat": "frame", **at, "dur": (span.ended_ns - span.began_ns) / 1000}
+        # Whole microseconds: fractions would be rounded by who reads them, and spans that touch would overlap.
+        began_us, ended_us = span.began_ns // 1000, span.ended_ns // 1000
+        at = {"pid": pid, "tid": span.reader or pid, "ts": began_us}
+        lasts = {"ph": "X", "cat": "frame", **at, "dur": ended_us - began_us}
         if span.reader:
             name = [] if span.reader in self._known else [_fact("thread_name", pid, span.reader, {"name": "reading"})]
             self._known.add(span.reader)
