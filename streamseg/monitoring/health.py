@@ -7,8 +7,9 @@ import time
 from streamseg.monitoring.snapshot import Snapshot
 from streamseg.redaction import printable, redact_text
 
-SILENT_S = 10.0
-"""Whoever drives the run looks at it several times a second; after so long without that it hangs."""
+SILENT_S = 30.0
+"""Whoever drives the run looks at it several times a second, but for the pauses between restarts; after so long without
+that it hangs."""
 STALLED_S = 20.0
 """So long nothing may move while frames are in flight and no process is busy."""
 
