@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "rerun": ("rerun",),
     "dora": ("dora", "pyarrow"),
     "ros2": ("cyclonedds", "rosbags"),
+    "metrics": ("prometheus_client", "rich"),
     "export": ("onnx",),
     "openvino": ("openvino",),
 }

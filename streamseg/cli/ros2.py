@@ -12,6 +12,7 @@ from streamseg.cli.option_flags import add_options, assignment, given_options, h
 from streamseg.cli.parser import Parser
 from streamseg.cli.prompt_flags import add_prompts, everything, given_prompts
 from streamseg.cli.text import say
+from streamseg.cli.watching import add_watching
 from streamseg.errors import UsageError
 from streamseg.graph import config
 from streamseg.graph.config import Graph
@@ -69,6 +70,7 @@ def add_to(parser: Parser) -> None:
     parser.add_argument_group("any other option").add_argument(
         "--set", action="append", type=assignment, metavar="NODE.OPTION=VALUE", help="as for 'streamseg run'"
     )
+    add_watching(parser)
     here = parser.add_argument_group("this run")
     here.add_argument("--control", metavar="PATH", help="listen there, too, for 'streamseg prompt'")
     here.add_argument("--json", action="store_true", help="print the final report as JSON")

@@ -13,6 +13,7 @@ from streamseg.cli.option_flags import given_options, hide
 from streamseg.cli.parser import Parser, port
 from streamseg.cli.run import add_groups, add_run_options, command_queue_of, run_plan
 from streamseg.cli.text import say
+from streamseg.cli.watching import refuse_watching
 from streamseg.errors import EXIT_INTERRUPTED, UsageError
 from streamseg.graph.plan import Plan, cores, thread_environment
 from streamseg.video.source import SourceKind, classify, redact
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "--control is for what is live: files are pointed at on the page; leave it out, or give --live"
         )
+    refuse_watching(args, "got files, which the page plays itself; leave it out, or give --live")
     return _serve_files(args, bind, title)
 
 
