@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "dora": ("dora", "pyarrow"),
     "ros2": ("cyclonedds", "rosbags"),
     "export": ("onnx",),
+    "formats": ("matplotlib", "pyarrow", "supervision"),
 }
 """Extra -> what it brings, by the names of the modules."""
 
