@@ -56,13 +56,16 @@ class Format:
     """What of a run is in it, in a few words."""
     read_by: ClassVar[str] = ""
     """Which programs read it."""
-    largest_id: ClassVar[int | None] = None
-    """The largest id of an object that it can hold; None if there is no limit."""
 
     def __init__(self, config: FormatConfig | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
         self.notes: list[str] = []
         """What could not be written as it is, a sentence each."""
+
+    @property
+    def largest_id(self) -> int | None:
+        """The largest id of an object that it can hold; None if there is no limit."""
+        return None
 
     def write(self, clip: Clip, folder: Path) -> None:
         """Write a clip into a folder, which is there.

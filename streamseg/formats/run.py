@@ -19,10 +19,10 @@ import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.formats.clip import Clip, ClipFrame
+from streamseg.formats.id_pictures import read_ids
 from streamseg.formats.run_report import decode_facts, options_of_source, pictures, read_report, recorded_frames
 from streamseg.formats.shape import Shape, counts_of_labels
 from streamseg.formats.tracks import Tracks
-from streamseg.masks.image_files import read_values
 from streamseg.regular_files import opened
 from streamseg.result_files import MASKS, RUN, SEGMENT, TRACKS, mask_name
 from streamseg.tracking.records import TrackRecord
@@ -278,9 +278,9 @@ class Run(Clip):
         self.frames = np.array(numbers, np.int64)
         """(N,) int64: numbers of the frames in the source."""
         if masks:
-            size = _read_mask(masks[min(masks)]).shape[:2]
+            size = read_ids(masks[min(masks)]).shape[:2]
         if not self._has_tracks:
-            found = {each: "" for path in masks.values() for each in np.unique(_read_mask(path)).tolist() if each}
+            found = {each: "" for path in masks.values() for each in np.unique(read_ids(path)).tolist() if each}
         self.size = size or self._size_of_source()
         self.objects = dict(sorted(found.items()))
         self.has_masks = bool(masks) or has_rle or not found
@@ -334,7 +334,7 @@ class _Lazy:
 
     def _all(self) -> dict[int, list[int]]:
         if self._found is None:
-            ids = _read_mask(self._path)
+            ids = read_ids(self._path)
             if ids.shape != self._size:
                 raise MediaError(
                     f"expected masks of {self._size[1]}x{self._size[0]} pixels, {self._path} has "
@@ -374,15 +374,3 @@ def _mask_files(folder: Path) -> Iterable[Path]:
     for path in masks.iterdir():
         if path.stem.isdecimal() and path.name == mask_name(int(path.stem)):
             yield path
-
-
-def _read_mask(path: Path) -> np.ndarray:
-    """(H, W) uint8 or uint16: the ids in a picture.
-
-    Raises:
-        MediaError: it is no picture.
-    """
-    try:
-        return read_values(path, ("P", "L", "I;16"), "L")
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{path}: cannot be read as a mask: {error}") from error
