@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Clip(ABC):
             StreamsegError: what is to be read is damaged.
         """
 
-    @property
+    @cached_property
     def categories(self) -> list[str]:
         """The labels of all objects, sorted; those without one are called `LABEL`."""
         return sorted({self.label(each) for each in self.objects})
@@ -92,7 +93,11 @@ class Clip(ABC):
 
     def category(self, object_id: int) -> int:
         """Number of an object's label among the `categories`, from 0."""
-        return self.categories.index(self.label(object_id))
+        return self._numbers[self.label(object_id)]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.categories)}
 
     def with_pictures(self) -> Iterator[tuple[ClipFrame, np.ndarray]]:
         """The frames, each with its picture: (H, W, 3) uint8, RGB, upright.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import IO, Any, Self
 
 import msgspec
 
-from streamseg.errors import OutputError
+from streamseg.errors import OutputError, StreamsegError
 
 _BUFFER_BYTES = 1 << 16
 _encode = msgspec.json.Encoder().encode
@@ -36,7 +37,8 @@ class JsonFile:
 
     def __init__(self, path: Path, head: dict[str, Any], *lists: str) -> None:
         self._path = path
-        self._head = head
+        self.head = head
+        """What stands before the lists; may be added to until the end."""
         self._lists: dict[str, IO[bytes]] = {}
         self._counts = dict.fromkeys(lists, 0)
         try:
@@ -78,7 +80,7 @@ class JsonFile:
     def _join(self) -> None:
         part = self._path.with_name(f".{self._path.name}.part")
         with part.open("wb") as out:
-            begin = _encode(self._head)[:-1]
+            begin = _encode(self.head)[:-1]
             out.write(begin)
             for number, (name, file) in enumerate(self._lists.items()):
                 out.write((b"," if number or len(begin) > 1 else b"") + b"\n" + _encode(name) + b": [")
@@ -138,6 +140,21 @@ class Spools:
         except OSError as error:
             raise cannot_write(path, error) from error
         buffer.clear()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say it of a file if something cannot be written inside the block.
+
+    Raises:
+        OutputError: the system refused something; errors of our own pass as they are.
+    """
+    try:
+        yield
+    except StreamsegError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

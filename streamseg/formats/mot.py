@@ -12,7 +12,7 @@ from streamseg.formats.clip import Clip, ReadClip
 from streamseg.formats.coco import with_images
 from streamseg.formats.format import Format, FormatConfig, Images, Option, Quality
 from streamseg.formats.images import write_file, write_jpeg
-from streamseg.formats.json_file import cannot_write
+from streamseg.formats.json_file import writing
 from streamseg.formats.shape import Shape
 
 _FILES = {"gt": Path("gt", "gt.txt"), "det": Path("det", "det.txt")}
@@ -47,24 +47,17 @@ class Mot(Format):
         )
         path = root / _FILES[config.kind]
         write_file(path.with_name(_LABELS), "".join(f"{name}\n" for name in clip.categories))
-        try:
-            with path.open("w", encoding="ascii") as file:
-                for frame, image_rgb in with_images(clip, images=config.images):
-                    if image_rgb is not None:
-                        write_jpeg(root / "img1" / f"{frame.position + 1:06d}.jpg", image_rgb, config.jpeg_quality)
-                    for shape in frame.shapes:
-                        if shape.is_there and shape.box_xyxy is not None:
-                            x0, y0, x1, y1 = shape.box_xyxy
-                            box = f"{x0 + config.origin:g},{y0 + config.origin:g},{x1 - x0:g},{y1 - y0:g}"
-                            score = 1.0 if shape.score is None else shape.score
-                            rest = (
-                                f"1,{clip.category(shape.id) + 1},1" if config.kind == "gt" else f"{score:g},-1,-1,-1"
-                            )
-                            file.write(f"{frame.position + 1},{shape.id},{box},{rest}\n")
-        except OSError as error:
-            if isinstance(error, MediaError):
-                raise
-            raise cannot_write(path, error) from error
+        with writing(path), path.open("w", encoding="ascii") as file:
+            for frame, image_rgb in with_images(clip, images=config.images):
+                if image_rgb is not None:
+                    write_jpeg(root / "img1" / f"{frame.position + 1:06d}.jpg", image_rgb, config.jpeg_quality)
+                for shape in frame.shapes:
+                    if shape.is_there and shape.box_xyxy is not None:
+                        x0, y0, x1, y1 = shape.box_xyxy
+                        box = f"{x0 + config.origin:g},{y0 + config.origin:g},{x1 - x0:g},{y1 - y0:g}"
+                        score = 1.0 if shape.score is None else shape.score
+                        rest = f"1,{clip.category(shape.id) + 1},1" if config.kind == "gt" else f"{score:g},-1,-1,-1"
+                        file.write(f"{frame.position + 1},{shape.id},{box},{rest}\n")
 
     @classmethod
     def read(cls, path: Path, size: tuple[int, int] | None = None) -> Clip:

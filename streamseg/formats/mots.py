@@ -14,7 +14,7 @@ from streamseg.formats.coco import with_images
 from streamseg.formats.format import Format, FormatConfig, Images, Option, Quality
 from streamseg.formats.id_pictures import clip_of_pictures, read_ids
 from streamseg.formats.images import write_file, write_jpeg, write_png
-from streamseg.formats.json_file import cannot_write
+from streamseg.formats.json_file import writing
 from streamseg.formats.shape import Shape
 
 _CLASS = 1000
@@ -55,27 +55,22 @@ class Mots(Format):
         write_file(folder / LABELS, "".join(f"{n} {name}\n" for n, name in enumerate(names, 1)))
         numbers = {each: (clip.category(each) + 1) * _CLASS + each for each in clip.objects}
         path = folder / f"{clip.name}.txt"
-        try:
-            with path.open("w", encoding="ascii") as text:
-                for frame, image_rgb in with_images(clip, images=config.images):
-                    number = frame.position + config.first_frame
-                    if image_rgb is not None:
-                        write_jpeg(folder / "images" / clip.name / f"{number:06d}.jpg", image_rgb, config.jpeg_quality)
-                    picture = np.zeros(clip.size, np.uint16)
-                    for shape in frame.shapes:
-                        if not shape.is_there:
-                            continue
-                        value = numbers[shape.id]
-                        if config.files != "text":
-                            picture[shape.mask] = value
-                        height, width = clip.size
-                        text.write(f"{number} {value} {value // _CLASS} {height} {width} {shape.text}\n")
+        with writing(path), path.open("w", encoding="ascii") as text:
+            for frame, image_rgb in with_images(clip, images=config.images):
+                number = frame.position + config.first_frame
+                if image_rgb is not None:
+                    write_jpeg(folder / "images" / clip.name / f"{number:06d}.jpg", image_rgb, config.jpeg_quality)
+                picture = np.zeros(clip.size, np.uint16)
+                for shape in frame.shapes:
+                    if not shape.is_there:
+                        continue
+                    value = numbers[shape.id]
                     if config.files != "text":
-                        write_png(folder / "instances" / clip.name / f"{number:06d}.png", picture)
-        except OSError as error:
-            if isinstance(error, MediaError):
-                raise
-            raise cannot_write(path, error) from error
+                        picture[shape.mask] = value
+                    height, width = clip.size
+                    text.write(f"{number} {value} {value // _CLASS} {height} {width} {shape.text}\n")
+                if config.files != "text":
+                    write_png(folder / "instances" / clip.name / f"{number:06d}.png", picture)
         if config.files == "png":
             path.unlink()
 
