@@ -13,6 +13,7 @@ import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.formats.shape import Shape
+from streamseg.masks.label_map import MAX_ID
 from streamseg.video.open import open_source
 
 LABEL = "object"
@@ -35,10 +36,12 @@ class ClipFrame:
         """(H, W) uint16: which object each pixel belongs to; 0 is background. Of two, the later one has it.
 
         Raises:
-            UsageError: an object has only a box.
+            UsageError: an object has only a box, or an id beyond 16 bits.
         """
         found = np.zeros(size, np.uint16)
         for shape in self.shapes:
+            if not 1 <= shape.id <= MAX_ID:
+                raise UsageError(f"expected ids from 1 to {MAX_ID}, got object {shape.id}; say --renumber")
             if shape.is_there:
                 found[shape.mask] = shape.id
         return found
