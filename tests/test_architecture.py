@@ -69,7 +69,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
     "streamseg.ros2": (*MESSAGES, "streamseg.masks", "streamseg.robotics", "streamseg.ros2"),
     "streamseg.graph": (*NODE, "streamseg.graph"),
-    "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
+    "streamseg.runtime": (*GRAPHS, "streamseg.masks", "streamseg.transport"),
     "streamseg.formats": (
         *FOUNDATION,
         "streamseg.formats",
