@@ -60,12 +60,12 @@ class FollowedObject(msgspec.Struct, frozen=True):
     @property
     def good(self) -> np.ndarray:
         """(frames,) bool: the object is there, and the mask right."""
-        return (np.asarray(self.j) >= GOOD) & np.asarray(self.visible)
+        return np.asarray((np.asarray(self.j) >= GOOD) & np.asarray(self.visible))
 
     @property
     def believed(self) -> np.ndarray:
         """(frames,) bool: the state is TRACKED or REACQUIRED."""
-        return np.isin(list(self.states), ["T", "R"])
+        return np.asarray(np.isin(list(self.states), ["T", "R"]))
 
 
 class Estimate(NamedTuple):
