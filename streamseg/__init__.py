@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from streamseg.runtime.prompting import send_prompt
     from streamseg.runtime.session import Results, segment_video
     from streamseg.runtime.tracker import Tracker
+    from streamseg.stills.automatic import AutomaticMaskGenerator
+    from streamseg.stills.predictor import Predictor
 
     __version__: str
 
 __all__ = [
+    "AutomaticMaskGenerator",
     "FrameResult",
     "ObjectMask",
+    "Predictor",
     "Results",
     "Run",
     "Tracker",
@@ -37,6 +41,8 @@ _HOMES = {
     **dict.fromkeys(("FrameResult", "ObjectMask"), "streamseg.runtime.frame_result"),
     **dict.fromkeys(("Results", "segment_video"), "streamseg.runtime.session"),
     **dict.fromkeys(("Run", "load_run"), "streamseg.formats.run"),
+    "AutomaticMaskGenerator": "streamseg.stills.automatic",
+    "Predictor": "streamseg.stills.predictor",
     "Tracker": "streamseg.runtime.tracker",
     "send_prompt": "streamseg.runtime.prompting",
 }

@@ -19,6 +19,7 @@ from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
 _COMMANDS = {
     "run": "follow objects in a video or a live stream",
+    "image": "masks of still pictures: what you point at, or everything",
     "serve": "open a page to point at what moves in cameras and files",
     "choose": "see the masks that a click may mean",
     "ros2": "follow objects in images of a ROS 2 topic",

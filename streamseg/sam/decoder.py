@@ -50,6 +50,10 @@ class MaskDecoder:
         """What it computes in: ``f32`` or ``bf16``."""
         return self._engine.precision
 
+    def without_focus(self) -> MaskDecoder:
+        """The same half with the same weights, for which no picture is a focus view."""
+        return MaskDecoder(self.info.without_focus(), self._engine, self.sha256)
+
     def decode(
         self,
         features: np.ndarray | Sequence[np.ndarray],

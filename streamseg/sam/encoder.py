@@ -38,6 +38,10 @@ class ImageEncoder:
         """What it computes in: ``f32`` or ``bf16``."""
         return self._engine.precision
 
+    def without_focus(self) -> ImageEncoder:
+        """The same half with the same weights, for which no picture is a focus view."""
+        return ImageEncoder(self.info.without_focus(), self._engine, self.sha256)
+
     def encode(self, images_rgb: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Image embeddings, in the order of the pictures.
 

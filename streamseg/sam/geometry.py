@@ -44,10 +44,16 @@ def fit(info: ModelInfo, image_size: tuple[int, int]) -> Geometry:
     height, width = image_size
     if height == width and (height == info.focus_size or _is_small_focus(info, height)):
         return Geometry(image_size, image_size, height, height // info.stride)
-    scale = info.whole_size * 1.0 / max(height, width)
-    # A strip thinner than one model pixel still gets one.
-    resized = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+    resized = resized_size(image_size, info.whole_size)
     return Geometry(image_size, resized, info.whole_size, info.whole_size // info.stride)
+
+
+def resized_size(image_size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(height, width) of a picture of `image_size` (height, width) once its long side has `long_side` pixels."""
+    height, width = image_size
+    scale = long_side * 1.0 / max(height, width)
+    # A strip thinner than one model pixel still gets one.
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
 def _is_small_focus(info: ModelInfo, side_px: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamseg.errors import ModelError
 
@@ -39,6 +39,10 @@ class ModelInfo:
     def bundled(self) -> bool:
         """Whether the weights come with the package."""
         return self.url is None
+
+    def without_focus(self) -> ModelInfo:
+        """The same, but no picture is a focus view: a small square one is enlarged like any other."""
+        return replace(self, focus_size=self.whole_size, least_focus_size=self.whole_size)
 
 
 _OFFICIAL = "https://dl.fbaipublicfiles.com/segment_anything/"

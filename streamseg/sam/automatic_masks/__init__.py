@@ -4,9 +4,9 @@ A grid of points is asked in the whole picture and in crops of it (`generate_mas
 together (`merge_crops`), and of that come the objects worth following (`select_objects`). No torch here.
 """
 
-from streamseg.sam.automatic_masks.crops import Crop, CropProposals, generate_crops, merge_crops
+from streamseg.sam.automatic_masks.crops import Crop, CropProposals, ends_at_edge, generate_crops, merge_crops
 from streamseg.sam.automatic_masks.filters import object_logits, select_objects
-from streamseg.sam.automatic_masks.generate import Proposal, Proposals, generate_masks
+from streamseg.sam.automatic_masks.generate import Proposal, Proposals, clean_regions, generate_masks, point_grid
 from streamseg.sam.automatic_masks.options import AutomaticMaskOptions, GeneratorSettings
 
 __all__ = [
@@ -16,9 +16,12 @@ __all__ = [
     "GeneratorSettings",
     "Proposal",
     "Proposals",
+    "clean_regions",
+    "ends_at_edge",
     "generate_crops",
     "generate_masks",
     "merge_crops",
     "object_logits",
+    "point_grid",
     "select_objects",
 ]

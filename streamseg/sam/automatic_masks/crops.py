@@ -87,10 +87,14 @@ def merge_crops(
     for each in views:
         for name, count in each.found.removed.items():
             removed[name] = removed.get(name, 0) + count
-    removed["crop_edge"] = 0
+    removed.setdefault("crop_edge", 0)
     moved: list[Proposal] = []
     for number, each in enumerate(views):
-        inside = [proposal for proposal in each.found.proposals if not _is_near_crop_edge(proposal, each, frame_size)]
+        inside = [
+            proposal
+            for proposal in each.found.proposals
+            if not ends_at_edge(proposal, each.crop, each.image_size, frame_size)
+        ]
         placed = [_uncrop(proposal, each, frame_size, picture_size, number) for proposal in inside]
         moved += [proposal for proposal in placed if proposal is not None]
         removed["crop_edge"] += len(each.found.proposals) - sum(proposal is not None for proposal in placed)
@@ -101,17 +105,24 @@ def merge_crops(
     return Proposals(moved, sum(each.found.asked for each in views), removed)
 
 
-def _is_near_crop_edge(proposal: Proposal, view: CropProposals, frame_size: tuple[int, int]) -> bool:
-    """Whether a mask ends at an edge of its crop that is not an edge of the frame."""
-    left, top, right, bottom = view.crop.box_xyxy
-    scale_x, scale_y = (right - left) / view.image_size[1], (bottom - top) / view.image_size[0]
+def ends_at_edge(proposal: Proposal, crop: Crop, image_size: tuple[int, int], frame_size: tuple[int, int]) -> bool:
+    """Whether a mask ends at an edge of its crop that is not an edge of the frame.
+
+    Args:
+        proposal: in the pixels of the picture made of the crop.
+        crop: it was found in.
+        image_size: (height, width) of that picture.
+        frame_size: (height, width) of the frame.
+    """
+    left, top, right, bottom = crop.box_xyxy
+    scale_x, scale_y = (right - left) / image_size[1], (bottom - top) / image_size[0]
     x0, y0, x1, y1 = proposal.box_xyxy
     # SAM counts with the last pixel of a box, not with the edge behind it.
     box = (left + x0 * scale_x, top + y0 * scale_y, left + x1 * scale_x - 1, top + y1 * scale_y - 1)
     frame = (0, 0, frame_size[1], frame_size[0])
     return any(
         abs(side - crop_side) <= _NEAR_EDGE_PX < abs(side - frame_side)
-        for side, crop_side, frame_side in zip(box, view.crop.box_xyxy, frame, strict=True)
+        for side, crop_side, frame_side in zip(box, crop.box_xyxy, frame, strict=True)
     )
 
 

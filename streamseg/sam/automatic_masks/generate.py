@@ -8,7 +8,7 @@ at a time, and only those that the model itself believes in. Its crops are in `s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -18,7 +18,7 @@ from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.automatic_masks.options import AutomaticMaskOptions, GeneratorSettings
 from streamseg.sam.decoder import MaskDecoder
 
-_POINTS_PER_BATCH = 64
+POINTS_PER_BATCH = 64
 _PIXELS_PER_BATCH = 1 << 22
 
 RemovedCounts = dict[str, int]
@@ -75,7 +75,10 @@ def generate_masks(
     options: AutomaticMaskOptions,
     *,
     points_per_side: int | None = None,
+    points: np.ndarray | None = None,
+    points_per_batch: int = POINTS_PER_BATCH,
     share: float = 1.0,
+    is_cut: Callable[[Proposal], bool] | None = None,
 ) -> Proposals:
     """All masks of a picture, the best estimates first.
 
@@ -85,22 +88,32 @@ def generate_masks(
         image_size: (height, width) of the picture that was handed to the encoder.
         options: what to ask, and what to sort out.
         points_per_side: of the grid of points, if not as many as the options say.
+        points: (N, 2) x, y from 0 to 1, to be asked in the place of a grid.
+        points_per_batch: how many of them to ask at once at most, which bounds memory.
         share: of the whole, if the picture shows a part of it; areas are shares of that whole.
+        is_cut: whether a mask goes on beyond the picture; those go before duplicates do.
 
     Raises:
         UsageError: the features are not those of a picture of that size.
         DeviceError: out of memory.
     """
     settings = options.settings(decoder.info.name)
-    grid = _point_grid(points_per_side or settings.points_per_side)
+    grid = point_grid(points_per_side or settings.points_per_side) if points is None else points
     removed = dict.fromkeys(("pred_iou_thresh", "stability_score_thresh"), 0)
-    found = list(_predict(decoder, features, image_size, grid, settings, options.stability_score_offset, removed))
+    batches = [grid[start : start + points_per_batch] for start in range(0, len(grid), points_per_batch)]
+    found = list(_predict(decoder, features, image_size, batches, settings, options.stability_score_offset, removed))
+    if is_cut is not None:
+        whole = [proposal for proposal in found if not is_cut(proposal)]
+        removed["crop_edge"] = len(found) - len(whole)
+        found = whole
     # Before duplicates go: a mask that will not do must not take a good one along.
     found = filter_regions(found, image_size[0] * image_size[1] / share, settings, options, removed)
     scores = [proposal.predicted_iou for proposal in found]
     found = suppress_duplicates(found, scores, options.box_nms_thresh, removed, "box_nms_thresh")
     if options.min_mask_region_area > 0:
-        found = _postprocess_small_regions(found, image_size, options, removed)
+        # SAM takes the larger of this threshold and that between its crops.
+        iou = max(options.box_nms_thresh, 0.7)
+        found = clean_regions(found, image_size, options.min_mask_region_area, iou, removed)
     return Proposals(found, 3 * len(grid), removed)
 
 
@@ -160,7 +173,7 @@ def _small_regions(mask: np.ndarray, smallest_px: float, *, largest_too: bool) -
     return np.asarray(small[parts])
 
 
-def _point_grid(points_per_side: int) -> np.ndarray:
+def point_grid(points_per_side: int) -> np.ndarray:
     """(N, 2) x, y from 0 to 1, row after row."""
     steps = (np.arange(points_per_side) + 0.5) / points_per_side
     return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
@@ -170,15 +183,15 @@ def _predict(
     decoder: MaskDecoder,
     features: np.ndarray,
     image_size: tuple[int, int],
-    grid: np.ndarray,
+    batches: Sequence[np.ndarray],
     settings: GeneratorSettings,
     offset: float,
     removed: RemovedCounts,
 ) -> Iterator[Proposal]:
     """What passes, in the order of the points."""
     label = np.ones(1, np.int32)
-    for start in range(0, len(grid), _POINTS_PER_BATCH):
-        points = grid[start : start + _POINTS_PER_BATCH] * image_size[::-1]
+    for batch in batches:
+        points = batch * image_size[::-1]
         prompts = [DecoderPrompt(points_xy=point[None], point_labels=label) for point in points]
         decoded = decoder.decode(features, image_size, prompts, multimask=True)
         scores = decoded.scores.reshape(-1)
@@ -261,17 +274,23 @@ def suppress_duplicates(
     return kept
 
 
-def _postprocess_small_regions(
-    proposals: list[Proposal], image_size: tuple[int, int], options: AutomaticMaskOptions, removed: RemovedCounts
+def clean_regions(
+    proposals: Sequence[Proposal], image_size: tuple[int, int], smallest_px: int, iou: float, removed: RemovedCounts
 ) -> list[Proposal]:
-    """Islands and holes taken away; of duplicates that come of it, those that needed nothing stay."""
+    """Islands and holes taken away; of duplicates that come of it, those that needed nothing stay.
+
+    Args:
+        proposals: of one picture,
+        image_size: of this (height, width).
+        smallest_px: islands and holes of fewer pixels go.
+        iou: of two boxes, above which they are duplicates.
+        removed: gets the count.
+    """
     cleaned, untouched = [], []
     for proposal in proposals:
         before = proposal.mask(image_size)
-        mask = remove_small_regions(before, options.min_mask_region_area)
+        mask = remove_small_regions(before, smallest_px)
         untouched.append(float(np.array_equal(before, mask)))
         box, area_px, bits = packed(mask)
         cleaned.append(replace(proposal, box_xyxy=box, area_px=area_px, packed=bits))
-    # SAM takes the larger of this threshold and that between its crops.
-    iou = max(options.box_nms_thresh, 0.7)
     return suppress_duplicates(cleaned, untouched, iou, removed, "min_mask_region_area")

@@ -1,0 +1,1 @@
+"""Under the names of ``segment_anything.utils``."""

@@ -1,0 +1,86 @@
+"""The objects of a still picture that were pointed at, or all there are, in one label map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamseg.masks.label_map import merge
+from streamseg.prompts.model import FramePrompt, PendingPrompt
+from streamseg.prompts.prepare import fit
+from streamseg.sam.automatic_masks import AutomaticMaskOptions
+from streamseg.stills.automatic import AutomaticMaskGenerator
+from streamseg.stills.predictor import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class PictureObjects:
+    """What is in a picture."""
+
+    labels: np.ndarray
+    """(H, W) uint16: 0 is background, k is object number k counted from 1."""
+    ids: list[int]
+    """Of each object, in the order of the labels."""
+    scores: list[float]
+    """The model's own estimate of each mask's IoU."""
+
+
+def everything_generator(predictor: Predictor) -> AutomaticMaskGenerator:
+    """Finds what ``streamseg run --everything`` would follow: few objects, apart from each other."""
+    usual = AutomaticMaskOptions()
+    return AutomaticMaskGenerator(
+        predictor,
+        min_area=usual.min_area,
+        max_area=usual.max_area,
+        one_part=usual.one_part,
+        overlap=usual.overlap,
+        max_objects=usual.max_objects,
+    )
+
+
+def find_everything(generator: AutomaticMaskGenerator, image_rgb: np.ndarray) -> PictureObjects:
+    """All objects of a picture (H, W, 3) uint8 RGB; the largest is number 1, and smaller ones lie on top.
+
+    Raises:
+        DeviceError: out of memory.
+    """
+    found = sorted(generator.generate(image_rgb), key=lambda each: -int(each["area"]))
+    labels = np.zeros(image_rgb.shape[:2], np.uint16)
+    for number, each in enumerate(found, 1):
+        labels[each["segmentation"]] = number
+    return PictureObjects(labels, list(range(1, len(found) + 1)), [float(each["predicted_iou"]) for each in found])
+
+
+def find_pointed(predictor: Predictor, image_rgb: np.ndarray, prompts: Sequence[PendingPrompt]) -> PictureObjects:
+    """The objects of a picture (H, W, 3) uint8 RGB that prompts point at; a pixel goes to whom it belongs most.
+
+    Raises:
+        PromptError: a prompt does not fit into the picture.
+        DeviceError: out of memory.
+    """
+    height, width = image_rgb.shape[:2]
+    fitted = [fit(pending, width, height) for pending in prompts]
+    predictor.set_image(image_rgb)
+    found = [_ask(predictor, prompt) for prompt in fitted]
+    labels = merge([(logits, (0, 0, width, height)) for logits, _ in found], (height, width))
+    return PictureObjects(labels, [prompt.id for prompt in fitted], [score for _, score in found])
+
+
+def _ask(predictor: Predictor, prompt: FramePrompt) -> tuple[np.ndarray, float]:
+    """Logits (H, W) float32 of the mask that is meant, and its score."""
+    several = prompt.box is None and (len(prompt.points_xy) == 1 or prompt.choice is not None)
+    clicks = len(prompt.points_xy) > 0
+    logits, scores, _ = predictor.predict(
+        point_coords=prompt.points_xy if clicks else None,
+        point_labels=prompt.point_labels if clicks else None,
+        box=None if prompt.box is None else np.array(prompt.box),
+        multimask_output=several,
+        return_logits=True,
+    )
+    if prompt.choice is None or not several:
+        best = int(scores.argmax())
+    else:
+        best = int(np.argsort([-np.count_nonzero(each > 0) for each in logits], kind="stable")[prompt.choice])
+    return logits[best], float(scores[best])
