@@ -151,7 +151,8 @@ def _pictures(word: str) -> list[Path]:
             return [path]
     if not path.exists() and glob.has_magic(word):
         found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (an absolute pattern too)
-        return sorted((each for each in found if each.is_file()), key=natural_key) or [path]
+        files = [each for each in found if each.is_file()]
+        return sorted(files, key=lambda each: (str(each.parent), natural_key(each))) or [path]
     return [path]
 
 
