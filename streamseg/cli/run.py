@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamseg.cli import resuming, run_graph
+from streamseg.cli import exports, resuming, run_graph
 from streamseg.cli.execution import Outcome, execute
 from streamseg.cli.option_flags import add_options, assignment, hide
 from streamseg.cli.parser import Parser
@@ -116,6 +116,7 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
         StreamsegError: something was wrong before anything started.
     """
     outputs = run_graph.outputs(plan)
+    also = exports.asked_for(plan)
     if args.resume is not None and resuming.finished(outputs):
         say(f"the run in {', '.join(map(str, outputs.values()))} is finished; there is nothing to do")
         return 0
@@ -138,6 +139,10 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
         for name, folder in outputs.items()
         if folder.is_dir() and _is_ours(outcome, name, full_before=name in full_before)
     ]
+    if outcome.error is None:
+        for name, formats in also.items():
+            if outputs[name].is_dir():
+                written += exports.write(outputs[name], formats)
     if args.json:
         print(json.dumps(redacted(msgspec.to_builtins(report))), flush=True)
     _say_how_it_went(report, outcome, written)

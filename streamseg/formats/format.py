@@ -143,6 +143,16 @@ def writes(kind: type[Format]) -> bool:
     return kind.write is not Format.write
 
 
+def check_writes(name: str) -> None:
+    """Refuse a format that is not there, or can only be read.
+
+    Raises:
+        UsageError: it is such a one.
+    """
+    if not writes(load(name)):
+        raise UsageError(f"the format {name!r} can only be read; {_that_can('write')}")
+
+
 def _that_can(verb: Literal["read", "write"]) -> str:
     return f"'streamseg convert --list' says which can be {'read' if verb == 'read' else 'written'}"
 

@@ -28,7 +28,7 @@ BOX = ("--box", "0,0,18,18")
 OWN = {
     *("--help", "--help-all", "--set", "--resume", "--control", "--inline", "--json", "--verbose"),
     *("--box", "--point", "--negative", "--choice", "--mask", "--frame", "--text"),
-    *("--prompts", "--everything", "--everything-frame", "--detect"),
+    *("--prompts", "--prompts-format", "--everything", "--everything-frame", "--detect"),
 }
 """Flags of ``streamseg run`` that are not options of nodes."""
 
