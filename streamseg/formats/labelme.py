@@ -63,7 +63,7 @@ class Labelme(Format):
         same = {"label": clip.label(shape.id), "group_id": shape.id, "description": shape.state, "flags": {}}
         if self.config.geometry == "masks":
             x0, y0, x1, y1 = (int(edge) for edge in shape.box_xyxy or (0, 0, 1, 1))
-            crop = shape.mask[y0:y1, x0:x1].astype(np.uint8) * 255
+            crop = shape.crop.astype(np.uint8) * 255
             png = base64.b64encode(cv2.imencode(".png", crop)[1].tobytes()).decode("ascii")
             return [{**same, "shape_type": "mask", "points": [[x0, y0], [x1 - 1, y1 - 1]], "mask": png}]
         found = rings(outline(shape.mask, self.config.tolerance_px, "centers"))

@@ -15,6 +15,8 @@ from support.strange_masks import HEIGHT, IDS, LOST, WIDTH, strange_ids
 import streamseg
 from streamseg.errors import MediaError, UsageError
 from streamseg.formats.run import Run
+from streamseg.formats.shape import Shape
+from streamseg.masks import rle
 
 FRAMES = 9
 
@@ -147,3 +149,22 @@ def test_pictures_that_are_gone_are_missed(folder: Path, tmp_path: Path, video: 
     with pytest.raises(MediaError, match="give load_run the source"):
         streamseg.load_run(folder).image(0)
     assert streamseg.load_run(folder, source=str(video)).image(0).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_crops_are_the_masks_inside_of_their_boxes(run: Run) -> None:
+    for frame in run:
+        for shape in frame.shapes:
+            if shape.box_xyxy is None:
+                assert shape.crop.size == 0
+                continue
+            x0, y0, x1, y1 = map(int, shape.box_xyxy)
+            assert np.array_equal(shape.crop, shape.mask[y0:y1, x0:x1])
+
+
+def test_crops_of_masks_from_top_to_bottom() -> None:
+    mask = np.random.default_rng(3).random((7, 9)) > 0.5
+    mask[0], mask[-1] = True, True
+    shape = Shape(1, (7, 9), counts=lambda: rle.encode(mask))
+    assert np.array_equal(shape.crop, mask)
+    assert shape.box_xyxy == (0, 0, 9, 7)
+    assert shape.area_px == mask.sum()
