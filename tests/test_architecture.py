@@ -29,7 +29,7 @@ FOUNDATION = (
     "streamseg.yaml_files",
 )
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
-NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
+NODE = (*MESSAGES, "streamseg.jobs", "streamseg.captured", "streamseg.node")
 GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.frame_pipe", "streamseg.graph", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.masks", "streamseg.prompts")
 
@@ -50,7 +50,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),
     "streamseg.commits": (*FOUNDATION, "streamseg.jobs"),
-    "streamseg.node": (*MESSAGES, "streamseg.jobs"),
+    "streamseg.captured": MESSAGES,
+    "streamseg.node": (*MESSAGES, "streamseg.jobs", "streamseg.captured"),
     "streamseg.detector": NODE,
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
     "streamseg.masks": (*FOUNDATION, "streamseg.masks"),
@@ -69,6 +70,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
     "streamseg.ros2": (*MESSAGES, "streamseg.masks", "streamseg.robotics", "streamseg.ros2"),
     "streamseg.graph": (*NODE, "streamseg.graph"),
+    "streamseg.monitoring": (*NODE, "streamseg.graph", "streamseg.transport", "streamseg.monitoring"),
     "streamseg.runtime": (*GRAPHS, "streamseg.masks", "streamseg.transport"),
     "streamseg.formats": (
         *FOUNDATION,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from streamseg.cli.text import say
 from streamseg.errors import StreamsegError
 from streamseg.formats import format as formats
 from streamseg.formats.export import export
-from streamseg.formats.run import load_run
+from streamseg.formats.run import load_run, stream_folders
 from streamseg.graph.options import nodes_of
 from streamseg.graph.plan import Plan
 
@@ -39,12 +40,11 @@ def write(folder: Path, chosen: list[str]) -> list[str]:
         A line for each.
     """
     lines = []
-    for name in chosen:
+    for place, name in itertools.product(stream_folders(folder), chosen):
         try:
-            clip = load_run(folder)
-            for note in export(clip, name, folder / name, overwrite=True):
+            for note in export(load_run(place), name, place / name, overwrite=True):
                 say(f"note: {name}: {note}")
-            lines.append(f"as {name}: {folder / name}")
+            lines.append(f"as {name}: {place / name}")
         except StreamsegError as error:
-            say(f"warning: {folder / name} could not be written: {error}")
+            say(f"warning: {place / name} could not be written: {error}")
     return lines

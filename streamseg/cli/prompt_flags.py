@@ -63,7 +63,7 @@ _FINDING: dict[str, dict[str, Any]] = {
     "--everything-frame": {"type": moment, "metavar": "N", "help": "the same in frame N, or at a time, say 2.5s"},
     "--detect": {
         "metavar": "NAME",
-        "help": "what a detector finds, in every frame: motion, or package.module:Class",
+        "help": "what a detector finds: an ONNX file, motion, or package.module:Class",
     },
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from support.strange_masks import HEIGHT, IDS, LOST, WIDTH, strange_ids
 
 import streamseg
 from streamseg.errors import MediaError, UsageError
-from streamseg.formats.run import Run
+from streamseg.formats.run import Run, stream_folders
 from streamseg.formats.shape import Shape
 from streamseg.masks import rle
 
@@ -114,6 +115,21 @@ def test_segments_are_one_run(tmp_path: Path, video: Path) -> None:
     run = streamseg.load_run(record(tmp_path / "run", video, overlay=False, segment_frames=4))
     assert_identical({(f.index, s.id): s.mask for f in run for s in f.shapes if s.is_there}, FRAMES)
     assert np.array_equal(run.ids(5), strange_ids(5))
+
+
+def test_streams_of_one_run_have_their_own_pictures(folder: Path, tmp_path: Path, video: Path) -> None:
+    for name in ("left", "right"):
+        shutil.copytree(folder, tmp_path / name)
+        (tmp_path / name / "run.json").unlink()
+    sources = {"left": {"options": {"source": str(video)}}, "right": {"options": {"source": "gone.mp4"}}}
+    report = {"error": None, "stopped_early": False, "graph": {"nodes": sources}, "nodes": {"left": {"fps": 5.0}}}
+    (tmp_path / "run.json").write_text(json.dumps(report))
+    assert stream_folders(tmp_path) == [tmp_path / "left", tmp_path / "right"]
+    left, right = map(streamseg.load_run, stream_folders(tmp_path))
+    assert left.fps == 5
+    assert left.image(3).shape == (HEIGHT, WIDTH, 3)
+    assert right.pictures is not None
+    assert right.pictures.source == "gone.mp4"
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
