@@ -40,6 +40,10 @@ Tolerance = Annotated[
     msgspec.Meta(ge=0),
     Option("how far a polygon may lie from the outline of its mask, in pixels; 0 keeps every corner", metavar="PX"),
 ]
+Geometry = Annotated[
+    Literal["masks", "polygons"],
+    Option("masks: to the pixel; polygons: to be edited, within the tolerance, holes cut in"),
+]
 Images = Annotated[bool, Option("write the pictures of the frames too, from the source")]
 Quality = Annotated[int, msgspec.Meta(ge=1, le=100), Option("of JPEG pictures", metavar="N")]
 

@@ -96,7 +96,7 @@ def test_any_format_becomes_any_other(folder: Path, tmp_path: Path) -> None:
     [
         ([], "expected RUN --to FORMAT"),
         (["RUN", "--to", "cocoo"], "did you mean 'coco'?"),
-        (["RUN", "--to", "csv", "--geometry", "rle"], "unknown key 'geometry'; known: masks"),
+        (["RUN", "--to", "csv", "--geometry", "masks"], "unknown key 'geometry'; known: masks"),
         (["RUN", "--to", "coco", "--geometry", "boxes"], "expected another value for geometry"),
         (["RUN", "--to", "coco", "--tolerance-px", "-1"], "of at least 0 for tolerance_px"),
         (["RUN", "--to", "davis"], "say --renumber"),
