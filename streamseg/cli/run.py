@@ -55,8 +55,8 @@ def add_to(parser: Parser) -> None:
     parser.add_argument(
         "--one-by-one",
         action="store_true",
-        help="several sources one after the other rather than side by side, each in a folder in -o DIR; --prompts may be "
-        "a folder then, with NAME.yaml for NAME.mp4; said again, it goes on where it was ended",
+        help="several sources one after the other rather than side by side, each in a folder in -o DIR; --prompts may "
+        "be a folder then, with NAME.yaml for NAME.mp4; said again, it goes on where it was ended",
     )
     add_prompts(parser)
     rare = add_groups(parser)

@@ -47,8 +47,9 @@ def test_one_bad_file_does_not_stop_the_rest(films: Path) -> None:
 
 
 def test_it_goes_on_where_it_was_ended(tmp_path: Path) -> None:
-    sources = [write_video(tmp_path / f"{name}.mp4", moving_images(count)) for name, count in (("one", 80), ("two", 3))]
-    words = ("run", *sources, "--one-by-one", "--detect", "motion", "-o", tmp_path / "out", *FAST)
+    sources = [write_video(tmp_path / f"{name}.mp4", moving_images(count)) for name, count in (("one", 30), ("two", 3))]
+    (tmp_path / "prompts.yaml").write_text(PROMPT)
+    words = ("run", *sources, "--one-by-one", "--prompts", tmp_path / "prompts.yaml", "-o", tmp_path / "out", *FAST)
     with running(*words) as run:
         assert eventually(lambda: (tmp_path / "out/one").is_dir(), 60)
         run.send(signal.SIGINT)
@@ -58,7 +59,7 @@ def test_it_goes_on_where_it_was_ended(tmp_path: Path) -> None:
     assert not (tmp_path / "out/two").exists()
     done = streamseg(*words)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == ["80", "3"]
+    assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == ["30", "3"]
 
 
 def test_what_is_no_batch_is_refused(tmp_path: Path) -> None:
