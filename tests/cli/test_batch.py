@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import signal
+import argparse
 from pathlib import Path
 
 import pytest
-from support.command import eventually, running, streamseg, tracks
+from support.command import streamseg, tracks
 from support.media import moving_images, write_video
+
+from streamseg.cli import batch
+from streamseg.cli.main import make_parser
+from streamseg.cli.option_flags import given_options
 
 PROMPT = "- {id: 3, label: square, box: [0, 0, 18, 18]}\n"
 FAST = ("--no-overlay", "--focus", "off")
@@ -46,20 +50,22 @@ def test_one_bad_file_does_not_stop_the_rest(films: Path) -> None:
     assert len(tracks(films / "out/d")) == 4
 
 
-def test_it_goes_on_where_it_was_ended(tmp_path: Path) -> None:
-    sources = [write_video(tmp_path / f"{name}.mp4", moving_images(count)) for name, count in (("one", 30), ("two", 3))]
-    (tmp_path / "prompts.yaml").write_text(PROMPT)
-    words = ("run", *sources, "--one-by-one", "--prompts", tmp_path / "prompts.yaml", "-o", tmp_path / "out", *FAST)
-    with running(*words) as run:
-        assert eventually(lambda: (tmp_path / "out/one").is_dir(), 60)
-        run.send(signal.SIGINT)
-        code, _, errors = run.wait()
-    assert code == 130
-    assert "the same command goes on" in errors
-    assert not (tmp_path / "out/two").exists()
-    done = streamseg(*words)
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == ["30", "3"]
+def test_each_is_gone_on_with_unless_it_is_to_be_replaced_by_a_stand_in_for_the_run(
+    films: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[str, str, str | None]] = []
+
+    def stand_in(args: argparse.Namespace) -> int:
+        seen.append((args.sources[0], str(given_options(args)["output"]), args.resume))
+        return 130 if len(seen) == 2 else 0
+
+    words = ["run", "x/a.mp4", "y/a.mp4", "c.mp4", "--one-by-one", "--detect", "motion", "-o", str(films / "out")]
+    assert batch.run(make_parser().parse_args(words), stand_in) == 130
+    # Ctrl-C ends the batch, not only the file that is at work.
+    assert seen == [("x/a.mp4", f"{films}/out/a", ""), ("y/a.mp4", f"{films}/out/a-2", "")]
+    assert "the same command goes on with a-2" in capsys.readouterr().err
+    assert batch.run(make_parser().parse_args([*words, "--overwrite"]), stand_in) == 0
+    assert [each[2] for each in seen[2:]] == [None] * 3
 
 
 def test_what_is_no_batch_is_refused(tmp_path: Path) -> None:
