@@ -72,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
 def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     """Files can be paused and gone to and fro in, so they are played without a graph of processes."""
     output = given_options(args).get("output")
+    if given_options(args).get("also"):
+        raise UsageError(
+            "--also is written at the end of a run, and the page exports files when somebody asks for it; leave it out, "
+            "and say 'streamseg convert' afterwards"
+        )
     if output is not None and len(args.sources) > 1:
         raise UsageError(
             f"expected one file with -o {output}, got {len(args.sources)}, and their results would mix; leave it out: "
