@@ -74,7 +74,7 @@ def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     output = given_options(args).get("output")
     if given_options(args).get("also"):
         raise UsageError(
-            "--also is written at the end of a run, and the page exports files when somebody asks for it; leave it out, "
+            "--also is written at the end of a run, and the page exports files when asked to; leave it out, "
             "and say 'streamseg convert' afterwards"
         )
     if output is not None and len(args.sources) > 1:
