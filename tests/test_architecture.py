@@ -255,6 +255,8 @@ def test_a_file_is_one_room(path: Path) -> None:
 LIGHT = [
     "streamseg",
     "streamseg.cli",
+    "streamseg.cli.watching",
+    "streamseg.monitoring.figures",
     "streamseg.runtime.session",
     "streamseg.runtime.tracker",
     "streamseg.runtime.worker",

@@ -15,7 +15,6 @@ from streamseg.errors import OutputError, UsageError
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.monitoring.monitor import Monitor
-from streamseg.monitoring.server import MonitorServer
 from streamseg.monitoring.trace import MOST_SPANS, TraceFile
 from streamseg.runtime.supervisor import Supervisor
 from streamseg.transport.spans import Span
@@ -133,6 +132,7 @@ def _served(plan: Plan, args: argparse.Namespace, stack: contextlib.ExitStack) -
     listener = open_port(address, METRICS)
     stack.callback(listener.close)
     from streamseg.monitoring.metrics import exposition
+    from streamseg.monitoring.server import MonitorServer
 
     monitor = Monitor(plan)
     server = MonitorServer(
