@@ -79,11 +79,9 @@ def write_graph(folder: Path) -> Path:
 
 def measure(graph: Path, way: str, folder: Path) -> tuple[float, float]:
     """Frames/s of one run, and the processor time of all its processes in seconds."""
-    flags = {"plain": [], "metrics": ["--metrics", "127.0.0.1:0"], "trace": ["--trace", str(folder / "trace.json")]}[
-        way
-    ]
+    ways = {"plain": [], "metrics": ["--metrics", "127.0.0.1:0"], "trace": ["--trace", str(folder / "trace.json")]}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    words = [sys.executable, "-m", "streamseg", "run", str(graph), "--json", *flags]
+    words = [sys.executable, "-m", "streamseg", "run", str(graph), "--json", *ways[way]]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     if way == "metrics":
