@@ -24,6 +24,7 @@ FOUNDATION = (
     "streamseg.plain_data",
     "streamseg.redaction",
     "streamseg.regular_files",
+    "streamseg.result_files",
     "streamseg.structs",
     "streamseg.yaml_files",
 )
@@ -40,6 +41,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.redaction": (),
     "streamseg.plain_data": (),
     "streamseg.regular_files": (),
+    "streamseg.result_files": (),
     "streamseg.structs": ("streamseg.errors", "streamseg.plain_data"),
     "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
     "streamseg.mailbox": (),
@@ -68,14 +70,23 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
     "streamseg.ros2": (*MESSAGES, "streamseg.masks", "streamseg.robotics", "streamseg.ros2"),
     "streamseg.graph": (*NODE, "streamseg.graph"),
-    "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
     "streamseg.monitoring": (*NODE, "streamseg.graph", "streamseg.transport", "streamseg.monitoring"),
+    "streamseg.runtime": (*GRAPHS, "streamseg.masks", "streamseg.transport"),
+    "streamseg.formats": (
+        *FOUNDATION,
+        "streamseg.formats",
+        "streamseg.masks",
+        "streamseg.prompts",
+        "streamseg.tracking.records",
+        "streamseg.video",
+    ),
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": (
+        "streamseg.formats.run",
         "streamseg.runtime.frame_result",
         "streamseg.runtime.prompting",
         "streamseg.runtime.session",
@@ -192,6 +203,7 @@ LIGHT_ROOMS = (
     "streamseg.video",
     "streamseg.publishing",
     "streamseg.robotics",
+    "streamseg.formats",
 )
 
 
@@ -255,7 +267,9 @@ def test_a_file_is_one_room(path: Path) -> None:
 LIGHT = [
     "streamseg",
     "streamseg.cli",
+    "streamseg.cli.convert",
     "streamseg.cli.watching",
+    "streamseg.formats.run",
     "streamseg.monitoring.figures",
     "streamseg.runtime.session",
     "streamseg.runtime.tracker",

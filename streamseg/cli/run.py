@@ -18,7 +18,7 @@ from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
 from streamseg.cli.watching import add_watching, refuse_watching, watching
 from streamseg.errors import EXIT_INTERRUPTED, OutputError, RunError, UsageError
-from streamseg.graph.options import named_options
+from streamseg.graph.options import DETECTORS, named_options
 from streamseg.graph.plan import Plan
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.recovery import frames
@@ -32,6 +32,7 @@ MakeQueue = Callable[[Plan, argparse.Namespace], CommandQueue | None]
 
 _GROUPS = {
     "source": ("decode",),
+    "detector": DETECTORS,
     "model": ("embed", "propagate"),
     "masks": ("cleanup",),
     "results": ("record",),
@@ -46,7 +47,10 @@ def add_to(parser: Parser) -> None:
     """Add its arguments."""
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="file, folder, camera number, URL, or a graph file (.yaml)"
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="file, folder, camera number, URL, or a graph file (.yaml); several share one model",
     )
     add_prompts(parser)
     rare = add_groups(parser)
@@ -102,7 +106,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume), command_queue_of)
+    graph = run_graph.asked_for(args)
+    shown = ", ".join(map(redact, args.sources)) or redact(args.resume)
+    return run_plan(Plan(graph), args, shown, command_queue_of)
 
 
 def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQueue) -> int:

@@ -37,6 +37,10 @@ _REMEMBERED = 4096
 _TRACEBACK_LINES = 50
 
 
+def _unheard(stamp: Stamp) -> None:
+    """Nobody listens."""
+
+
 class Passed(msgspec.Struct, frozen=True):
     """What came of one message: what goes on from here, and for a frame how it fared at this node."""
 
@@ -52,15 +56,23 @@ class Stage:
         node: set up by the caller.
         ordered: bring frames of a stream into order first; replicas, which see only some of them, do not.
         first_seqs: stream -> number of the first frame to come, where that is not 0.
+        on_begin: told of each frame that is begun with, before the node has it.
     """
 
     def __init__(
-        self, node: Node[Any, Any], name: str, *, ordered: bool, first_seqs: Mapping[str, int] | None = None
+        self,
+        node: Node[Any, Any],
+        name: str,
+        *,
+        ordered: bool,
+        first_seqs: Mapping[str, int] | None = None,
+        on_begin: Callable[[Stamp], None] = _unheard,
     ) -> None:
         self._node = node
         self._name = name
         self._ordered = ordered
         self._first_seqs = first_seqs or {}
+        self._on_begin = on_begin
         self._gives = ports(type(node)).gives
         self._is_sink = self._gives is None
         self._reorder: dict[str, ReorderBuffer[Message]] = {}
@@ -124,6 +136,7 @@ class Stage:
             self._guarded(lambda: self._node.status(message))
             return [Passed(message, None)]
         self.open_streams.add(message.stamp.stream)
+        self._on_begin(message.stamp)
         if isinstance(message, Gap):
             return [self._repeat(message) if _place(message) in self._repeats else self._gap(message)]
         reason = self._not_ready.pop(_place(message), None)
@@ -132,6 +145,7 @@ class Stage:
         batch = [message]
         while len(batch) < self._node.batch and self._queue and self._joins(self._queue[0]):
             batch.append(self._queue.popleft())
+            self._on_begin(batch[-1].stamp)
         return self._work(batch)
 
     def command(self, body: msgspec.Raw, reply: Reply) -> None:
