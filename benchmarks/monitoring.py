@@ -1,4 +1,4 @@
-"""What watching a run costs: frames/s and processor time with ``--metrics``, asked once a second, and with ``--trace``.
+"""What it costs to watch a run: frames/s and processor time with ``--metrics``, asked each second, and ``--trace``.
 
     python benchmarks/monitoring.py [--rounds 5] [--frames 600]
 
@@ -79,9 +79,11 @@ def write_graph(folder: Path) -> Path:
 
 def measure(graph: Path, way: str, folder: Path) -> tuple[float, float]:
     """Frames/s of one run, and the processor time of all its processes in seconds."""
-    ways = {"plain": [], "metrics": ["--metrics", "127.0.0.1:0"], "trace": ["--trace", str(folder / "trace.json")]}
+    flags = {"plain": [], "metrics": ["--metrics", "127.0.0.1:0"], "trace": ["--trace", str(folder / "trace.json")]}[
+        way
+    ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    words = [sys.executable, "-m", "streamseg", "run", str(graph), "--json", *ways[way]]
+    words = [sys.executable, "-m", "streamseg", "run", str(graph), "--json", *flags]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     if way == "metrics":
