@@ -13,7 +13,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "rerun": ("rerun",),
     "dora": ("dora", "pyarrow"),
     "ros2": ("cyclonedds", "rosbags"),
+    "metrics": ("prometheus_client", "rich"),
     "export": ("onnx",),
+    "openvino": ("openvino",),
+    "formats": ("matplotlib", "pyarrow", "supervision"),
 }
 """Extra -> what it brings, by the names of the modules."""
 

@@ -142,6 +142,7 @@ class Embed(Node[Frame, Embedded]):
             "sha256": self._encoder.sha256,
             "device": self._encoder.device,
             "engine": self._encoder.engine,
+            "precision": self._encoder.precision,
             "focus": self._focus,
             **({} if self._cache is None else {"cached": self._cache.hits, "encoded": self._cache.misses}),
         }

@@ -24,11 +24,14 @@ from streamseg.mailbox import Mailbox
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Captured, Source, ports
 from streamseg.runtime.node_code import node_code
+from streamseg.runtime.own_counts import OwnCounts
 from streamseg.runtime.pacing import Pacing
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, check_output, reason_of, trouble
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
 from streamseg.transport.control import Beat, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
+from streamseg.transport.histogram import Histogram
+from streamseg.transport.spans import SpanRecorder
 from streamseg.transport.tickets import Begun, Finished, TicketBook, decode_report
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ class SourceWorker:
         first_seq = io.first_seqs().get(io.spec.name, 0)
         pacing = Pacing(spec.inner, len(spec.tickets), alone=spec.alone) if source.policy == "freshest" else None
         self._feed = SourceFeed(source, io.spec.name, TicketBook(spec.tickets, spec.sinks), first_seq, pacing)
+        self._feed.spans = io.spans
         if io.finished_inbox is None:
             raise RunError(f"{io.spec.name!r} was started as a source without tickets")
         self._finished = io.finished_inbox
@@ -73,14 +77,16 @@ class SourceWorker:
                     for message in self._feed.gaps_in_flight():
                         self._send(message)
             while self._io.statuses:
-                self._send(self._io.statuses.popleft())
+                status = self._io.statuses.popleft()
+                self._feed.away = status.reason if status.state != "back" else ""
+                self._send(status)
             messages = self._feed.next_messages()
             # Before the end of the stream that an error has led to: who hears of the end first takes all for done.
             for error in self._feed.take_errors():
                 self._io.report(trouble(error))
             for message in messages:
                 self._send(message)
-            self._io.beat(lambda: Beat(self._feed.stats()))
+            self._io.beat(lambda: Beat(self._feed.stats(), spans=self._io.take_spans()))
 
     def _send(self, message: Message) -> None:
         try:
@@ -145,6 +151,13 @@ class SourceFeed:
         self._reason: Literal["finished", "stopped", "failed"] = "finished"
         self._make_times = Durations()
         self._latencies = Durations()
+        self._ages = Histogram()
+        self._own_counts = OwnCounts(source)
+        self._live = source.policy == "freshest"
+        self.away = ""
+        """Why the source is away; empty while it is there."""
+        self.spans: SpanRecorder | None = None
+        """Where to note when it worked on what; None if nobody wants to know."""
         self._busy_ns = 0
         self._started_ns = time.monotonic_ns()
         self._failed = 0
@@ -238,19 +251,26 @@ class SourceFeed:
 
     def stats(self) -> Stats:
         """Counts and times so far."""
-        return Stats(
+        stats = Stats(
             frames=self._seq - self._first_seq - self._failed,
             failed=self._failed,
             dropped=self._mailbox.dropped + self._too_old + self._source.dropped,
             busy_s=round(self._busy_ns / 1e9, 6),
-            running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
+            running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6) if self._thread.ident else 0.0,
             process_ms=self._make_times.summary(),
             latency_ms=self._latencies.summary(),
             entered=self._seq - self._first_seq,
             passed=self._seq - self._first_seq,
             ended=self._said_end,
             finished=dict(sorted(self._book.outcomes.items())),
+            process_times=self._make_times.histogram,
+            ages=self._ages.copy(),
+            latencies=self._latencies.histogram,
+            dropped_by={"replaced": self._mailbox.dropped, "late": self._too_old},
+            live=self._live,
+            away=self.away,
         )
+        return self._own_counts.added_to(stats)
 
     def _enter(self, captured: Captured[Any]) -> Message:
         ticket, generation = self._book.take(captured.arrived_monotonic_ns)
@@ -287,15 +307,22 @@ class SourceFeed:
         elapsed_ns = time.monotonic_ns() - started_ns
         self._busy_ns += elapsed_ns
         self._make_times.add(elapsed_ns)
+        self._ages.add(started_ns + elapsed_ns - captured.arrived_monotonic_ns)
+        if self.spans is not None:
+            self.spans.work([(stamp.stream, stamp.seq)], started_ns, started_ns + elapsed_ns)
         return message
 
     def _read(self) -> None:
         try:
             with node_code:
+                began_ns = time.monotonic_ns()
                 for captured in self._source.produce():
+                    if self.spans is not None:
+                        self.spans.read(self._name, captured.index, began_ns, time.monotonic_ns())
                     if not self._mailbox.put(captured):
                         break
                     self._wake()
+                    began_ns = time.monotonic_ns()
         except StreamsegError as error:
             self._reason = "failed"
             self._errors.append(error)

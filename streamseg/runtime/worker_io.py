@@ -23,6 +23,7 @@ from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, deco
 from streamseg.transport.heartbeats import HeartbeatWriter
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.sockets import Sockets
+from streamseg.transport.spans import Span, SpanRecorder
 from streamseg.transport.tickets import Begun, Finished, Outcome
 from streamseg.transport.wire import MessageDecoder, MessageEncoder, stamp_of, with_sent_ns
 
@@ -43,6 +44,8 @@ class Assignment(msgspec.Struct, frozen=True):
     job: Job | None = None
     heartbeat: tuple[int, int] | None = None
     """File descriptor of the heartbeats, and this process's number among them."""
+    traced: bool = False
+    """Whether to note when the node worked on what."""
 
 
 class WorkerIO:
@@ -81,6 +84,8 @@ class WorkerIO:
         """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
         self.given_commands = GivenCommands() if self.spec.gives_commands else None
         """Commands that the node gives to others; None if it gives none."""
+        self.spans = SpanRecorder() if assignment.traced else None
+        """When the node worked on what; None if nobody wants to know."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
 
@@ -163,6 +168,10 @@ class WorkerIO:
                 log.warning("an instruction was thrown away: %s", error)
         return found
 
+    def take_spans(self) -> list[Span]:
+        """What there is to trace since the last time."""
+        return [] if self.spans is None else self.spans.take()
+
     def close(self) -> None:
         """Give what was said last, to the sources and to the supervisor, a moment to leave."""
         if self.given_commands is not None:
@@ -170,10 +179,10 @@ class WorkerIO:
         for socket in (*self._reports.values(), self.control):
             socket.close(linger=1000)
 
-    def beat(self, make: Callable[[], Beat]) -> None:
-        """Say how far we are, now and then."""
+    def beat(self, make: Callable[[], Beat], *, at_once: bool = False) -> None:
+        """Say how far we are, now and then, or at once."""
         now_s = time.monotonic()
-        if now_s >= self._next_beat_s:
+        if at_once or now_s >= self._next_beat_s:
             self._next_beat_s = now_s + BEAT_S
             self.report(make())
 

@@ -93,9 +93,8 @@ def appearance_under(
 
 def mean_feature(features: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """(C,) float32 of unit length: the mean of features (C, h, w) under the mask of logits (4h, 4w)."""
-    c, h, w = features.shape
-    weight = (logits > 0).reshape(h, 4, w, 4).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
-    mean = features.reshape(c, -1).astype(np.float32, copy=False) @ weight
+    weight = _block_means((logits > 0).astype(np.float32), 4).reshape(-1)
+    mean = features.reshape(len(features), -1).astype(np.float32, copy=False) @ weight
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6))
 
 
@@ -126,10 +125,9 @@ class Template(msgspec.Struct, frozen=True):
                 f"expected keys (K, h, h), h a multiple of 4 and {4 * _TEMPLATE_SIDE} at most, and logits (4h, 4h), "
                 f"got {keys.shape} and {logits.shape}"
             )
-        side = h // block
-        small = keys.reshape(k, side, block, side, block).mean(axis=(2, 4)).reshape(k, -1)
+        small = _block_means(keys, block).reshape(k, -1)
         step = max(float(np.abs(small).max()) / 127, 1e-6)
-        inside = (logits > 0).reshape(side, 4 * block, side, 4 * block).mean(axis=(1, 3), dtype=np.float32)
+        inside = _block_means((logits > 0).astype(np.float32), 4 * block)
         return Template(
             np.rint(small / step).astype(np.int8).tobytes(), step, np.rint(inside * 255).astype(np.uint8).tobytes()
         )
@@ -144,6 +142,14 @@ class Template(msgspec.Struct, frozen=True):
     def shares(self) -> np.ndarray:
         """(M,) float32, 0 to 1."""
         return np.frombuffer(self.covered, np.uint8).astype(np.float32) / 255
+
+
+def _block_means(values: np.ndarray, block: int) -> np.ndarray:
+    """(..., h, w) -> (..., h / block, w / block): means of squares of cells."""
+    # Row by row: a mean over two axes at once takes ten times as long.
+    sums = values.reshape(*values.shape[:-2], values.shape[-2] // block, block, values.shape[-1]).sum(axis=-2)
+    columns = [sums[..., start::block] for start in range(block)]
+    return np.asarray(sum(columns[1:], start=columns[0]) / np.float32(block**2))
 
 
 def stack_templates(templates: tuple[Template, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -106,13 +106,13 @@ def test_flags(tmp_path: Path) -> None:
     assert graph.links[-1] == ("cleanup", "page")
     assert Plan(graph).options["page"].bind == "127.0.0.1:9000"
     args = make_parser().parse_args(["serve", "a/clip.mp4", "b/clip.mp4", "rtsp://me:secret@cam/x"])
-    several = run_graph.from_sources(args, "127.0.0.1:9000")
+    several = run_graph.page_of(args, "127.0.0.1:9000")
     assert several.nodes["page"].options["titles"] == {
-        "decode": "a/clip",
-        "clip": "b/clip",
+        "clip": "a/clip",
+        "clip-2": "b/clip",
         "stream-cam": "stream-cam",
     }
-    assert [to for name, to in several.links if name in ("decode", "clip", "stream-cam")] == ["embed"] * 3
+    assert [to for name, to in several.links if name in ("clip", "clip-2", "stream-cam")] == ["embed"] * 3
     for words, complaint in (
         (("run", "clip.mp4", "--box=0,0,9,9", "--page-token", "x"), "expected --page HOST:PORT with --page-token"),
         (("run", "clip.mp4", "--page", "0.0.0.0:80"), "anyone on the network could watch"),

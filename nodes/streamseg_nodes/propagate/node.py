@@ -161,6 +161,7 @@ class Propagate(Node[Embedded, Segmented]):
             "sha256": self._decoder.sha256,
             "device": self._decoder.device,
             "engine": self._decoder.engine,
+            "precision": self._decoder.precision,
             "tracker": self.config.tracker,
             "tracking": msgspec.to_builtins(self._options),
             **({"everything": self._automatic_masks.facts} if self._automatic_masks.used else {}),
