@@ -1,9 +1,9 @@
-"""What it costs to watch a run: frames/s and processor time with ``--metrics``, asked once a second, and with ``--trace``.
+"""What it costs to watch a run: frames/s and processor time with ``--metrics``, asked each second, and ``--trace``.
 
     python benchmarks/monitoring.py [--rounds 5] [--frames 600]
 
-The command runs a 1280x720 video with a color threshold in the model's place, so that a frame costs little and what is added
-to it shows. Every round runs each way in turn.
+The command runs a 1280x720 video with a color threshold in the model's place, so that a frame costs little and what is
+added to it shows. Every round runs each way in turn.
 """
 
 from __future__ import annotations

@@ -107,6 +107,18 @@ class Keywords(TrackerKeywords, total=False):
     playlists_anywhere: bool | None
     """follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it"""
 
+    camera_size: str | None
+    """ask the camera for pictures of this size, say 1280x720"""
+
+    camera_fps: float | None
+    """ask the camera for so many frames a second"""
+
+    camera_format: str | None
+    """ask the camera for this format, as FFmpeg calls it: mjpeg, yuyv422, nv12, h264, …"""
+
+    rtsp_transport: Literal["tcp", "udp"] | None
+    """how pictures come from an RTSP server (default: tcp)"""
+
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 

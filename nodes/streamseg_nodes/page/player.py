@@ -19,7 +19,7 @@ from streamseg.errors import PromptError, StreamsegError
 from streamseg.messages import ObjectResult, Segmented
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.types import MASK_URL
-from streamseg_nodes.decode import Decode
+from streamseg_nodes.decode_options import DecodeOptions
 from streamseg_nodes.page import pictures
 from streamseg_nodes.page.first_look import with_first_look
 from streamseg_nodes.page.history import History
@@ -67,7 +67,7 @@ class Player:
     def __init__(
         self,
         stream: str,
-        decode: Decode.Config,
+        decode: DecodeOptions,
         options: StepOptions,
         screen: Screen,
         save: Save,
