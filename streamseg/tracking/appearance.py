@@ -30,6 +30,8 @@ _RARE = 1e-4
 """A color that covers less of both object and frame says nothing."""
 _TEMPLATE_SIDE = 16
 """Cells of a template in each direction at most: half the resolution of a full focus view's features."""
+_LEAST_SHARE = 1e-4
+"""Of a cell, however little or much the object covers of it."""
 
 
 class Appearance(msgspec.Struct, frozen=True):
@@ -126,10 +128,9 @@ class Template(msgspec.Struct, frozen=True):
                 f"expected keys (K, h, h), h a multiple of 4 and {4 * _TEMPLATE_SIDE} at most, and logits (4h, 4h), "
                 f"got {keys.shape} and {logits.shape}"
             )
-        side = h // block
-        small = keys.reshape(k, side, block, side, block).mean(axis=(2, 4)).reshape(k, -1)
+        small = _block_means(keys, block).reshape(k, -1)
         step = max(float(np.abs(small).max()) / 127, 1e-6)
-        inside = (logits > 0).reshape(side, 4 * block, side, 4 * block).mean(axis=(1, 3), dtype=np.float32)
+        inside = _block_means((logits > 0).view(np.uint8), 4 * block)
         return Template(
             np.rint(small / step).astype(np.int8).tobytes(), step, np.rint(inside * 255).astype(np.uint8).tobytes()
         )
@@ -146,6 +147,16 @@ class Template(msgspec.Struct, frozen=True):
         return np.frombuffer(self.covered, np.uint8).astype(np.float32) / 255
 
 
+def _block_means(values: np.ndarray, block: int) -> np.ndarray:
+    """(..., h, w) -> (..., h / block, w / block) float32: the means of square blocks.
+
+    Strips are added up one by one: numpy's mean over two axes takes ten times as long.
+    """
+    rows = sum((values[..., k::block, :] for k in range(1, block)), values[..., ::block, :].astype(np.float32))
+    both = sum((rows[..., k::block] for k in range(1, block)), rows[..., ::block].copy())
+    return np.asarray(both * np.float32(1 / block**2))
+
+
 def stack_templates(templates: tuple[Template, ...]) -> tuple[np.ndarray, np.ndarray]:
     """All their cells in one: (K, M) float32 keys and (M,) float32 shares.
 
@@ -156,6 +167,28 @@ def stack_templates(templates: tuple[Template, ...]) -> tuple[np.ndarray, np.nda
         np.concatenate([template.key_matrix for template in templates], axis=1),
         np.concatenate([template.shares for template in templates]),
     )
+
+
+def likeness(first: Template, keys: np.ndarray) -> np.ndarray:
+    """How far each cell of a view looks like the object rather than like what was round it, by an earlier view, 0 to 1.
+
+    Cells are compared as the model's matcher does it (`streamseg.sam.matching`).
+
+    Args:
+        first: the earlier view.
+        keys: (K, ...) float32 of the cells.
+
+    Returns:
+        (...) float32.
+    """
+    flat, memory = keys.reshape(len(keys), -1), first.key_matrix
+    root = np.float32(len(flat) ** 0.5)
+    closeness = (flat * (2 / root)).T @ memory
+    closeness -= np.square(memory).sum(0) / root
+    closeness -= closeness.max(axis=1, keepdims=True)
+    np.exp(closeness, out=closeness)
+    inside, outside = (closeness @ np.stack([first.shares, 1 - first.shares], axis=1).clip(_LEAST_SHARE)).T
+    return np.asarray(inside / (inside + outside)).reshape(keys.shape[1:])
 
 
 def color_histogram(image_rgb: np.ndarray, pasted: np.ndarray, window: Window) -> np.ndarray:
