@@ -135,9 +135,6 @@ def gate_lost(
     least_color = options.found_color_after_cut if track.displaced else options.found_color
     if color < least_color and not few:
         return Decision("LOST", f"colors {color:.2f} below {least_color:g}")
-    if (candidate.score + color) / 2 < options.found_mean and not few:
-        mean = (candidate.score + color) / 2
-        return Decision("LOST", f"mean of score and colors {mean:.2f} below {options.found_mean:g}")
     x, y, _, _ = center_size(candidate.box)
     if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
         return Decision("LOST", f"too far off for {track.unseen} frames")

@@ -34,7 +34,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether answers are doubted at all."""
     lost_score: float = 0.2
     """Below this estimated IoU the object is LOST."""
-    uncertain_trust: Share = 0.75
+    uncertain_trust: Share = 0.9
     """UNCERTAIN if this is more than the estimated chance that the mask is right (`streamseg.tracking.trust`)."""
     uncertain_score: float = 0.5
     """Below this estimated IoU the object is UNCERTAIN."""
@@ -79,8 +79,6 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """and this agreement of its colors,"""
     found_color_after_cut: float = 0.9
     """which has to be above this once a scene cut has come,"""
-    found_mean: Share = 0.81
-    """and, unless it has few pixels, this mean of estimated IoU and agreement of the colors,"""
     found_reach: float = 0.2
     """and, unless one has, no further from where it should be than one box size and this much for each frame it was
     lost,"""

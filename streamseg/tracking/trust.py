@@ -1,8 +1,10 @@
 """Trust: how likely a mask is right, by all that speaks for it together, in one number.
 
 The model's own estimate of the IoU is about the view it is given: of a mask that has gone over to a neighbor, it says
-that the outline is good. Whether it is still the object, the first view says. What each of them is worth was fitted to
-films with true masks, so that the number is a probability (`benchmarks/calibrate.py` fits it again).
+that the outline is good. Whether it is still the object, the first view says. What each signal is worth was fitted to
+films with true masks, so that the number is a probability (`benchmarks/calibrate.py` fits it again). Given these, the
+estimate says nothing more, and neither do the object's features and colors, its proportions, or how the first mask fits
+its prompt.
 """
 
 from __future__ import annotations
@@ -23,8 +25,6 @@ _LEAST = 1e-4
 class Signals(NamedTuple):
     """What speaks for a mask."""
 
-    score: float
-    """The model's estimate of its IoU."""
     stability: float
     """Area at logit +1 over that at -1."""
     agreement: float
@@ -33,8 +33,8 @@ class Signals(NamedTuple):
     """Of its area against the usual one, either way: a logarithm, 2 at most."""
 
 
-WEIGHTS = Signals(score=2.70, stability=3.26, agreement=7.20, change=-1.39)
-OFFSET = -5.60
+WEIGHTS = Signals(stability=1.87, agreement=8.36, change=-1.66)
+OFFSET = -2.93
 _LARGEST_CHANGE = 2.0
 
 
@@ -49,7 +49,7 @@ def signals_of(track: Track, candidate: Candidate) -> Signals | None:
         return None
     usual_px = max(track.usual_px or track.area_px, 1.0)
     change = min(abs(math.log(max(candidate.area_px, 1.0) / usual_px)), _LARGEST_CHANGE)
-    return Signals(candidate.score, candidate.stability, agreement(track.first_view, candidate.template), change)
+    return Signals(candidate.stability, agreement(track.first_view, candidate.template), change)
 
 
 def trust(signals: Signals) -> float:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.looks import BLUE, RED, answer, lost, paint
-from support.looks import OPTIONS as LOOKS_OPTIONS
 from support.one_object import Run, World
 
 from streamseg.tracking.appearance import Template, likeness
-from streamseg.tracking.association import associate
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.trust import Signals, agreement, trust
 
@@ -50,9 +47,9 @@ def test_what_looks_like_the_object_is_found_cell_by_cell() -> None:
     assert np.count_nonzero(likely > 0.05) == 16
 
 
-@pytest.mark.parametrize("worse", [{"score": 0.3}, {"stability": 0.2}, {"agreement": 0.2}, {"change": 1.5}])
+@pytest.mark.parametrize("worse", [{"stability": 0.2}, {"agreement": 0.2}, {"change": 1.5}])
 def test_whatever_speaks_against_a_mask_lowers_trust(worse: dict[str, float]) -> None:
-    good = Signals(score=0.85, stability=0.8, agreement=0.85, change=0.1)
+    good = Signals(stability=0.8, agreement=0.85, change=0.1)
     assert trust(good) > 0.9
     assert trust(good._replace(**worse)) < trust(good)
 
@@ -89,14 +86,3 @@ def test_from_a_mask_that_shows_a_doubt_nothing_is_learned_even_if_it_is_trusted
     world.mask_box = None
     run.steps(2)
     assert run.state.tracks[0].last_view is not learned
-
-
-def test_what_is_found_again_with_a_low_score_and_other_colors_is_not_the_object() -> None:
-    box, image = (40, 40, 60, 60), np.full((128, 128, 3), BLUE, np.uint8)
-    paint(image, (40, 40, 60, 54), RED)
-    sure, unsure = answer(1, box), answer(1, box)
-    unsure.scores[:] = 0.65
-    for given, state in ((sure, "REACQUIRED"), (unsure, "LOST")):
-        ((_, assignment),) = associate([lost()], {1: [given]}, image, LOOKS_OPTIONS, cut=False)
-        assert assignment.state == state
-    assert "mean of score and colors" in assignment.reason
