@@ -2,9 +2,7 @@
 
 The model's own estimate of the IoU is about the view it is given: of a mask that has gone over to a neighbor, it says
 that the outline is good. Whether it is still the object, the first view says. What each signal is worth was fitted to
-films with true masks, so that the number is a probability (`benchmarks/calibrate.py` fits it again). Given these, the
-estimate says nothing more, and neither do the object's features and colors, its proportions, or how the first mask fits
-its prompt.
+films with true masks, so that the number is a probability (`benchmarks/calibrate.py` fits it again).
 """
 
 from __future__ import annotations
@@ -25,6 +23,8 @@ _LEAST = 1e-4
 class Signals(NamedTuple):
     """What speaks for a mask."""
 
+    score: float
+    """The model's estimate of its IoU."""
     stability: float
     """Area at logit +1 over that at -1."""
     agreement: float
@@ -33,8 +33,8 @@ class Signals(NamedTuple):
     """Of its area against the usual one, either way: a logarithm, 2 at most."""
 
 
-WEIGHTS = Signals(stability=1.77, agreement=8.37, change=-1.65)
-OFFSET = -2.88
+WEIGHTS = Signals(score=2.70, stability=3.26, agreement=7.20, change=-1.39)
+OFFSET = -5.60
 _LARGEST_CHANGE = 2.0
 
 
@@ -49,7 +49,7 @@ def signals_of(track: Track, candidate: Candidate) -> Signals | None:
         return None
     usual_px = max(track.usual_px or track.area_px, 1.0)
     change = min(abs(math.log(max(candidate.area_px, 1.0) / usual_px)), _LARGEST_CHANGE)
-    return Signals(candidate.stability, agreement(track.first_view, candidate.template), change)
+    return Signals(candidate.score, candidate.stability, agreement(track.first_view, candidate.template), change)
 
 
 def trust(signals: Signals) -> float:

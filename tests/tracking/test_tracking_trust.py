@@ -47,9 +47,9 @@ def test_what_looks_like_the_object_is_found_cell_by_cell() -> None:
     assert np.count_nonzero(likely > 0.05) == 16
 
 
-@pytest.mark.parametrize("worse", [{"stability": 0.2}, {"agreement": 0.2}, {"change": 1.5}])
+@pytest.mark.parametrize("worse", [{"score": 0.3}, {"stability": 0.2}, {"agreement": 0.2}, {"change": 1.5}])
 def test_whatever_speaks_against_a_mask_lowers_trust(worse: dict[str, float]) -> None:
-    good = Signals(stability=0.8, agreement=0.85, change=0.1)
+    good = Signals(score=0.85, stability=0.8, agreement=0.85, change=0.1)
     assert trust(good) > 0.9
     assert trust(good._replace(**worse)) < trust(good)
 
