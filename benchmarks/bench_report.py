@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("streamseg", "numpy", "pyzmq", "torch", "onnxruntime", "av", "imagezmq", "dora-rs", "sam2")
+PACKAGES = ("streamseg", "numpy", "pyzmq", "torch", "onnxruntime", "openvino", "av", "imagezmq", "dora-rs", "sam2")
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
 from streamseg.errors import GraphError, MediaError
-from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.messages import Frame, SourceStatus, Stamp
-from streamseg.node import Captured, NodeConfig, Option, Source
+from streamseg.node import Captured, Source
 from streamseg.regular_files import inherited_fd
+from streamseg.video.cameras import CameraMode
 from streamseg.video.container import Opening
 from streamseg.video.extent import extent_before
 from streamseg.video.open import Picture, Reader, SourceEvent, SourceKind, classify, open_source, redact
 from streamseg.video.source import is_pipe, source_facts
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-Rate = Annotated[float, msgspec.Meta(gt=0)]
-Age = Annotated[float, msgspec.Meta(ge=0.05, le=3600)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+from streamseg_nodes.decode_options import DecodeOptions, camera_mode, ffmpeg_options
 
 
 class Decode(Source[Frame]):
@@ -36,123 +29,21 @@ class Decode(Source[Frame]):
     the stamp is the frame's number in the source, so that prompts, masks and a full read of the same file agree.
     """
 
-    class Config(NodeConfig, frozen=True):
-        """Options of decode."""
-
-        source: Annotated[
-            str, Option("a file, a folder of images, a bag (MCAP, ROS 2), a camera (0, /dev/video0) or a URL")
-        ]
-        live: Annotated[
-            bool | None,
-            Option("drop frames rather than fall behind; without it, cameras and endless streams do", flag="--live"),
-        ] = None
-        max_frames: Annotated[AtLeastOne | None, Option("stop after N frames", flag="--max-frames", metavar="N")] = None
-        start: Annotated[
-            Count, Option("begin at frame N, counted from 0; files, bags and folders only", flag="--start", metavar="N")
-        ] = 0
-        fps: Annotated[
-            Rate, Option("frames per second of a folder of images", flag="--image-fps", metavar="N", rare=True)
-        ] = 25.0
-        stream: Annotated[
-            Count | None,
-            Option(
-                "which of several video streams to read, from 0; without it, the best",
-                flag="--stream",
-                metavar="N",
-                rare=True,
-            ),
-        ] = None
-        topic: Annotated[
-            str | None,
-            Option("which topic of a bag has the pictures; without it, the only one", flag="--topic", metavar="NAME"),
-        ] = None
-        start_s: Annotated[
-            NotNegative | None,
-            Option(
-                "begin so many seconds after the first picture of a bag, by the time of recording",
-                flag="--start-s",
-                metavar="S",
-                rare=True,
-            ),
-        ] = None
-        end_s: Annotated[
-            Seconds | None,
-            Option(
-                "end so many seconds after the first picture of a bag, by the time of recording",
-                flag="--end-s",
-                metavar="S",
-                rare=True,
-            ),
-        ] = None
-        open_timeout_s: Annotated[
-            Seconds,
-            Option(
-                "a source that does not open for so long is not there", flag="--open-timeout-s", metavar="S", rare=True
-            ),
-        ] = 10.0
-        read_timeout_s: Annotated[
-            Seconds,
-            Option(
-                "so long without a picture counts as a lost connection", flag="--read-timeout-s", metavar="S", rare=True
-            ),
-        ] = 10.0
-        reconnect: Annotated[
-            bool, Option("connect again when a live source is lost", flag="--no-reconnect", rare=True)
-        ] = True
-        reconnect_attempts: Annotated[
-            Count | None,
-            Option(
-                "give a lost source up after N failures in a row; without it, never",
-                flag="--reconnect-attempts",
-                metavar="N",
-                rare=True,
-            ),
-        ] = None
-        max_age_s: Annotated[
-            Age,
-            Option(
-                "drop a picture of a live source that gets older than this for a newer one",
-                flag="--max-age-s",
-                metavar="S",
-            ),
-        ] = 1.0
-        damaged: Annotated[
-            Literal["drop", "keep"],
-            Option(
-                "pictures of a live source with lost parts, and those made from them: drop leaves them out, keep marks "
-                "them",
-                flag="--damaged",
-                rare=True,
-            ),
-        ] = "drop"
-        playlists_anywhere: Annotated[
-            bool,
-            Option(
-                "follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it",
-                flag="--playlists-anywhere",
-                rare=True,
-            ),
-        ] = False
-        max_pixels: Annotated[
-            AtLeastOne,
-            Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
-        ] = PIXELS_MAX
-        input_options: Annotated[
-            dict[str, str],
-            Option("for FFmpeg's demuxer or device, say {video_size: 1280x720, framerate: '30'}"),
-        ] = {}
+    Config = DecodeOptions
 
     resumable = True
 
-    config: Config
+    config: DecodeOptions
     _reader: Reader | None = None
     _reading = False
     _left: int | None = None
     _scaled_from: tuple[int, int] | None = None
     _start = 0
+    _asked: tuple[int, int] | None = None
+    """The size that the camera was asked for, until its first picture shows what it gives."""
 
     @classmethod
-    def check(cls, config: Config) -> None:
+    def check(cls, config: DecodeOptions) -> None:
         """Refuse what only the process that starts the graph has open.
 
         Raises:
@@ -165,14 +56,23 @@ class Decode(Source[Frame]):
                 f"expected a source that every process can open, got {config.source!r}; give it on the command line "
                 f"(streamseg run - …), or write the video to a file"
             )
+        try:
+            mode = camera_mode(config)
+        except ValueError as error:
+            raise GraphError(f"camera_size: {error}") from None
+        if mode != CameraMode() and classify(config.source) is not SourceKind.CAMERA:
+            raise GraphError(
+                f"camera_size, camera_fps and camera_format are for cameras, and {redact(config.source)} is none; "
+                f"leave them out, or give each source a node of its own in a graph file"
+            )
 
     @classmethod
-    def depends_on(cls, config: Config) -> dict[str, Any]:
+    def depends_on(cls, config: DecodeOptions) -> dict[str, Any]:
         """The file, or those of the folder or bag."""
         return {"source": source_facts(config.source)}
 
     @classmethod
-    def ends_before(cls, config: Config, frame: int | None, time_s: float | None) -> str | None:
+    def ends_before(cls, config: DecodeOptions, frame: int | None, time_s: float | None) -> str | None:
         """Where a file, a bag or a folder ends."""
         given = None if config.max_frames is None or config.live else config.start + config.max_frames
         if given is not None and frame is not None and frame >= given:
@@ -183,7 +83,7 @@ class Decode(Source[Frame]):
             config.open_timeout_s,
             config.read_timeout_s,
             threads=1,
-            options=config.input_options,
+            options=ffmpeg_options(config),
             max_pixels=config.max_pixels,
             stream=config.stream,
             playlists_anywhere=config.playlists_anywhere,
@@ -219,6 +119,7 @@ class Decode(Source[Frame]):
         if left is not None and position is not None:
             left -= position.seq
         self._left = left
+        self._asked = camera_mode(config).size
         self._start = config.start if position is None else position.next_index
         self._reader = open_source(
             config.source,
@@ -233,7 +134,7 @@ class Decode(Source[Frame]):
             image_fps=config.fps,
             threads=self.context.threads,
             max_pixels=config.max_pixels,
-            options=config.input_options,
+            options=ffmpeg_options(config),
             wait=True,
             max_age_s=config.max_age_s,
             on_event=self._tell,
@@ -270,7 +171,17 @@ class Decode(Source[Frame]):
     @property
     def dropped(self) -> int:
         """Pictures of a live source that got too old, or were damaged, before they could be given."""
-        return 0 if self._reader is None else sum(self._reader.dropped.values())
+        return sum(self.dropped_by.values())
+
+    @property
+    def dropped_by(self) -> Mapping[str, int]:
+        """The same by the reason: waited, late, damaged."""
+        return {} if self._reader is None else dict(self._reader.dropped)
+
+    def counters(self) -> dict[str, int]:
+        """Reconnects, damaged pieces, and jumps of the source's clock."""
+        reader = self._open_reader()
+        return {"reconnects": reader.reconnects, "damaged": reader.damaged, "jumps": reader.jumps}
 
     def produce(self) -> Iterator[Captured[Frame]]:
         """Every picture of the source, not converted yet: one that is dropped costs no conversion."""
@@ -313,6 +224,9 @@ class Decode(Source[Frame]):
         make = partial(self._make, picture)
         reader = self._open_reader()
         size, scaled = (picture.width, picture.height), None
+        if self._asked not in (None, picture.size_in_source):
+            reader.note("the camera gives {}x{}, not the {}x{} that were asked for".format(*size, *self._asked))
+        self._asked = None
         if picture.size_in_source != size:
             scaled = picture.size_in_source
         if scaled != self._scaled_from:

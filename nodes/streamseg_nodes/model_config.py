@@ -21,7 +21,8 @@ class ModelConfig(NodeConfig, frozen=True):
     engine: Annotated[
         Engine,
         Option(
-            "what computes; auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch",
+            "what computes; auto: where the model has a graph for it, on the CPU, OpenVINO if it is installed, else "
+            "ONNX Runtime; torch for all else",
             flag="--engine",
         ),
     ] = "auto"

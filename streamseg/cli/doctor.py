@@ -115,8 +115,18 @@ def _devices() -> Iterator[Finding]:
 def _engines() -> Iterator[Finding]:
     import onnxruntime
 
-    able = [name for name, info in MODELS.items() if engines.choose(info, "auto", "cpu")[0] == "onnxruntime"]
-    yield Finding("engine", f"onnxruntime {onnxruntime.__version__}: {', '.join(able)} on the CPU; torch: all else")
+    light = engines.quickest()
+    able = [name for name, info in MODELS.items() if engines.choose(info, "auto", "cpu")[0] == light]
+    said = f"onnxruntime {onnxruntime.__version__}"
+    if light == "openvino":
+        from streamseg.sam import openvino_engine
+
+        said = f"openvino {openvino_engine.version()} in {openvino_engine.precision()}"
+    yield Finding("engine", f"{said}: {', '.join(able)} on the CPU; torch: all else")
+    if light != "openvino" and engines.has_bfloat16():
+        yield Finding(
+            "engine", f"this processor has bfloat16, so openvino takes half the time: {extras.command('openvino')}"
+        )
 
 
 def _torchvision() -> Iterator[Finding]:

@@ -91,5 +91,5 @@ def _check_points(points_xy: np.ndarray | None, labels: np.ndarray | None) -> No
     if labels is None or labels.shape != (len(points_xy),):
         got = "none" if labels is None else str(labels.shape)
         raise PromptError(f"expected {len(points_xy)} point labels, one a point, got {got}")
-    if not np.isin(labels, (0, 1)).all():
+    if any(label not in (0, 1) for label in labels.tolist()):
         raise PromptError(f"expected point labels 1 (on the object) or 0 (not on it), got {labels.tolist()}")

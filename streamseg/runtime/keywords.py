@@ -21,8 +21,9 @@ class TrackerKeywords(TypedDict, total=False):
     device: str | None
     """auto, cpu, cuda:N or mps (default: auto)"""
 
-    engine: Literal["auto", "torch", "onnxruntime"] | None
-    """what computes; auto: ONNX Runtime where the model has a graph for it, on the CPU; else torch (default: auto)"""
+    engine: Literal["auto", "openvino", "onnxruntime", "torch"] | None
+    """what computes; auto: where the model has a graph for it, on the CPU, OpenVINO if it is installed, else ONNX
+    Runtime; torch for all else (default: auto)"""
 
     focus: Literal["auto", "on", "off"] | None
     """look closely where objects were; auto: if a back-edge of the graph says where (default: auto)"""
@@ -106,8 +107,43 @@ class Keywords(TrackerKeywords, total=False):
     playlists_anywhere: bool | None
     """follow a local playlist (.m3u8, .ffconcat) to files and addresses that do not lie beside it"""
 
+    camera_size: str | None
+    """ask the camera for pictures of this size, say 1280x720"""
+
+    camera_fps: float | None
+    """ask the camera for so many frames a second"""
+
+    camera_format: str | None
+    """ask the camera for this format, as FFmpeg calls it: mjpeg, yuyv422, nv12, h264, …"""
+
+    rtsp_transport: Literal["tcp", "udp"] | None
+    """how pictures come from an RTSP server (default: tcp)"""
+
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 
     batch: int | None
     """frames encoded together; only without focus (default: 1)"""
+
+    detect_every: int | None
+    """the detector looks at each so-manieth frame, from the first on; 0: only at the first (default: 1)"""
+
+    detect_classes: str | None
+    """what the detector of --detect FILE.onnx shall find: names or numbers of classes, with commas between them
+    (default: all)"""
+
+    detect_score: float | None
+    """what it is less sure of is left out (default: 0.35)"""
+
+    detect_nms: float | None
+    """of two boxes of a class that overlap by more than this, the better one stays (default: 0.5)"""
+
+    detect_layout: str | None
+    """how its outputs are laid out, if that cannot be told from the file: ultralytics, yolov5, end2end, yolox, rtdetr,
+    ultralytics-rtdetr, rfdetr, detr, boxes, counted (default: auto)"""
+
+    detect_names: str | os.PathLike[str] | None
+    """a text file with what its classes are called, one a line, if the file does not say it"""
+
+    detect_size: int | None
+    """side of the pictures that it is given, in pixels, if the file leaves that open"""

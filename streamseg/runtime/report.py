@@ -110,6 +110,7 @@ def _versions() -> dict[str, str]:
         "segment-anything",
         "torch",
         "onnxruntime",
+        "openvino",
         "numpy",
         "av",
         "opencv-python-headless",

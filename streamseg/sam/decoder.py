@@ -42,8 +42,13 @@ class MaskDecoder:
 
     @property
     def engine(self) -> str:
-        """What computes: ``torch`` or ``onnxruntime``."""
+        """What computes: ``torch``, ``onnxruntime`` or ``openvino``."""
         return self._engine.name
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: ``f32`` or ``bf16``."""
+        return self._engine.precision
 
     def decode(
         self,

@@ -30,16 +30,21 @@ class ImageEncoder:
 
     @property
     def engine(self) -> str:
-        """What computes: ``torch`` or ``onnxruntime``."""
+        """What computes: ``torch``, ``onnxruntime`` or ``openvino``."""
         return self._engine.name
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: ``f32`` or ``bf16``."""
+        return self._engine.precision
 
     def encode(self, images_rgb: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Image embeddings, in the order of the pictures.
 
         Each picture is resized so that its long side is ``info.whole_size``; a focus view
         (`streamseg.sam.geometry.fit`) is taken as it is. Pictures that come to the same size share one forward pass. On
-        the CPU in float32; on CUDA in bfloat16 autocast, whose rounding moves features by about 1 % (0.6 % in
-        norm for tiny, measured with the bfloat16 of a CPU).
+        the CPU in float32, or, in OpenVINO on a processor that has it, in bfloat16, which moves tiny's features by 2 %
+        in norm; on CUDA in bfloat16 autocast (1 %; 0.6 % in norm for tiny, measured with the bfloat16 of a CPU).
 
         Args:
             images_rgb: (H, W, 3) uint8 RGB each, of any size.

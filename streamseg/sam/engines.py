@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import platform
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from streamseg import extras
 from streamseg.errors import DeviceError, ModelError, UsageError, nearest
 from streamseg.sam import packaged_graphs
 from streamseg.sam.models import MODELS, ModelInfo
 
-Engine = Literal["auto", "torch", "onnxruntime"]
-"""auto: ONNX Runtime for a model that has a packaged graph, on the CPU; else torch."""
+Engine = Literal["auto", "openvino", "onnxruntime", "torch"]
+"""auto: for a model with a packaged graph, on the CPU: OpenVINO if it is installed, else ONNX Runtime; all else runs
+in torch."""
+
+LIGHT = ("openvino", "onnxruntime")
+"""Those that run packaged graphs, on the CPU and without torch; the quickest first."""
+
+# Where it has been measured to be the quicker one.
+_OPENVINO_MACHINES = ("x86_64", "amd64")
+_INSTALL = {"openvino": extras.command("openvino"), "onnxruntime": "pip install onnxruntime"}
 
 # What a Linux machine has if torch could find a GPU: NVIDIA's driver (also in a container, in WSL, on a Jetson), AMD's.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvmap", "/dev/kfd")
@@ -26,7 +37,9 @@ class EncoderEngine(Protocol):
     """Runs an image encoder."""
 
     name: str
-    """``torch`` or ``onnxruntime``."""
+    """``torch``, ``onnxruntime`` or ``openvino``."""
+    precision: str
+    """What it computes in: ``f32`` or ``bf16``."""
     device: str
     """As torch names it: ``cpu``, ``cuda:N`` or ``mps``."""
 
@@ -41,6 +54,7 @@ class DecoderEngine(Protocol):
     """Runs a prompt encoder and mask decoder."""
 
     name: str
+    precision: str
     device: str
 
     def guard(self, advice: str) -> contextlib.AbstractContextManager[None]:
@@ -72,34 +86,53 @@ class DecoderEngine(Protocol):
 
 
 def choose(info: ModelInfo, engine: str, device: str) -> tuple[str, str]:
-    """The engine (``torch`` or ``onnxruntime``) and the device, as torch names it, for what was asked for.
+    """The engine (not ``auto``) and the device, as torch names it, for what was asked for.
 
     Raises:
         UsageError: no such engine.
         ModelError: the engine is not installed, or cannot run this model.
         DeviceError: no such device, or not one that the engine can use.
     """
-    if engine == "onnxruntime":
-        _check_onnxruntime(info, device)
+    if engine in LIGHT:
+        _check_light(info, engine, device)
         return engine, "cpu"
     if engine not in ("auto", "torch"):
-        raise UsageError(f"there is no engine {engine!r}; {nearest(engine, ('auto', 'torch', 'onnxruntime'))}")
-    light = engine == "auto" and packaged_graphs.find(info) is not None and is_installed()
-    if light and (device == "cpu" or (device == "auto" and not may_have_gpu())):
-        return "onnxruntime", "cpu"
+        raise UsageError(f"there is no engine {engine!r}; {nearest(engine, get_args(Engine))}")
+    light = quickest() if engine == "auto" and packaged_graphs.find(info) is not None else None
+    if light is not None and (device == "cpu" or (device == "auto" and not may_have_gpu())):
+        return light, "cpu"
     from streamseg.sam import devices
 
     chosen = devices.resolve(device)
-    return ("onnxruntime" if light and chosen == "cpu" else "torch"), chosen
+    return (light if light is not None and chosen == "cpu" else "torch"), chosen
 
 
-def is_installed() -> bool:
-    """Whether ONNX Runtime can be imported."""
+def quickest() -> str | None:
+    """Which of `LIGHT` runs packaged graphs if nobody says which; None if none is installed."""
+    fit = [name for name in LIGHT if name != "openvino" or platform.machine().lower() in _OPENVINO_MACHINES]
+    return next((name for name in fit if is_installed(name)), None)
+
+
+def is_installed(engine: str) -> bool:
+    """Whether an engine of `LIGHT` can be imported."""
     try:
-        importlib.import_module("onnxruntime")
+        if engine == "openvino":
+            from streamseg.sam.openvino_engine import import_openvino
+
+            import_openvino()
+        else:
+            importlib.import_module(engine)
     except ImportError:
         return False
     return True
+
+
+def default_threads() -> int:
+    """As many threads as torch would take: what the environment says, or the cores that may be used."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def may_have_gpu() -> bool:
@@ -112,13 +145,23 @@ def may_have_gpu() -> bool:
     return any(Path(name).exists() for name in _GPU_FILES)
 
 
-def _check_onnxruntime(info: ModelInfo, device: str) -> None:
+def has_bfloat16() -> bool:
+    """Whether this processor says that it computes in bfloat16 and is one that OpenVINO is chosen for; Linux only."""
+    if platform.machine().lower() not in _OPENVINO_MACHINES:
+        return False
+    with contextlib.suppress(OSError):
+        words = Path("/proc/cpuinfo").read_text(errors="replace").split()
+        return "avx512_bf16" in words or "amx_bf16" in words
+    return False
+
+
+def _check_light(info: ModelInfo, engine: str, device: str) -> None:
     if device not in ("auto", "cpu"):
-        raise DeviceError(f"engine 'onnxruntime' runs on the CPU, not on {device!r}; use engine torch, or device cpu")
+        raise DeviceError(f"engine {engine!r} runs on the CPU, not on {device!r}; use engine torch, or device cpu")
     if packaged_graphs.find(info) is None:
         able = ", ".join(name for name, each in MODELS.items() if packaged_graphs.find(each) is not None)
-        raise ModelError(f"engine 'onnxruntime' runs {able}, not {info.name!r}; use engine auto or torch")
-    if not is_installed():
+        raise ModelError(f"engine {engine!r} runs {able}, not {info.name!r}; use engine auto or torch")
+    if not is_installed(engine):
         raise ModelError(
-            "engine 'onnxruntime' needs the package onnxruntime: 'pip install onnxruntime', or use engine torch"
+            f"engine {engine!r} needs the package {engine}: {_INSTALL[engine]!r} installs it; or use engine auto"
         )

@@ -48,7 +48,8 @@ def load_encoder(
         checkpoint: the user's own weights for that model.
         device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
         engine: see `streamseg.sam.engines`.
-        threads: of ONNX Runtime; None: as many as torch would take. Torch's own are set for the whole process.
+        threads: of OpenVINO or ONNX Runtime; None: as many as torch would take. Torch's own are set for the whole
+            process.
 
     Raises:
         UsageError: no such engine.
@@ -61,7 +62,11 @@ def load_encoder(
     def load(sha256: str) -> ImageEncoder:
         loaded: engines.EncoderEngine
         # Only the one that computes is imported: torch takes seconds.
-        if kind == "onnxruntime":
+        if kind == "openvino":
+            from streamseg.sam.openvino_engine import OpenVinoEncoder
+
+            loaded = OpenVinoEncoder(info, path, threads)
+        elif kind == "onnxruntime":
             from streamseg.sam.onnx_engine import OnnxEncoder
 
             loaded = OnnxEncoder(info, path, threads)
@@ -90,7 +95,11 @@ def load_decoder(
 
     def load(sha256: str) -> MaskDecoder:
         loaded: engines.DecoderEngine
-        if kind == "onnxruntime":
+        if kind == "openvino":
+            from streamseg.sam.openvino_engine import OpenVinoDecoder
+
+            loaded = OpenVinoDecoder(info, path, threads)
+        elif kind == "onnxruntime":
             from streamseg.sam.onnx_engine import OnnxDecoder
 
             loaded = OnnxDecoder(info, path, threads)

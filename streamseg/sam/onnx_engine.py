@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from streamseg.errors import DeviceError
 from streamseg.sam.checkpoint_arrays import read_arrays
+from streamseg.sam.engines import default_threads
 from streamseg.sam.models import ModelInfo
 from streamseg.sam.packaged_graphs import Half, graph_path
 
@@ -25,6 +25,7 @@ class _Session:
     """One half of a model with its weights."""
 
     name = "onnxruntime"
+    precision = "f32"
     device = "cpu"
     half: Half
 
@@ -106,11 +107,3 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options
-
-
-def default_threads() -> int:
-    """As many threads as torch would take: what the environment says, or the cores that may be used."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdecimal() and int(said) > 0:
-        return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

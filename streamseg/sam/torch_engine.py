@@ -29,6 +29,8 @@ class TorchEncoder:
 
     def __init__(self, info: ModelInfo, path: Path, device: str) -> None:
         self.device = device
+        # The encoder only: see `encode`.
+        self.precision = "bf16" if device.startswith("cuda") else "f32"
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
             network = load_part(info, path, ARCHITECTURES[info.name].encoder, device)
             self._module = EncoderModule(info, network).to(device)
@@ -56,7 +58,7 @@ class TorchDecoder:
     name = "torch"
 
     def __init__(self, info: ModelInfo, path: Path, device: str) -> None:
-        self.device = device
+        self.device, self.precision = device, "f32"
         architecture = ARCHITECTURES[info.name]
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
             prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)

@@ -95,9 +95,8 @@ def appearance_under(
 
 def mean_feature(features: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """(C,) float32 of unit length: the mean of features (C, h, w) under the mask of logits (4h, 4w)."""
-    c, h, w = features.shape
-    weight = (logits > 0).reshape(h, 4, w, 4).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
-    mean = features.reshape(c, -1).astype(np.float32, copy=False) @ weight
+    weight = _block_means((logits > 0).astype(np.float32), 4).reshape(-1)
+    mean = features.reshape(len(features), -1).astype(np.float32, copy=False) @ weight
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6))
 
 
@@ -130,7 +129,7 @@ class Template(msgspec.Struct, frozen=True):
             )
         small = _block_means(keys, block).reshape(k, -1)
         step = max(float(np.abs(small).max()) / 127, 1e-6)
-        inside = _block_means((logits > 0).view(np.uint8), 4 * block)
+        inside = _block_means((logits > 0).astype(np.float32), 4 * block)
         return Template(
             np.rint(small / step).astype(np.int8).tobytes(), step, np.rint(inside * 255).astype(np.uint8).tobytes()
         )
@@ -148,13 +147,11 @@ class Template(msgspec.Struct, frozen=True):
 
 
 def _block_means(values: np.ndarray, block: int) -> np.ndarray:
-    """(..., h, w) -> (..., h / block, w / block) float32: the means of square blocks.
-
-    Strips are added up one by one: numpy's mean over two axes takes ten times as long.
-    """
-    rows = sum((values[..., k::block, :] for k in range(1, block)), values[..., ::block, :].astype(np.float32))
-    both = sum((rows[..., k::block] for k in range(1, block)), rows[..., ::block].copy())
-    return np.asarray(both * np.float32(1 / block**2))
+    """(..., h, w) -> (..., h / block, w / block): means of squares of cells."""
+    # Row by row: a mean over two axes at once takes ten times as long.
+    sums = values.reshape(*values.shape[:-2], values.shape[-2] // block, block, values.shape[-1]).sum(axis=-2)
+    columns = [sums[..., start::block] for start in range(block)]
+    return np.asarray(sum(columns[1:], start=columns[0]) / np.float32(block**2))
 
 
 def stack_templates(templates: tuple[Template, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import select
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +19,7 @@ from streamseg.errors import MediaError
 from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.regular_files import check_regular
 from streamseg.video import playlists
+from streamseg.video.cameras import camera_device, cameras_here
 from streamseg.video.source import SourceKind, classify, is_pipe, local_path, redact, redact_text
 from streamseg.video.streams import choose
 
@@ -156,6 +156,7 @@ def _open(opening: Opening, kind: SourceKind) -> InputContainer:
         # A player begins some segments back, for safety; who acts on what it sees begins with the newest.
         options = {"live_start_index": "-1"} | options
     if opening.source.lower().startswith("rtsp"):
+        # By UDP pictures get lost on the way.
         options = {"rtsp_transport": "tcp"} | options
     return av.open(opening.source, "r", options=options, timeout=timeout)
 
@@ -234,16 +235,6 @@ def is_endless(source: str) -> bool:
     return source.partition("://")[0].lower() not in {"http", "https", "ftp", "sftp", "smb"}
 
 
-def camera_device(source: str) -> tuple[str, str]:
-    """(device name, FFmpeg input format) of a camera source on this system: v4l2, avfoundation or dshow."""
-    number = source if source.isdigit() else None
-    if sys.platform == "darwin":
-        return source, "avfoundation"
-    if sys.platform == "win32":
-        return (source if number is None else f"video={number}"), "dshow"
-    return (f"/dev/video{number}" if number is not None else source), "v4l2"
-
-
 def set_threads(stream: VideoStream, threads: int, *, live: bool) -> None:
     """Set up the decoder's threads, 0 for as many as FFmpeg likes; to be called before the first frame.
 
@@ -287,8 +278,9 @@ def _why(opening: Opening, kind: SourceKind, error: Exception) -> str:
         )
     reason = redact_text(str(getattr(error, "strerror", None) or error))
     if kind is SourceKind.CAMERA:
-        there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none under /dev"
-        return f"expected camera {shown} to open, got: {reason}; cameras here: {there}"
+        there = ", ".join(f"{each.source} ({each.name})" for each in cameras_here()) or "none under /dev"
+        busy = "; another program has it" if getattr(error, "errno", None) == errno.EBUSY else ""
+        return f"expected camera {shown} to open, got: {reason}{busy}; cameras here: {there}"
     if isinstance(error, av.error.ProtocolNotFoundError):
         name = shown.partition("://")[0]
         return (

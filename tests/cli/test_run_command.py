@@ -15,6 +15,8 @@ from PIL import Image
 from support.command import COMMAND, FRAMES, FinishedRun, light_graph, streamseg, tracks
 from support.media import decode_plainly, moving_images, write_video
 
+from streamseg.sam import engines
+
 
 def test_it_succeeds_and_says_where_the_results_are(finished: FinishedRun) -> None:
     assert finished.process.returncode == 0, finished.process.stderr
@@ -55,7 +57,7 @@ def test_run_json_is_what_was_printed(finished: FinishedRun) -> None:
         assert set(report["latency_ms"][stage]) == {"p50", "p95", "p99"}
     assert report["model"]["name"] == "tiny"
     assert len(report["model"]["sha256"]) == 64
-    assert {report["nodes"][name]["engine"] for name in ("embed", "propagate")} == {"onnxruntime"}
+    assert {report["nodes"][name]["engine"] for name in ("embed", "propagate")} == {engines.quickest()}
     assert {"python", "streamseg", "torch", "onnxruntime"} <= set(report["versions"])
     assert report["graph"]["feedback"] == ["propagate -> embed"]
 

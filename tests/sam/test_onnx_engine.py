@@ -54,7 +54,7 @@ def load(engine: str, checkpoint: Path | None = None) -> tuple[ImageEncoder, Mas
 
 @pytest.fixture(scope="module")
 def halves() -> tuple[ImageEncoder, MaskDecoder]:
-    return load("auto")
+    return load("onnxruntime")
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +132,8 @@ from streamseg.node import NodeContext
 from streamseg_nodes.embed import Embed
 from streamseg_nodes.propagate.node import Propagate
 from streamseg.prompts.model import ObjectPrompt
-embed, propagate = Embed(Embed.Config(device="cpu")), Propagate(
-    Propagate.Config(device="cpu", prompts=[ObjectPrompt(id=1, box=(8, 8, 60, 50))]), NodeContext(streams=["s"])
+embed, propagate = Embed(Embed.Config(engine="onnxruntime")), Propagate(
+    Propagate.Config(engine="onnxruntime", prompts=[ObjectPrompt(id=1, box=(8, 8, 60, 50))]), NodeContext(streams=["s"])
 )
 embed.setup(), propagate.setup()
 for seq in range(2):
@@ -170,12 +170,15 @@ def test_waiting_threads_sleep():
 
 def test_what_auto_chooses(monkeypatch):
     tiny, vit_b = MODELS["tiny"], MODELS["vit_b"]
+    monkeypatch.setattr(engines, "is_installed", lambda name: name == "onnxruntime")
     assert engines.choose(tiny, "auto", "cpu") == ("onnxruntime", "cpu")
     assert engines.choose(tiny, "torch", "cpu") == ("torch", "cpu")
     assert engines.choose(vit_b, "auto", "cpu") == ("torch", "cpu")
+    monkeypatch.undo()
+    monkeypatch.setattr(engines, "LIGHT", ("onnxruntime",))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert engines.choose(tiny, "auto", "cpu") == ("torch", "cpu")
-    with pytest.raises(ModelError, match=r"pip install onnxruntime.*engine torch"):
+    with pytest.raises(ModelError, match=r"pip install onnxruntime.*engine auto"):
         engines.choose(tiny, "onnxruntime", "cpu")
 
 

@@ -15,7 +15,7 @@ from streamseg.commands import Refused, Reply
 from streamseg.errors import OutputError
 from streamseg.node import NodeContext
 from streamseg.prompts.model import ObjectPrompt
-from streamseg_nodes.decode import Decode
+from streamseg_nodes.decode_options import DecodeOptions
 from streamseg_nodes.page.address import checked, open_port
 from streamseg_nodes.page.node import Page
 from streamseg_nodes.page.player import Player
@@ -39,7 +39,7 @@ class FilesPage:
 
     def __init__(
         self,
-        files: Mapping[str, Decode.Config],
+        files: Mapping[str, DecodeOptions],
         options: StepOptions,
         page: Page.Config,
         record: Record.Config,

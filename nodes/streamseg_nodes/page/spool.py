@@ -15,6 +15,7 @@ from streamseg.errors import MediaError, StreamsegError
 from streamseg.messages import Frame, Stamp
 from streamseg.node import NodeContext
 from streamseg_nodes.decode import Decode
+from streamseg_nodes.decode_options import DecodeOptions
 
 _MOST_BYTES = 8 << 30
 _SHARE_OF_DISK = 0.5
@@ -31,7 +32,7 @@ class Spool:
         options: of decode.
     """
 
-    def __init__(self, stream: str, options: Decode.Config) -> None:
+    def __init__(self, stream: str, options: DecodeOptions) -> None:
         self._stream = stream
         self._decode = Decode(options, NodeContext(stream, streams=(stream,), threads=1))
         self._decode.setup()
