@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from streamseg.formats.run import Run, load_run
     from streamseg.runtime.frame_result import FrameResult, ObjectMask
     from streamseg.runtime.prompting import send_prompt
     from streamseg.runtime.session import Results, segment_video
@@ -20,11 +21,22 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["FrameResult", "ObjectMask", "Results", "Tracker", "__version__", "segment_video", "send_prompt"]
+__all__ = [
+    "FrameResult",
+    "ObjectMask",
+    "Results",
+    "Run",
+    "Tracker",
+    "__version__",
+    "load_run",
+    "segment_video",
+    "send_prompt",
+]
 
 _HOMES = {
     **dict.fromkeys(("FrameResult", "ObjectMask"), "streamseg.runtime.frame_result"),
     **dict.fromkeys(("Results", "segment_video"), "streamseg.runtime.session"),
+    **dict.fromkeys(("Run", "load_run"), "streamseg.formats.run"),
     "Tracker": "streamseg.runtime.tracker",
     "send_prompt": "streamseg.runtime.prompting",
 }

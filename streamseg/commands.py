@@ -8,9 +8,21 @@ from typing import Annotated, Protocol
 import msgspec
 
 from streamseg.errors import StreamsegError
+from streamseg.types import Box
 
 LARGEST_BYTES = 16 << 20
 """Of a command, the picture of a mask included."""
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """One of the things that a click may mean."""
+
+    box_xyxy: Box
+    """Round its mask, in pixels of the frame that the click came into force at."""
+    score: float
+    """The model's own estimate of the mask's IoU, 0 to 1."""
+    picture: str
+    """Of its mask and what is round it: a small JPEG, as a data URL."""
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -31,6 +43,9 @@ class Applied(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     state: str = ""
     """Of the object in that frame."""
     reason: str = ""
+    meanings: list[Meaning] = []
+    """If the prompt asked for them: what a click on a new object may mean, the largest first, as `choice` counts them.
+    The one with the best score holds."""
 
     def __str__(self) -> str:
         time = "" if self.pts_s is None else f" ({self.pts_s:.3f} s)"

@@ -34,7 +34,13 @@ class Detector(Node[Frame, Detected]):
         """Options that all detectors have."""
 
         every: Annotated[
-            int, msgspec.Meta(ge=0), Option("look at each so-manieth frame, from the first on; 0: only at the first")
+            int,
+            msgspec.Meta(ge=0),
+            Option(
+                "the detector looks at each so-manieth frame, from the first on; 0: only at the first",
+                flag="--detect-every",
+                metavar="N",
+            ),
         ] = 1
 
     def detect(self, frame: Frame) -> list[Detection]:

@@ -9,12 +9,14 @@ from streamseg.errors import UsageError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "page": ("starlette", "uvicorn", "websockets"),
-    "bags": ("mcap", "mcap_protobuf", "rosbags"),
+    "bags": ("lz4", "mcap", "mcap_protobuf", "rosbags", "zstandard"),
     "rerun": ("rerun",),
     "dora": ("dora", "pyarrow"),
     "ros2": ("cyclonedds", "rosbags"),
+    "metrics": ("prometheus_client", "rich"),
     "export": ("onnx",),
     "openvino": ("openvino",),
+    "formats": ("matplotlib", "pyarrow", "supervision"),
 }
 """Extra -> what it brings, by the names of the modules."""
 

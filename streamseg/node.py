@@ -19,7 +19,6 @@ until the frame is finished, so a node that keeps one past its `process` call ke
 from __future__ import annotations
 
 import logging
-import time
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,12 +27,12 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
+from streamseg.captured import Captured as Captured
 from streamseg.commands import GiveCommand, Reply, nobody_takes_commands
 from streamseg.errors import GraphError
 from streamseg.jobs import Job, Left
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.structs import Option as Option
-from streamseg.types import CaptureClock
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -166,6 +165,13 @@ class _Configured:
         """Facts for the run's record (plain JSON values), asked for after `setup` and again before `close`."""
         return {}
 
+    def counters(self) -> dict[str, int]:
+        """What it counts besides frames, for whoever watches the run: numbers that only grow, say ``{"retries": 3}``.
+
+        Asked for twice a second. `streamseg.monitoring` says what becomes of them.
+        """
+        return {}
+
     def close(self) -> None:
         """Let go of everything. Called once, and only if `setup` succeeded."""
 
@@ -243,64 +249,6 @@ class Node(_Configured, Generic[In, Out]):
         """A stream is over: flush what belongs to it."""
 
 
-class Captured(Generic[Out]):
-    """A frame that a source has but that has not entered the graph yet."""
-
-    __slots__ = (
-        "arrived_monotonic_ns",
-        "arrived_ns",
-        "captured_clock",
-        "captured_ns",
-        "damaged",
-        "frame_id",
-        "good_until_monotonic_ns",
-        "index",
-        "make",
-        "pixel_aspect",
-        "pts",
-        "scaled_from",
-        "time_base",
-    )
-
-    def __init__(
-        self,
-        index: int,
-        pts: int | None,
-        time_base: tuple[int, int],
-        captured_ns: int,
-        make: Callable[[Stamp], Out],
-        *,
-        captured_clock: CaptureClock = "arrival",
-        arrived_ns: int | None = None,
-        arrived_monotonic_ns: int | None = None,
-        good_until_monotonic_ns: int | None = None,
-        damaged: bool = False,
-        pixel_aspect: tuple[int, int] = (1, 1),
-        scaled_from: tuple[int, int] | None = None,
-        frame_id: str = "",
-    ) -> None:
-        self.index = index
-        self.pts = pts
-        self.time_base = time_base
-        self.captured_ns = captured_ns
-        self.captured_clock = captured_clock
-        """As in the `Stamp` that it will get, like `captured_ns`."""
-        elsewhere = captured_clock in ("sender", "recording")
-        self.arrived_ns = time.time_ns() if arrived_ns is None and elsewhere else arrived_ns
-        """As in the `Stamp`; now, if nothing is said and `captured_ns` is by another's clock."""
-        self.arrived_monotonic_ns = time.monotonic_ns() if arrived_monotonic_ns is None else arrived_monotonic_ns
-        """The same by the monotonic clock, which nobody can set; now, if nothing is said."""
-        self.make = make
-        """Turns it into a message, once it holds a ticket; it may run in another thread than `produce`."""
-        self.good_until_monotonic_ns = good_until_monotonic_ns
-        """After this time, in nanoseconds of the monotonic clock, it is too old to enter; None if it does not age."""
-        self.damaged = damaged
-        """As in the `Stamp` that it will get."""
-        self.pixel_aspect = pixel_aspect
-        self.scaled_from = scaled_from
-        self.frame_id = frame_id
-
-
 class Source(_Configured, Generic[Out]):
     """Where frames come from. The stream has the name of the node."""
 
@@ -321,6 +269,11 @@ class Source(_Configured, Generic[Out]):
     def dropped(self) -> int:
         """How many frames it has dropped by itself, before they could enter the graph."""
         return 0
+
+    @property
+    def dropped_by(self) -> Mapping[str, int]:
+        """The same by the reason, a word each; what is `dropped` and not in here has no reason."""
+        return {}
 
     def produce(self) -> Iterator[Captured[Out]]:
         """Every frame of the stream, in order."""

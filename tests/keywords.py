@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from streamseg.graph.options import PIPELINE, NamedOption, frame_by_frame_options, named_options
+from streamseg.graph.options import OF_A_LOOP, NamedOption, frame_by_frame_options, named_options
 from streamseg.structs import bare, members
 
 HOME = Path(__file__).parent.parent / "streamseg" / "runtime" / "keywords.py"
@@ -75,5 +75,5 @@ def _text(option: NamedOption) -> str:
 
 
 if __name__ == "__main__":
-    HOME.write_text(source_of(named_options(PIPELINE), frame_by_frame_options()))
+    HOME.write_text(source_of(named_options(OF_A_LOOP), frame_by_frame_options()))
     sys.stdout.write(f"{HOME}\n")

@@ -24,11 +24,12 @@ FOUNDATION = (
     "streamseg.plain_data",
     "streamseg.redaction",
     "streamseg.regular_files",
+    "streamseg.result_files",
     "streamseg.structs",
     "streamseg.yaml_files",
 )
 MESSAGES = (*FOUNDATION, "streamseg.messages", "streamseg.commands")
-NODE = (*MESSAGES, "streamseg.jobs", "streamseg.node")
+NODE = (*MESSAGES, "streamseg.jobs", "streamseg.captured", "streamseg.node")
 GRAPHS = (*NODE, "streamseg.mailbox", "streamseg.frame_pipe", "streamseg.graph", "streamseg.runtime")
 ARRAYS = ("streamseg.sam", "streamseg.tracking", "streamseg.video", "streamseg.masks", "streamseg.prompts")
 
@@ -40,6 +41,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.redaction": (),
     "streamseg.plain_data": (),
     "streamseg.regular_files": (),
+    "streamseg.result_files": (),
     "streamseg.structs": ("streamseg.errors", "streamseg.plain_data"),
     "streamseg.yaml_files": ("streamseg.errors", "streamseg.regular_files"),
     "streamseg.mailbox": (),
@@ -48,7 +50,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.commands": FOUNDATION,
     "streamseg.jobs": (),
     "streamseg.commits": (*FOUNDATION, "streamseg.jobs"),
-    "streamseg.node": (*MESSAGES, "streamseg.jobs"),
+    "streamseg.captured": MESSAGES,
+    "streamseg.node": (*MESSAGES, "streamseg.jobs", "streamseg.captured"),
     "streamseg.detector": NODE,
     "streamseg.transport": (*MESSAGES, "streamseg.transport"),
     "streamseg.masks": (*FOUNDATION, "streamseg.masks"),
@@ -67,13 +70,23 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
     "streamseg.ros2": (*MESSAGES, "streamseg.masks", "streamseg.robotics", "streamseg.ros2"),
     "streamseg.graph": (*NODE, "streamseg.graph"),
-    "streamseg.runtime": (*GRAPHS, "streamseg.transport"),
+    "streamseg.monitoring": (*NODE, "streamseg.graph", "streamseg.transport", "streamseg.monitoring"),
+    "streamseg.runtime": (*GRAPHS, "streamseg.masks", "streamseg.transport"),
+    "streamseg.formats": (
+        *FOUNDATION,
+        "streamseg.formats",
+        "streamseg.masks",
+        "streamseg.prompts",
+        "streamseg.tracking.records",
+        "streamseg.video",
+    ),
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": (
+        "streamseg.formats.run",
         "streamseg.runtime.frame_result",
         "streamseg.runtime.prompting",
         "streamseg.runtime.session",
@@ -190,6 +203,7 @@ LIGHT_ROOMS = (
     "streamseg.video",
     "streamseg.publishing",
     "streamseg.robotics",
+    "streamseg.formats",
 )
 
 
@@ -253,6 +267,8 @@ def test_a_file_is_one_room(path: Path) -> None:
 LIGHT = [
     "streamseg",
     "streamseg.cli",
+    "streamseg.cli.convert",
+    "streamseg.formats.run",
     "streamseg.runtime.session",
     "streamseg.runtime.tracker",
     "streamseg.runtime.worker",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -270,7 +270,17 @@ class Decode(Source[Frame]):
     @property
     def dropped(self) -> int:
         """Pictures of a live source that got too old, or were damaged, before they could be given."""
-        return 0 if self._reader is None else sum(self._reader.dropped.values())
+        return sum(self.dropped_by.values())
+
+    @property
+    def dropped_by(self) -> Mapping[str, int]:
+        """The same by the reason: waited, late, damaged."""
+        return {} if self._reader is None else dict(self._reader.dropped)
+
+    def counters(self) -> dict[str, int]:
+        """Reconnects, damaged pieces, and jumps of the source's clock."""
+        reader = self._open_reader()
+        return {"reconnects": reader.reconnects, "damaged": reader.damaged, "jumps": reader.jumps}
 
     def produce(self) -> Iterator[Captured[Frame]]:
         """Every picture of the source, not converted yet: one that is dropped costs no conversion."""

@@ -169,6 +169,18 @@ class Embed(Node[Frame, Embedded]):
             for message, parts in zip(messages, pictures, strict=True)
         ]
 
+    def prepare(self, frame: Frame) -> None:
+        """Encode a frame as a whole, and as `overview` does, for the cache: somebody may point at something in it."""
+        self._encoder.encode([self._whole(frame, side).image_rgb for side in self._whole_sides])
+
+    def overview(self, frame: Frame) -> Embedded | None:
+        """The whole frame in one view that is answered quickest; None if the model has no smaller ones."""
+        if len(self._whole_sides) == 1:
+            return None
+        picture = self._whole(frame, self._whole_sides[-1])
+        (features,) = self._encoder.encode([picture.image_rgb])
+        return Embedded(frame, [self._view(frame, picture, features)], self._encoder.info.name)
+
     def finish(self, stream: str) -> None:
         """Forget the stream."""
         self._last.pop(stream, None)
@@ -197,10 +209,20 @@ class Embed(Node[Frame, Embedded]):
             if square is not None
         ]
         if len(parts) < len(squares) or not parts:
-            size = roi.fit(width, height, self._encoder.info.whole_size)
-            region_of_all = roi.whole(width, height)
-            parts.append(Picture(region_of_all, roi.sample(frame.image_rgb, region_of_all, size), None))
+            parts.append(self._whole(frame, self._encoder.info.whole_size))
         return parts + self._crops(frame, None if last is None else last.crops)
+
+    @property
+    def _whole_sides(self) -> list[int]:
+        """In which sizes the whole frame can be seen, the usual one first."""
+        info = self._encoder.info
+        return [info.whole_size] if info.focus_size >= info.whole_size else [info.whole_size, info.focus_size]
+
+    @staticmethod
+    def _whole(frame: Frame, side_px: int) -> Picture:
+        height, width = frame.image_rgb.shape[:2]
+        region = roi.whole(width, height)
+        return Picture(region, roi.sample(frame.image_rgb, region, roi.fit(width, height, side_px)), None)
 
     def _crops(self, frame: Frame, crops: Crops | None) -> list[Picture]:
         """The crops of a frame that are asked for, each at the resolution of one object's view."""

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.progress import Progress
 from streamseg.cli.text import say
+from streamseg.cli.watching import Watch
 from streamseg.errors import RunError, StreamsegError
 from streamseg.graph.plan import Plan, cores, thread_environment
 from streamseg.jobs import Job
@@ -40,22 +41,28 @@ class Outcome(msgspec.Struct):
     """What the last run was a part of, with the place where it began."""
 
 
-def execute(
-    plan: Plan, *, inline: bool, log_level: int, command_queue: CommandQueue | None = None, job: Job | None = None
-) -> Outcome:
-    """Run the plan, as a part of a job if one is given; errors of the run are in the outcome.
+class How(NamedTuple):
+    """What goes with a run."""
 
-    The command queue, if there is one, is closed with the run.
-    """
-    progress = Progress(plan, log_level)
+    log_level: int
+    command_queue: CommandQueue | None = None
+    """Closed with the run."""
+    watch: Watch | None = None
+    """Looks at it, if it is a run of processes."""
+
+
+def execute(plan: Plan, how: How, *, inline: bool, job: Job | None = None) -> Outcome:
+    """Run the plan, as a part of a job if one is given; errors of the run are in the outcome."""
+    command_queue = how.command_queue
+    progress = Progress(plan, how.log_level)
     root = logging.getLogger("streamseg")
     root.addHandler(progress)
-    root.setLevel(log_level)
+    root.setLevel(how.log_level)
     try:
         with Interrupts() as interrupts:
             if inline:
                 return _inline(plan, progress, interrupts, job)
-            outcome = _processes(plan, progress, interrupts, _How(log_level, command_queue), job)
+            outcome = _processes(plan, progress, interrupts, how, job)
             if command_queue is not None:
                 command_queue.close(outcome.error)
             return outcome
@@ -66,12 +73,7 @@ def execute(
         progress.clear()
 
 
-class _How(NamedTuple):
-    log_level: int
-    command_queue: CommandQueue | None
-
-
-def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: _How, job: Job | None) -> Outcome:
+def _processes(plan: Plan, progress: Progress, interrupts: Interrupts, how: How, job: Job | None) -> Outcome:
     """Run the plan, and again where it is durable whenever one of its processes has died."""
     restarts = Restarts(plan.graph.recovery)
     while True:
@@ -104,16 +106,23 @@ def _too_often(plan: Plan) -> str:
 
 
 def _run_once(
-    plan: Plan, progress: Progress, interrupts: Interrupts, how: _How, job: Job | None, *, expendable: bool
+    plan: Plan, progress: Progress, interrupts: Interrupts, how: How, job: Job | None, *, expendable: bool
 ) -> tuple[Outcome, Supervisor]:
     outcome = Outcome(job=job)
     warned = job is not None and job.begun
     with Supervisor(
-        plan, log_level=how.log_level, command_queue=how.command_queue, job=job, expendable=expendable
+        plan,
+        log_level=how.log_level,
+        command_queue=how.command_queue,
+        job=job,
+        expendable=expendable,
+        traced=how.watch is not None and how.watch.traced,
     ) as supervisor:
         try:
             while supervisor.state != "finished" and not interrupts.stop_now:
                 supervisor.pump(_PUMP_MS)
+                if how.watch is not None:
+                    how.watch.look(supervisor, job)
                 if supervisor.state == "running":
                     if not warned:
                         warned = True
@@ -129,6 +138,8 @@ def _run_once(
                 outcome.error = RunError("stopped at once: the last frames in flight are missing")
         except StreamsegError as error:
             outcome.error = error
+        if how.watch is not None:
+            how.watch.look(supervisor, job)
         outcome.stats, outcome.facts = supervisor.stats, supervisor.facts
         progress.clear()
     outcome.interrupted = interrupts.stop

@@ -9,6 +9,8 @@ from typing import Any
 
 _PATIENCE_S = 10.0
 _LOOK_S = 0.05
+_ONE_S = 0.1
+"""Signals so close together are one: `timeout` sends its own twice, to the process and to its group."""
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -20,7 +22,8 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self._came: list[int] = []
+        self._first: int | None = None
+        self._again = False
         self._first_s = 0.0
         self._before: dict[int, Any] = {}
 
@@ -40,21 +43,19 @@ class Interrupts:
 
     @property
     def name(self) -> str:
-        """Name of the first signal."""
-        return signal.Signals(self._came[0]).name
+        """Name of the first signal; there is one."""
+        return "" if self._first is None else signal.Signals(self._first).name
 
     @property
     def stop(self) -> bool:
         """Whether an end is asked for."""
-        return bool(self._came)
+        return self._first is not None
 
     @property
     def stop_now(self) -> bool:
         """Whether an end at once is asked for."""
-        if len(self._came) > 1:
-            return True
-        polite = bool(self._came) and self._came[0] != signal.SIGINT
-        return polite and time.monotonic() > self._first_s + _PATIENCE_S
+        polite = self._first is not None and self._first != signal.SIGINT
+        return self._again or (polite and time.monotonic() > self._first_s + _PATIENCE_S)
 
     def wait(self, seconds: float) -> bool:
         """Wait for so long, or until an end is asked for. Returns whether it is."""
@@ -64,6 +65,7 @@ class Interrupts:
         return self.stop
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if not self._came:
-            self._first_s = time.monotonic()
-        self._came.append(number)
+        if self._first is None:
+            self._first, self._first_s = number, time.monotonic()
+        elif number != self._first or time.monotonic() > self._first_s + _ONE_S:
+            self._again = True

@@ -26,6 +26,8 @@ _COMMANDS = {
     "check": "check a graph file without starting it",
     "nodes": "list the nodes and their options",
     "models": "list the models: here, or to be had",
+    "top": "watch a run that has --metrics: a table that lives",
+    "convert": "write results in the formats of other programs",
     "listen": "print or record what a run publishes",
     "keys": "make and list keys for publishing to other machines",
     "eval": "measure following on video sequences with true masks",

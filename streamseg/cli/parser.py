@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -42,6 +43,13 @@ class Parser(argparse.ArgumentParser):
                 name = word.partition("=")[0]
                 self.error(f"there is no option {name!r}; {nearest(name, self._option_string_actions)}")
         return found, left
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, but where it cannot be written that is an error."""
+        where = sys.stderr if file is None else file
+        if message and where is not None:
+            where.write(message)
+            where.flush()
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

@@ -10,6 +10,8 @@ from typing import Any
 from streamseg.cli.option_flags import given_options
 from streamseg.cli.parser import moment, natural, numbers
 from streamseg.errors import PromptError, UsageError
+from streamseg.formats import prompts as formats_prompts
+from streamseg.formats.export import open_clip
 from streamseg.graph.standard import PlainPrompt, make_prompts
 from streamseg.prompts.files import plain_prompts, read_prompts
 from streamseg.prompts.rules import NO_WORDS
@@ -49,6 +51,10 @@ _FINDING: dict[str, dict[str, Any]] = {
         "help": "a YAML or JSON file instead of all that, with a list of prompts: several frames, corrections, "
         "removals",
     },
+    "--prompts-format": {
+        "metavar": "NAME",
+        "help": "the file of --prompts is of another program, say cvat or coco ('streamseg convert --list')",
+    },
     "--everything": {
         "action": "store_true",
         "default": None,
@@ -57,7 +63,7 @@ _FINDING: dict[str, dict[str, Any]] = {
     "--everything-frame": {"type": moment, "metavar": "N", "help": "the same in frame N, or at a time, say 2.5s"},
     "--detect": {
         "metavar": "NAME",
-        "help": "what a detector finds, in every frame: motion, or package.module:Class",
+        "help": "what a detector finds: an ONNX file, motion, or package.module:Class",
     },
 }
 
@@ -89,6 +95,8 @@ def given_prompts(args: argparse.Namespace) -> list[PlainPrompt]:
         PromptError: there is nothing to follow, or it cannot be meant.
     """
     flags = _given(args, _POINTING)
+    if args.prompts_format is not None and args.prompts is None:
+        raise PromptError(f"expected --prompts FILE beside --prompts-format {args.prompts_format}, got none")
     if args.text is not None:
         raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
     finds_itself = args.detect is not None or everything(args) is not None
@@ -101,6 +109,8 @@ def given_prompts(args: argparse.Namespace) -> list[PlainPrompt]:
         return make_prompts(*given, frame=args.frame or 0, choice=args.choice)
     if flags:
         raise PromptError(f"--prompts {args.prompts} beside {', '.join(flags)}: write all prompts into the file")
+    if args.prompts_format is not None:
+        return list(formats_prompts.plain_prompts(open_clip(Path(args.prompts), args.prompts_format)))
     return plain_prompts(read_prompts(Path(args.prompts)))
 
 

@@ -12,11 +12,21 @@ from streamseg.cli.option_flags import add_options, assignment, given_options, h
 from streamseg.cli.parser import Parser
 from streamseg.cli.prompt_flags import add_prompts, everything, given_prompts
 from streamseg.cli.text import say
+from streamseg.cli.watching import add_watching
 from streamseg.errors import UsageError
 from streamseg.graph import config
 from streamseg.graph.config import Graph
-from streamseg.graph.options import SINKS, NamedOption, check_names, named_options, with_option_at, with_options
+from streamseg.graph.options import (
+    DETECTORS,
+    SINKS,
+    NamedOption,
+    check_names,
+    named_options,
+    with_option_at,
+    with_options,
+)
 from streamseg.graph.plan import Plan
+from streamseg.graph.standard import check_detector_options, detector_node
 from streamseg.ros2.arguments import RosArguments, parse
 from streamseg.ros2.opening import open_middleware
 from streamseg.ros2.prompt_server import Names, PromptServer
@@ -32,10 +42,11 @@ _EPILOG = """names, to be remapped (--ros-args -r image:=/camera/image_raw):
   services   add_objects, correct_objects, remove_object, reset
 parameters (--ros-args -p model:=tiny): the flags above by their names, with _ for -"""
 
-_NODES = ("ros2_image", "embed", "propagate", "cleanup", "ros2_masks", "record", "publish")
+_NODES = ("ros2_image", *DETECTORS, "embed", "propagate", "cleanup", "ros2_masks", "record", "publish")
 _SINKS = {sink: option for sink, option in SINKS.items() if sink in _NODES}
 _GROUPS = {
     "topics": ("ros2_image", "ros2_masks"),
+    "detector": DETECTORS,
     "model": ("embed", "propagate"),
     "masks": ("cleanup",),
     "results": ("record",),
@@ -59,6 +70,7 @@ def add_to(parser: Parser) -> None:
     parser.add_argument_group("any other option").add_argument(
         "--set", action="append", type=assignment, metavar="NODE.OPTION=VALUE", help="as for 'streamseg run'"
     )
+    add_watching(parser)
     here = parser.add_argument_group("this run")
     here.add_argument("--control", metavar="PATH", help="listen there, too, for 'streamseg prompt'")
     here.add_argument("--json", action="store_true", help="print the final report as JSON")
@@ -134,9 +146,10 @@ def _graph(
         "masks": {"use": "ros2_masks", "options": {"node_name": f"{ros.node}_masks", "namespace": ros.namespace}},
     }
     if args.detect is not None:
-        nodes["detect"] = {"use": args.detect}
+        nodes["detect"] = detector_node(args.detect)
         follow["detections"] = {}
         middle.append("detect")
+    check_detector_options(values, known, args.detect)
     sinks = ["masks", *(sink for sink, option in _SINKS.items() if values.get(option) is not None)]
     nodes |= {sink: {} for sink in sinks[1:]}
     unused = {sink for sink in _SINKS if sink not in sinks}

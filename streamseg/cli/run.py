@@ -10,14 +10,15 @@ from pathlib import Path
 import msgspec
 
 from streamseg.cli import resuming, run_graph
-from streamseg.cli.execution import Outcome, execute
+from streamseg.cli.execution import How, Outcome, execute
 from streamseg.cli.option_flags import add_options, assignment, hide
 from streamseg.cli.parser import Parser
 from streamseg.cli.prompt_flags import add_prompts
 from streamseg.cli.run_record import write_record
 from streamseg.cli.text import error_facts, redacted, say
+from streamseg.cli.watching import add_watching, refuse_watching, watching
 from streamseg.errors import EXIT_INTERRUPTED, OutputError, RunError, UsageError
-from streamseg.graph.options import named_options
+from streamseg.graph.options import DETECTORS, named_options
 from streamseg.graph.plan import Plan
 from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.recovery import frames
@@ -31,6 +32,7 @@ MakeQueue = Callable[[Plan, argparse.Namespace], CommandQueue | None]
 
 _GROUPS = {
     "source": ("decode",),
+    "detector": DETECTORS,
     "model": ("embed", "propagate"),
     "masks": ("cleanup",),
     "results": ("record",),
@@ -45,7 +47,10 @@ def add_to(parser: Parser) -> None:
     """Add its arguments."""
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="file, folder, camera number, URL, or a graph file (.yaml)"
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="file, folder, camera number, URL, or a graph file (.yaml); several share one model",
     )
     add_prompts(parser)
     rare = add_groups(parser)
@@ -71,6 +76,7 @@ def add_run_options(parser: Parser) -> None:
         metavar="NODE.OPTION=VALUE",
         help="an option of a node by its name, say record.alpha=0.3; 'streamseg nodes' lists them; again for more",
     )
+    add_watching(parser)
     here = parser.add_argument_group("this run")
     here.add_argument(
         "--control", metavar="PATH", help="listen there for 'streamseg prompt': a socket that only you can use"
@@ -100,7 +106,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    return run_plan(Plan(run_graph.asked_for(args)), args, redact(args.source or args.resume), command_queue_of)
+    graph = run_graph.asked_for(args)
+    shown = ", ".join(map(redact, args.sources)) or redact(args.resume)
+    return run_plan(Plan(graph), args, shown, command_queue_of)
 
 
 def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQueue) -> int:
@@ -108,7 +116,8 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
 
     Args:
         plan: of the graph.
-        args: ``resume``, ``inline``, ``control``, ``json`` and ``verbose`` of the command line.
+        args: ``resume``, ``inline``, ``control``, ``json``, ``verbose`` of the command line, and what is about
+            watching the run.
         shown: where the frames come from, for people.
         make_queue: makes the command queue, once nothing else can be wrong.
 
@@ -123,15 +132,18 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
     run_graph.fetch_checkpoints(plan)
     if args.inline and (args.control is not None or _is_commanded(plan)):
         raise UsageError("--control and --page need processes: leave out --inline")
+    if args.inline:
+        refuse_watching(args, "got --inline; leave one of them out")
     job = resuming.begin(plan, resume=args.resume is not None)
-    command_queue = make_queue(plan, args)
-    full_before = {name for name, folder in outputs.items() if _has_files(folder)}
-    arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
-    say(f"{shown}{arrow}")
-    if job is not None and job.begun:
-        say(f"going on at frame {frames(job)}")
-    log_level = {0: 30, 1: 20}.get(args.verbose, 10)
-    outcome = execute(plan, inline=args.inline, log_level=log_level, command_queue=command_queue, job=job)
+    with watching(plan, args) as watch:
+        command_queue = make_queue(plan, args)
+        full_before = {name for name, folder in outputs.items() if _has_files(folder)}
+        arrow = f" -> {', '.join(map(str, outputs.values()))}" if outputs else ""
+        say(f"{shown}{arrow}")
+        if job is not None and job.begun:
+            say(f"going on at frame {frames(job)}")
+        how = How({0: 30, 1: 20}.get(args.verbose, 10), command_queue, watch)
+        outcome = execute(plan, how, inline=args.inline, job=job)
     report = _judge(plan, outcome)
     written = [
         write_record(folder, report)

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -47,35 +47,73 @@ def asked_for(args: argparse.Namespace) -> Graph:
     output = given_options(args).get("output")
     if args.resume and output and Path(args.resume) != Path(output):
         raise UsageError(f"--resume {args.resume} and -o {output} name two folders; give one of them")
-    if args.source is None and not args.resume:
+    if not args.sources and not args.resume:
         raise UsageError("expected a SOURCE, or --resume DIR to go on with an earlier run; 'run --help' says more")
-    if args.source is None:
+    if not args.sources:
         return from_run(args)
-    return with_titles(from_file(args) if is_graph_file(args.source) else from_source(args))
+    files = [source for source in args.sources if is_graph_file(source)]
+    if files and len(args.sources) > 1:
+        raise UsageError(f"{files[0]} beside other sources: a graph file names its sources itself; run it alone")
+    return with_titles(from_file(args) if files else from_sources(args))
 
 
-def from_source(args: argparse.Namespace) -> Graph:
-    """The standard graph on a source.
+def from_sources(args: argparse.Namespace) -> Graph:
+    """The standard graph on one source, or on several with one encoder and one tracker for all.
 
     Raises:
-        UsageError: a run that is to be gone on with, and nobody says where its results are.
+        UsageError: a run that is to be gone on with, and nobody says where its results are; prompts of the command
+            line for several sources.
     """
     options = _options(args)
+    several = len(args.sources) > 1
     if "output" not in options:
         if args.resume is not None:
             raise UsageError("--resume needs to know where the results are; give -o DIR, or --resume DIR")
-        options["output"] = free_folder(Path("out") / _stem(args.source), options)
+        stem = "sources" if several else _stem(args.sources[0])
+        options["output"] = free_folder(Path("out") / stem, options)
     prompts = given_prompts(args)
-    graph = standard_graph(
-        given.source(args.source), prompts, everything=everything(args), detect=args.detect, **options
-    )
-    return _with_settings(graph, args)
+    if several and args.prompts is None and prompts:
+        names = ", ".join(source_names(args.sources))
+        raise UsageError(
+            f"a box, point or mask beside {len(args.sources)} sources: nobody knows which of them it is for; write it "
+            f"into a file (--prompts FILE), with the name of its source: - {{stream: NAME, box: [X0, Y0, X1, Y1]}}; "
+            f"here they are {names}"
+        )
+    sources = [given.source(source) for source in args.sources]
+    graph = standard_graph(sources[0], prompts, everything=everything(args), detect=args.detect, **options)
+    return _with_settings(with_sources(graph, args.sources), args)
+
+
+def with_sources(graph: Graph, sources: Sequence[str]) -> Graph:
+    """The graph with a decode node for each source, named after it, where there are several.
+
+    Args:
+        graph: with a decode node for the first.
+        sources: as people write them.
+    """
+    if len(sources) < 2:
+        return graph
+    decode, below = graph.nodes["decode"], graph.downstream("decode")
+    nodes = {name: spec for name, spec in graph.nodes.items() if name != "decode"}
+    links = [link for link in graph.links if "decode" not in link]
+    for source, name in zip(sources, source_names(sources, nodes), strict=True):
+        nodes[name] = msgspec.structs.replace(decode, options={**decode.options, "source": given.source(source)})
+        links += [(name, to) for to in below]
+    return msgspec.structs.replace(graph, nodes=nodes, links=links)
+
+
+def source_names(sources: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """A name for each of several sources, after what it is, for its node, its stream and its folder."""
+    names: list[str] = []
+    for source in sources:
+        names.append(_free_name(_stem(source), [*names, *taken]))
+    return names
 
 
 def from_file(args: argparse.Namespace) -> Graph:
     """The graph of a file, with the options that the command gives to its nodes."""
     refuse_prompts(args, "a graph file")
-    path, options = Path(args.source), _options(args)
+    path, options = Path(args.sources[0]), _options(args)
     graph = _with_settings(with_options(config.load(path), options, named_options()), args)
     for name in nodes_of(graph, "record"):
         if not graph.nodes[name].options.get("output"):
@@ -84,31 +122,16 @@ def from_file(args: argparse.Namespace) -> Graph:
     return graph
 
 
-def from_sources(args: argparse.Namespace, bind: str) -> Graph:
-    """The standard graph on several sources, with a page; results are recorded only where somebody says so.
+def page_of(args: argparse.Namespace, bind: str) -> Graph:
+    """The standard graph on one or several sources, with a page; results are recorded only where somebody says so.
 
     Args:
-        args: with the list ``sources``.
+        args: of ``serve``.
         bind: where the page shall be.
-
-    Raises:
-        UsageError: several sources, and one folder for the results of all.
     """
     options = {**given_options(args), "page": bind}
-    first, *others = args.sources
-    graph = standard_graph(given.source(first), [], detect=args.detect, **options)
-    if others and "output" in options:
-        raise UsageError(
-            f"expected one source with -o {options['output']}, got {len(args.sources)}, and their results would mix; "
-            f"write a graph file with a record node for each"
-        )
-    decode, below = graph.nodes["decode"], graph.downstream("decode")
-    nodes, links = dict(graph.nodes), list(graph.links)
-    for source in others:
-        name = _free_name(_stem(source), nodes)
-        nodes[name] = msgspec.structs.replace(decode, options={**decode.options, "source": given.source(source)})
-        links += [(name, to) for to in below]
-    return with_titles(_with_settings(msgspec.structs.replace(graph, nodes=nodes, links=links), args))
+    graph = standard_graph(given.source(args.sources[0]), [], detect=args.detect, **options)
+    return with_titles(_with_settings(with_sources(graph, args.sources), args))
 
 
 def with_titles(graph: Graph) -> Graph:

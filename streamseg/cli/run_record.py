@@ -12,6 +12,7 @@ from streamseg.regular_files import write_own
 from streamseg.runtime.report import Report
 
 _RESULTS = (OVERLAY, MASKS, TRACKS, MCAP, RUN)
+_MOST_SHOWN = 8
 
 
 def write_record(folder: Path, report: Report) -> str:
@@ -22,5 +23,7 @@ def write_record(folder: Path, report: Report) -> str:
         write_own(target, data + b"\n")
     except OSError as error:
         say(f"warning: {target} could not be written: {error.strerror or error}")
-    here = [name for name in _RESULTS if (folder / name).exists()]
+    streams = sorted({path.parent.name for name in _RESULTS for path in folder.glob(f"*/{name}")} - set(_RESULTS))
+    folders = [f"{name}/" for name in streams] if len(streams) <= _MOST_SHOWN else [f"{len(streams)} folders"]
+    here = folders + [name for name in _RESULTS if (folder / name).exists()]
     return f"results: {folder}: {', '.join(here)}"

@@ -13,6 +13,7 @@ from streamseg.cli.option_flags import given_options, hide
 from streamseg.cli.parser import Parser, port
 from streamseg.cli.run import add_groups, add_run_options, command_queue_of, run_plan
 from streamseg.cli.text import say
+from streamseg.cli.watching import refuse_watching
 from streamseg.errors import EXIT_INTERRUPTED, UsageError
 from streamseg.graph.plan import Plan, cores, thread_environment
 from streamseg.video.source import SourceKind, classify, redact
@@ -34,7 +35,9 @@ def add_to(parser: Parser) -> None:
     where = parser.add_argument_group("where the page is")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="of this machine (default: 127.0.0.1)")
     where.add_argument("--port", type=port, default=8765, metavar="N", help="0 for any free one (default: 8765)")
-    parser.add_argument("--detect", metavar="NAME", help="also follow what a detector finds: motion, or your own")
+    parser.add_argument(
+        "--detect", metavar="NAME", help="also follow what a detector finds: an ONNX file, motion, or your own"
+    )
     rare = add_groups(parser, without=("page",))
     add_run_options(parser)
     hide(parser, rare)
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     title = ", ".join(map(redact, args.sources))
     files = [source for source in args.sources if classify(source) in (SourceKind.FILE, SourceKind.FOLDER)]
     if not files or given_options(args).get("live") or args.detect is not None:
-        return run_plan(Plan(run_graph.from_sources(args, bind)), args, title, command_queue_of)
+        return run_plan(Plan(run_graph.page_of(args, bind)), args, title, command_queue_of)
     if len(files) < len(args.sources):
         raise UsageError(
             f"expected files alone or cameras and streams alone, got both: {title}; open a page for each (--port), or "
@@ -62,13 +65,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "--control is for what is live: files are pointed at on the page; leave it out, or give --live"
         )
+    refuse_watching(args, "got files, which the page plays itself; leave it out, or give --live")
     return _serve_files(args, bind, title)
 
 
 def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     """Files can be paused and gone to and fro in, so they are played without a graph of processes."""
     output = given_options(args).get("output")
-    graph = run_graph.from_sources(args, bind)
+    if output is not None and len(args.sources) > 1:
+        raise UsageError(
+            f"expected one file with -o {output}, got {len(args.sources)}, and their results would mix; leave it out: "
+            f"each has a folder of its own below out/"
+        )
+    graph = run_graph.page_of(args, bind)
     plan = Plan(graph)
     options: dict[str, Any] = dict(plan.options)
     run_graph.fetch_checkpoints(plan)

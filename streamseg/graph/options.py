@@ -21,6 +21,10 @@ PIPELINE = ("decode", "embed", "propagate", "cleanup")
 """The nodes of the standard graph, but for its sinks and a detector."""
 FRAME_BY_FRAME = PIPELINE[1:]
 """Those of them that work on a frame which the caller has in hand."""
+DETECTORS = ("motion", "onnx_detector")
+"""Detectors that come along; a graph has one of them or none."""
+OF_A_LOOP = (*PIPELINE, *DETECTORS)
+"""Nodes whose options are keywords of `streamseg.segment_video`."""
 SINKS = {"record": "output", "publish": "publish", "page": "page", "rerun": "rerun"}
 """Nodes that are in the standard graph if a certain option of theirs is given, and the name of that one."""
 
@@ -56,7 +60,7 @@ class NamedOption(msgspec.Struct, frozen=True, kw_only=True):
         return text if told else f"{text} (default: {self.default})"
 
 
-def named_options(nodes: Iterable[str] = (*PIPELINE, *SINKS)) -> dict[str, NamedOption]:
+def named_options(nodes: Iterable[str] = (*OF_A_LOOP, *SINKS)) -> dict[str, NamedOption]:
     """Name -> option, for all fields of these nodes' `Config` that have a flag.
 
     Raises:
@@ -128,7 +132,9 @@ def with_options(graph: Graph, values: Mapping[str, Any], known: Mapping[str, Na
         if value is None and not may_be_none(option.type):
             continue
         plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-        for use in option.nodes:
+        # Of the detectors that could have the option there is one.
+        there = [use for use in option.nodes if use in DETECTORS and places[use]]
+        for use in there or option.nodes:
             names = places[use]
             if len(names) != 1:
                 raise UsageError(

@@ -30,6 +30,10 @@ class SourceSpec(msgspec.Struct, frozen=True):
 
     tickets: list[int]
     sinks: list[str]
+    inner: list[str] = []
+    """Nodes below that are no sinks; they report what they have begun with."""
+    alone: bool = True
+    """Whether no other source sends frames to those."""
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     feedback_outbox: list[str]
     finished: dict[str, str]
     """Sinks only: stream -> endpoint where its source counts finished frames."""
+    begun: dict[str, str] = {}
+    """Nodes between sources and sinks only: stream -> the same endpoint of its source."""
     source: SourceSpec | None = None
     output_dir: str | None = None
     gives_commands: bool = False
@@ -116,6 +122,8 @@ class Plan:
             kind.check(self.options[name])
         self.sources = [name for name in self.order if issubclass(self.kinds[name], Source)]
         self.sinks = [name for name in self.order if self.ports[name].gives is None]
+        self.inner = [name for name in self.order if name not in self.sources and name not in self.sinks]
+        """Nodes between sources and sinks."""
         if results_from is not None:
             self.sinks.append(CALLER)
         self._check_links()
@@ -177,6 +185,7 @@ class Plan:
             outbox=[[inbox(to, k) for k in range(self._replicas(to))] for to in self.below(name)],
             feedback_outbox=[feedback_inbox(to, k) for to in feedback_to for k in range(self._replicas(to))],
             finished={s: finished_inbox(s) for s in self.streams(name)} if name in self.sinks else {},
+            begun={s: finished_inbox(s) for s in self.streams(name)} if name in self.inner else {},
             source=self._source(name) if name in self.sources else None,
             output_dir=self.output_dir,
             gives_commands=name != CALLER and getattr(self.kinds[name], "gives_commands", False),
@@ -195,7 +204,9 @@ class Plan:
     def _source(self, name: str) -> SourceSpec:
         first = self.sources.index(name) * self.graph.tickets
         sinks = [sink for sink in self.sinks if name in self.above(sink)]
-        return SourceSpec(tickets=list(range(first, first + self.graph.tickets)), sinks=sinks)
+        inner = [each for each in self.inner if name in self.above(each)]
+        alone = all(self.streams(each) == [name] for each in inner)
+        return SourceSpec(list(range(first, first + self.graph.tickets)), sinks, inner, alone)
 
     def _make_buffers(self) -> dict[str, BufferSpec]:
         slots = self.graph.tickets * len(self.sources)

@@ -10,7 +10,7 @@ from typing import Any
 from streamseg.errors import GraphError, PromptError, UsageError, nearest
 from streamseg.graph import config, registry
 from streamseg.graph.config import Graph
-from streamseg.graph.options import SINKS, NamedOption, check_names, named_options, with_options
+from streamseg.graph.options import DETECTORS, SINKS, NamedOption, check_names, named_options, with_options
 from streamseg.messages import Detected
 from streamseg.node import ports
 
@@ -32,7 +32,7 @@ def standard_graph(
         source: path, camera number or URL.
         prompts: or a file with them.
         everything: options for finding all objects of one frame; None does not.
-        detect: a detector that finds objects: its name, or ``package.module:Class``; None has none.
+        detect: a detector that finds objects: its name, an ONNX file, or ``package.module:Class``; None has none.
         options: of the nodes, by the names that `streamseg.graph.options` gives them. With that of a sink (`SINKS`),
             say ``output`` or ``publish``, that node is there.
 
@@ -56,8 +56,7 @@ def standard_graph(
     }
     links = ["decode -> embed -> propagate -> cleanup"]
     if detect is not None:
-        _check_detector(detect)
-        nodes["detect"] = {"use": detect}
+        nodes["detect"] = detector_node(detect)
         links = ["decode -> detect -> embed -> propagate -> cleanup"]
     for sink, key in SINKS.items():
         if options.get(key) is not None:
@@ -65,6 +64,7 @@ def standard_graph(
             links.append(f"cleanup -> {sink}")
         else:
             _check_unused(options, sink, known, known[key])
+    check_detector_options(options, known, detect)
     feedback = [] if options.get("focus") == "off" else ["propagate -> embed"]
     return with_options(config.parse({"nodes": nodes, "links": links, "feedback": feedback}), options, known)
 
@@ -77,6 +77,37 @@ def _check_unused(options: Mapping[str, Any], sink: str, known: Mapping[str, Nam
             f"expected {key.flag} {key.about.metavar} with {unused[0].flag}, since without it there is no {sink} node; "
             f"{key.flag}: {key.about.help}"
         )
+
+
+def detector_node(detect: str) -> dict[str, Any]:
+    """The node of a detector, as graph files have it.
+
+    Args:
+        detect: its name, an ONNX file, or ``package.module:Class``.
+
+    Raises:
+        GraphError: it is no detector.
+    """
+    if detect.lower().endswith(".onnx"):
+        return {"use": "onnx_detector", "options": {"file": detect}}
+    _check_detector(detect)
+    return {"use": detect}
+
+
+def check_detector_options(options: Mapping[str, Any], known: Mapping[str, NamedOption], detect: str | None) -> None:
+    """Refuse options of a detector that is not there.
+
+    Raises:
+        UsageError: one was given.
+    """
+    use = None if detect is None else detector_node(detect)["use"]
+    for option in (known[name] for name, value in options.items() if value is not None):
+        if option.nodes[0] in DETECTORS and use not in option.nodes:
+            fitting = "FILE.onnx" if option.nodes == ("onnx_detector",) else "FILE.onnx or --detect motion"
+            raise UsageError(
+                f"expected --detect {fitting} with {option.flag}, which sets an option of that detector; for one of "
+                f"your own it is --set detect.OPTION=VALUE"
+            )
 
 
 def _check_detector(use: str) -> None:

@@ -56,6 +56,8 @@ class ObjectPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     seen: int | None = None
     """While a run is under way: number of the frame in which its box and clicks were seen. If that has gone by, as in a
     live picture, they are carried along with what moved since."""
+    meanings: bool = False
+    """While a run is under way, with clicks alone on a new object: the answer says what they may mean, as pictures."""
     text: str | None = None
     """Not understood; here to explain what to do instead."""
     origin: str = ""

@@ -112,3 +112,26 @@ class Keywords(TrackerKeywords, total=False):
 
     batch: int | None
     """frames encoded together; only without focus (default: 1)"""
+
+    detect_every: int | None
+    """the detector looks at each so-manieth frame, from the first on; 0: only at the first (default: 1)"""
+
+    detect_classes: str | None
+    """what the detector of --detect FILE.onnx shall find: names or numbers of classes, with commas between them
+    (default: all)"""
+
+    detect_score: float | None
+    """what it is less sure of is left out (default: 0.35)"""
+
+    detect_nms: float | None
+    """of two boxes of a class that overlap by more than this, the better one stays (default: 0.5)"""
+
+    detect_layout: str | None
+    """how its outputs are laid out, if that cannot be told from the file: ultralytics, yolov5, end2end, yolox, rtdetr,
+    ultralytics-rtdetr, rfdetr, detr, boxes, counted (default: auto)"""
+
+    detect_names: str | os.PathLike[str] | None
+    """a text file with what its classes are called, one a line, if the file does not say it"""
+
+    detect_size: int | None
+    """side of the pictures that it is given, in pixels, if the file leaves that open"""

@@ -13,9 +13,11 @@ import zmq
 from streamseg.commands import Answer, Reply
 from streamseg.errors import WireError
 from streamseg.graph import registry
-from streamseg.messages import End, Gap, Message, SourceStatus
+from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Node, ports
 from streamseg.runtime.node_code import node_code
+from streamseg.runtime.own_counts import OwnCounts
+from streamseg.runtime.pacing import NodeClock
 from streamseg.runtime.stage import Passed, Stage
 from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
 from streamseg.transport.control import (
@@ -32,7 +34,7 @@ from streamseg.transport.control import (
     Stats,
     Withdraw,
 )
-from streamseg.transport.wire import MessageDecoder
+from streamseg.transport.wire import MessageDecoder, sent_ns
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,12 @@ class NodeWorker:
         spec = io.spec
         self._io = io
         self._node = node
-        self._stage = Stage(node, spec.name, ordered=spec.ordered, first_seqs=io.first_seqs())
+        self._clock = NodeClock()
+        self._stage = Stage(
+            node, spec.name, ordered=spec.ordered, first_seqs=io.first_seqs(), on_begin=self._tell_begun
+        )
+        self._stage.spans = io.spans
+        self._own_counts = OwnCounts(node)
         self._decoder = MessageDecoder([*_given(spec.inputs), Gap, End, SourceStatus], io.buffers)
         self._back_decoder = MessageDecoder(_given_back(spec.feedback_inputs), {}) if spec.feedback_inputs else None
         self._poller = zmq.Poller()
@@ -55,6 +62,7 @@ class NodeWorker:
         if io.given_commands is not None:
             self._poller.register(io.given_commands.ear, zmq.POLLIN)
         self._said_done = False
+        self._passed_any = False
         self._replies: dict[int, Reply] = {}
         """To commands without an answer yet."""
 
@@ -86,18 +94,22 @@ class NodeWorker:
                 if isinstance(instruction, Finalize):
                     self._stage.finalize(stopped=instruction.stopped)
                     self._say_done()
+            before_first = not self._passed_any
             for passed in self._stage.step():
                 self._pass(passed)
+                self._passed_any = True
+                self._clock.free()
             self._stage.tick()
             self._tell_troubles()
-            self._io.beat(self._beat)
+            # The first frame is told at once: a run that is ended right then knows that there are results.
+            self._io.beat(self._beat, at_once=before_first and self._passed_any)
 
     def _beat(self) -> Beat:
-        return Beat(self._stage.stats(), self._stage.trackers() if self._io.spec.is_sink else {})
+        return Beat(self.stats(), self._stage.trackers() if self._io.spec.is_sink else {}, self._io.take_spans())
 
     def stats(self) -> Stats:
         """The figures so far."""
-        return self._stage.stats()
+        return self._own_counts.added_to(self._stage.stats())
 
     def _answer(self, number: int, answer: Answer) -> None:
         self._replies.pop(number, None)
@@ -111,6 +123,8 @@ class NodeWorker:
         for parts in waiting(self._io.inbox) if self._io.inbox is not None else ():
             message = decoded(self._decoder, parts, self._io.spec.name)
             if message is not None:
+                if self._io.spec.begun and not isinstance(message, (End, SourceStatus)):
+                    self._clock.sent(message.stamp.stream, message.stamp.seq, sent_ns(parts))
                 self._stage.accept(message)
 
     def _take_feedback(self) -> None:
@@ -120,10 +134,16 @@ class NodeWorker:
                     message = self._back_decoder.decode(parts)
                     with node_code:
                         self._node.on_feedback(message)
+                    self._clock.free()
                 except WireError as error:
                     log.warning("a message of a back-edge was thrown away: %s", error)
                 except Exception as error:  # noqa: BLE001 (a node's code may raise anything)
                     self._stage.report(error)
+
+    def _tell_begun(self, stamp: Stamp) -> None:
+        if self._io.spec.begun:
+            slack_ns = self._clock.slack_ns(stamp.stream, stamp.seq)
+            self._io.begin(stamp, slack_ns, takes_batches=self._node.batch > 1)
 
     def _pass(self, passed: Passed) -> None:
         if not self._io.spec.is_sink:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from streamseg.transport.histogram import Histogram
+
 _STEP = math.log(1.02)
 _SMALLEST_MS = 0.001
 _BUCKETS = 1200
@@ -15,6 +17,7 @@ class Durations:
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
         self.count = 0
+        self._coarse = Histogram()
 
     def add(self, duration_ns: float) -> None:
         """Enter one duration."""
@@ -22,6 +25,12 @@ class Durations:
         bucket = int(math.log(duration_ms / _SMALLEST_MS) / _STEP)
         self._counts[min(bucket, _BUCKETS - 1)] += 1
         self.count += 1
+        self._coarse.add(duration_ns)
+
+    @property
+    def histogram(self) -> Histogram:
+        """The same in the buckets that all histograms share."""
+        return self._coarse.copy()
 
     def quantile_ms(self, fraction: float) -> float:
         """The duration below which that fraction lies, in milliseconds; 0 if there are none."""

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from streamseg.commands import Applied
 from streamseg.errors import PromptError, RunError, StreamsegError, UsageError
-from streamseg.graph.options import PIPELINE, check_names, named_options
+from streamseg.graph.options import OF_A_LOOP, check_names, named_options
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import PlainPrompt, make_prompts, standard_graph
 from streamseg.messages import Gap, Segmented
@@ -153,7 +153,7 @@ def segment_video(
         raise PromptError("expected either prompts or boxes and points, got both; write them all as prompts")
     found = (everything is not False or detect is not None) and not (boxes or points or negatives)
     # Those of sinks are not among them: the results go to the loop.
-    check_names(options, (*named_options(PIPELINE), *(segment_video.__kwdefaults__ or ())))
+    check_names(options, (*named_options(OF_A_LOOP), *(segment_video.__kwdefaults__ or ())))
     frames = frames_in(source, bgr=bgr, gray=gray)
     if frames is None and (bgr or gray):
         raise UsageError("expected frames in memory with bgr or gray, got the name of a source, which says it itself")

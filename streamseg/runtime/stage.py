@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,14 +17,16 @@ import msgspec
 from streamseg import structs
 from streamseg.commands import Refused, Reply
 from streamseg.errors import PromptError, RunError, StreamsegError
-from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
+from streamseg.messages import End, Gap, Message, Segmented, SourceStatus, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import printable, redact_text
 from streamseg.runtime.node_code import LeftError, node_code
 from streamseg.runtime.plain_text import plain_text, text_of
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, TrackerAt, Trouble
+from streamseg.transport.histogram import Histogram
 from streamseg.transport.reorder import ReorderBuffer
+from streamseg.transport.spans import SpanRecorder
 from streamseg.transport.tickets import Outcome
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,10 @@ LOST = "lost when a process of the graph was replaced"
 """Reason of a gap that a source sends in place of every frame in flight, in case nobody has it any more."""
 _REMEMBERED = 4096
 _TRACEBACK_LINES = 50
+
+
+def _unheard(stamp: Stamp) -> None:
+    """Nobody listens."""
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -50,20 +56,31 @@ class Stage:
         node: set up by the caller.
         ordered: bring frames of a stream into order first; replicas, which see only some of them, do not.
         first_seqs: stream -> number of the first frame to come, where that is not 0.
+        on_begin: told of each frame that is begun with, before the node has it.
     """
 
     def __init__(
-        self, node: Node[Any, Any], name: str, *, ordered: bool, first_seqs: Mapping[str, int] | None = None
+        self,
+        node: Node[Any, Any],
+        name: str,
+        *,
+        ordered: bool,
+        first_seqs: Mapping[str, int] | None = None,
+        on_begin: Callable[[Stamp], None] = _unheard,
     ) -> None:
         self._node = node
         self._name = name
         self._ordered = ordered
         self._first_seqs = first_seqs or {}
+        self._on_begin = on_begin
         self._gives = ports(type(node)).gives
         self._is_sink = self._gives is None
         self._reorder: dict[str, ReorderBuffer[Message]] = {}
         self._queue: deque[Message] = deque()
         self._durations = Durations()
+        self._ages = Histogram()
+        self.spans: SpanRecorder | None = None
+        """Where to note when the node worked on what; None if nobody wants to know."""
         self._started_ns = time.monotonic_ns()
         self._busy_ns = 0
         self._stats = Stats()
@@ -119,6 +136,7 @@ class Stage:
             self._guarded(lambda: self._node.status(message))
             return [Passed(message, None)]
         self.open_streams.add(message.stamp.stream)
+        self._on_begin(message.stamp)
         if isinstance(message, Gap):
             return [self._repeat(message) if _place(message) in self._repeats else self._gap(message)]
         reason = self._not_ready.pop(_place(message), None)
@@ -127,6 +145,7 @@ class Stage:
         batch = [message]
         while len(batch) < self._node.batch and self._queue and self._joins(self._queue[0]):
             batch.append(self._queue.popleft())
+            self._on_begin(batch[-1].stamp)
         return self._work(batch)
 
     def command(self, body: msgspec.Raw, reply: Reply) -> None:
@@ -187,7 +206,15 @@ class Stage:
             busy_s=round(self._busy_ns / 1e9, 6),
             running_s=round((time.monotonic_ns() - self._started_ns) / 1e9, 6),
             process_ms=self._durations.summary(),
+            process_times=self._durations.histogram,
+            ages=self._ages.copy(),
+            objects=self._objects(),
         )
+
+    def _objects(self) -> dict[str, dict[str, int]]:
+        """Stream -> state -> how many objects of its last frame are in it."""
+        found = {stream: message for stream, message in self._last.items() if isinstance(message, Segmented)}
+        return {stream: dict(Counter(each.state for each in message.objects)) for stream, message in found.items()}
 
     def trackers(self) -> dict[str, TrackerAt]:
         """Stream -> state of the tracker that came with its last frame."""
@@ -238,6 +265,8 @@ class Stage:
         finally:
             elapsed_ns = time.monotonic_ns() - started_ns
             self._busy_ns += elapsed_ns
+            if self.spans is not None:
+                self.spans.work([_place(message) for message in batch], started_ns, started_ns + elapsed_ns)
         for message in batch if self._is_sink else ():
             self._last[message.stamp.stream] = message
         for _ in batch:
@@ -257,6 +286,7 @@ class Stage:
                 self.report(error)
                 return self._failed(message, reason_of(error))
         self._stats.frames += 1
+        self._ages.add(time.time_ns() - message.stamp.came_ns)
         return self._with_outcome(Passed(result, message.stamp))
 
     def _failed(self, message: Message, reason: str) -> Passed:

@@ -71,6 +71,7 @@ class Supervisor:
         command_queue: where commands to the running graph come in; the caller closes it.
         job: the work that this run is a part of, if it can be gone on with.
         expendable: whether the death of a process ends the run at once, since it will be started again.
+        traced: whether the processes are to say when they worked on what (`WorkerPool.spans`).
     """
 
     def __init__(
@@ -81,10 +82,11 @@ class Supervisor:
         command_queue: CommandQueue | None = None,
         job: Job | None = None,
         expendable: bool = False,
+        traced: bool = False,
     ) -> None:
         self.plan = plan
         self._pid = os.getpid()
-        self.pool = WorkerPool(plan, log_level, job)
+        self.pool = WorkerPool(plan, log_level, job, traced=traced)
         """Its processes."""
         self._command_queue = command_queue
         self._job = job
@@ -111,7 +113,8 @@ class Supervisor:
         """The last exceptions of node code, with the process they came from."""
         self._error: StreamsegError | None = None
         self._stack = contextlib.ExitStack()
-        self._ready: set[str] = set()
+        self.ready: set[str] = set()
+        """Processes that are set up."""
         self._done: set[str] = set()
         self._said_bye: set[str] = set()
         self._exiting = False
@@ -233,15 +236,15 @@ class Supervisor:
         if isinstance(message, Ready):
             self.facts[who] = message.facts
             self._live[who] = message.live
-            self._ready.add(who)
+            self.ready.add(who)
             if self.state == "starting" and who in self.plan.sources:
                 self._check_stream(who)
             if self._command_queue is not None:
                 self._command_queue.requeue(who)
-            if self._failover.complete(self._ready):
+            if self._failover.complete(self.ready):
                 for source in self.plan.sources:
                     self.pool.send(source, GiveUp())
-            if self.state == "starting" and self._ready.issuperset(self.pool.children):
+            if self.state == "starting" and self.ready.issuperset(self.pool.children):
                 self.state = "running"
                 for source in self.plan.sources:
                     self.pool.send(source, Start())
@@ -324,7 +327,7 @@ class Supervisor:
                 self._command_queue.forget_past(self._failover.seen_frames())
                 job = msgspec.structs.replace(job, commands=self._command_queue.past)
             self.pool.restart(self._failover.replacing, job)
-        gone = set() if self._error is not None else self._failover.replacing - self._ready
+        gone = set() if self._error is not None else self._failover.replacing - self.ready
         dead = [child for who, child in self.pool.children.items() if not child.alive and who not in gone]
         if not dead:
             self._watch_progress()
@@ -366,7 +369,7 @@ class Supervisor:
             child = self.pool.children[who]
             if child.alive:
                 child.kill()
-            self._ready.discard(who)
+            self.ready.discard(who)
             self.stats.pop(who, None)
         for source in self.plan.sources:
             self.pool.send(source, WhatIsInFlight())

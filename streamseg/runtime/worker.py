@@ -75,7 +75,7 @@ def _run(assignment: Assignment) -> int:
                 facts = _facts(node)
             with _only_warning("be closed"):
                 node.close()
-        io.report(Bye(worker.stats(), facts))
+        io.report(Bye(worker.stats(), facts, io.take_spans()))
         io.close()
     return 0
 

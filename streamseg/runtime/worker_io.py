@@ -23,8 +23,9 @@ from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, deco
 from streamseg.transport.heartbeats import HeartbeatWriter
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.sockets import Sockets
-from streamseg.transport.tickets import Finished, Outcome
-from streamseg.transport.wire import MessageDecoder, MessageEncoder, stamp_of
+from streamseg.transport.spans import Span, SpanRecorder
+from streamseg.transport.tickets import Begun, Finished, Outcome
+from streamseg.transport.wire import MessageDecoder, MessageEncoder, stamp_of, with_sent_ns
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Assignment(msgspec.Struct, frozen=True):
     job: Job | None = None
     heartbeat: tuple[int, int] | None = None
     """File descriptor of the heartbeats, and this process's number among them."""
+    traced: bool = False
+    """Whether to note when the node worked on what."""
 
 
 class WorkerIO:
@@ -69,7 +72,8 @@ class WorkerIO:
         self._encoder = MessageEncoder(shared, self._place)
         self._outbox = [sockets.push(endpoints) for endpoints in self.spec.outbox]
         self._feedback = [sockets.push([endpoint]) for endpoint in self.spec.feedback_outbox]
-        self._finished = {stream: sockets.push([endpoint]) for stream, endpoint in self.spec.finished.items()}
+        reports_to = self.spec.finished or self.spec.begun
+        self._reports = {stream: sockets.push([endpoint]) for stream, endpoint in reports_to.items()}
         # Bound before the node is set up, which may take long, so that nobody has to try again.
         self.inbox = sockets.pull(inbox(self.spec.name, self.spec.replica)) if self.spec.inputs else None
         self.finished_inbox = sockets.pull(finished_inbox(self.spec.name)) if self.spec.source else None
@@ -80,6 +84,8 @@ class WorkerIO:
         """What a source has to say of itself, from any of its threads, and nobody has sent yet."""
         self.given_commands = GivenCommands() if self.spec.gives_commands else None
         """Commands that the node gives to others; None if it gives none."""
+        self.spans = SpanRecorder() if assignment.traced else None
+        """When the node worked on what; None if nobody wants to know."""
         self._packer = msgspec.msgpack.Encoder()
         self._next_beat_s = 0.0
 
@@ -119,8 +125,9 @@ class WorkerIO:
 
     def send(self, parts: list[Any]) -> None:
         """Send an encoded message along every link that leaves this node."""
+        timed = with_sent_ns(parts)
         for socket in self._outbox:
-            socket.send_multipart(parts)
+            socket.send_multipart(timed)
 
     def send_feedback(self, message: Message) -> None:
         """Send along the back-edge."""
@@ -131,7 +138,12 @@ class WorkerIO:
     def finish(self, stamp: Stamp, outcome: Outcome) -> None:
         """Tell the source that a frame's journey has ended at this sink."""
         report = Finished(self.spec.name, stamp.ticket, stamp.generation, outcome)
-        self._finished[stamp.stream].send(self._packer.encode(report))
+        self._reports[stamp.stream].send(self._packer.encode(report))
+
+    def begin(self, stamp: Stamp, slack_ns: int | None, *, takes_batches: bool) -> None:
+        """Tell the source that this node has begun with a frame, and how long that had waited (`Begun.slack_ns`)."""
+        report = Begun(self.spec.name, stamp.ticket, stamp.generation, slack_ns, takes_batches)
+        self._reports[stamp.stream].send(self._packer.encode(report))
 
     def poll(self, seconds: float, poller: zmq.Poller) -> dict[Any, int]:
         """Wait for something to do, for so long at most. Returns what has come."""
@@ -156,17 +168,21 @@ class WorkerIO:
                 log.warning("an instruction was thrown away: %s", error)
         return found
 
+    def take_spans(self) -> list[Span]:
+        """What there is to trace since the last time."""
+        return [] if self.spans is None else self.spans.take()
+
     def close(self) -> None:
         """Give what was said last, to the sources and to the supervisor, a moment to leave."""
         if self.given_commands is not None:
             self.given_commands.close()
-        for socket in (*self._finished.values(), self.control):
+        for socket in (*self._reports.values(), self.control):
             socket.close(linger=1000)
 
-    def beat(self, make: Callable[[], Beat]) -> None:
-        """Say how far we are, now and then."""
+    def beat(self, make: Callable[[], Beat], *, at_once: bool = False) -> None:
+        """Say how far we are, now and then, or at once."""
         now_s = time.monotonic()
-        if now_s >= self._next_beat_s:
+        if at_once or now_s >= self._next_beat_s:
             self._next_beat_s = now_s + BEAT_S
             self.report(make())
 

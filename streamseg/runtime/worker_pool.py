@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+from collections import deque
 from collections.abc import Collection, Iterator
 from types import TracebackType
 
@@ -19,12 +20,15 @@ from streamseg.runtime.limits import naming_what_is_scarce, need_files
 from streamseg.runtime.processes import Child, Janitor
 from streamseg.runtime.watchdog import Watchdog
 from streamseg.runtime.worker_io import Assignment
-from streamseg.transport.control import FromWorker, ToWorker, decode_from_worker
+from streamseg.transport.control import Beat, Bye, FromWorker, ToWorker, decode_from_worker
 from streamseg.transport.heartbeats import make_heartbeats
 from streamseg.transport.slots import make_shared_file
 from streamseg.transport.sockets import Sockets, make_run_dir, sweep_run_dirs
+from streamseg.transport.spans import Span
 
 log = logging.getLogger(__name__)
+
+_MOST_SPANS = 10_000  # heartbeats that had some; nobody lets so many lie
 
 
 class WorkerPool:
@@ -34,12 +38,16 @@ class WorkerPool:
         plan: the checked graph.
         log_level: what workers write to their log.
         job: the work that the run is a part of, if it can be gone on with.
+        traced: whether the processes are to say when they worked on what.
     """
 
-    def __init__(self, plan: Plan, log_level: int, job: Job | None) -> None:
+    def __init__(self, plan: Plan, log_level: int, job: Job | None, *, traced: bool = False) -> None:
         self._plan = plan
         self._log_level = log_level
         self._job = job
+        self._traced = traced
+        self.spans: deque[tuple[str, int, list[Span]]] = deque(maxlen=_MOST_SPANS)
+        """Identity and number of a process, and when it worked on what; for whoever wants a trace to take out."""
         self._stack = contextlib.ExitStack()
         self._encoder = msgspec.msgpack.Encoder()
         self.children: dict[str, Child] = {}
@@ -107,7 +115,7 @@ class WorkerPool:
         """What a process is told at its start."""
         needed = [*spec.buffers, *([spec.own_buffer] if spec.own_buffer else [])]
         fds = {buffer.number: self._buffer_fds[buffer.number] for buffer in needed}
-        return Assignment(spec, self.run_dir, fds, self._log_level, self._job)
+        return Assignment(spec, self.run_dir, fds, self._log_level, self._job, traced=self._traced)
 
     def check_health(self, past_first_frame: Collection[str]) -> None:
         """Kill processes that hang, and see that there is a janitor.
@@ -139,6 +147,8 @@ class WorkerPool:
             except WireError as error:
                 log.warning("a message on the control channel was thrown away: %s", error)
                 continue
+            if isinstance(message, (Beat, Bye)) and message.spans:
+                self.spans.append((who, message.stats.pid, message.spans))
             if who in self.children:
                 yield who, message
 

@@ -27,7 +27,7 @@ from there.
 from streamseg.tracking.appearance import Template, stack_templates
 from streamseg.tracking.candidate import Candidate, full_mask, measure
 from streamseg.tracking.carry import FrameHistory
-from streamseg.tracking.initialize import choices
+from streamseg.tracking.initialize import choices, likeliest
 from streamseg.tracking.options import NAIVE, DetectionOptions, TrackingOptions
 from streamseg.tracking.predict import predict_box
 from streamseg.tracking.query import Answer, EncodedView, Queries, Query, build_queries, refine_query
@@ -58,6 +58,7 @@ __all__ = [
     "from_bytes",
     "full_mask",
     "has_view",
+    "likeliest",
     "measure",
     "next_regions",
     "predict_box",

@@ -51,6 +51,7 @@ class CompositeScene(Scene):
         background: photo the object is pasted onto; None leaves it where it is.
         distractor: lies near the object, before or behind it; only with `background`.
         occluder: lies in front of part of the object.
+        upright: whether the object does not turn; only with `background`.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class CompositeScene(Scene):
         background: np.ndarray | None = None,
         distractor: Cutout | None = None,
         occluder: Cutout | None = None,
+        upright: bool = False,
     ) -> None:
         photo_rgb = foreground.rgb if background is None else background
         height, width = photo_rgb.shape[:2]
@@ -79,7 +81,7 @@ class CompositeScene(Scene):
         else:
             side_px = float(np.clip(math.exp(rng.normal(math.log(0.3), 0.5)), 0.06, 0.9)) * longer_px
             spot = (rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height)
-            self._layers = [_layer(foreground, moments, rng, side_px, spot, is_object=True)]
+            self._layers = [_layer(foreground, moments, rng, side_px, spot, is_object=True, upright=upright)]
             if distractor is not None:
                 other_px = side_px * math.exp(rng.normal(0, 0.3))
                 other = _layer(distractor, moments, rng, other_px, _near(rng, spot, side_px))
@@ -148,6 +150,7 @@ def _layer(
     middle: tuple[float, float],
     *,
     is_object: bool = False,
+    upright: bool = False,
 ) -> _Layer:
     """A cut-out of about that size at about that place, with a motion of its own."""
     box = _box(cutout.mask)
@@ -155,11 +158,13 @@ def _layer(
     place = translation(middle[0] - center_x, middle[1] - center_y)
     if rng.random() < 0.5:
         place = place @ reflection(box[0] + box[2])
-    place = rotation_scaling(middle, side_px / max(width, height), rng.normal(0, 12), rng.normal(0, 0.06)) @ place
+    turned = 0.0 if upright else 1.0
+    angle, stretch = rng.normal(0, 12) * turned, rng.normal(0, 0.06) * turned
+    place = rotation_scaling(middle, side_px / max(width, height), angle, stretch) @ place
     speed = rng.uniform() ** 1.2
     velocity = rng.normal(0, 0.16 * side_px * speed, 2)
-    zoom, turn = math.exp(rng.normal(0, 0.07 * speed)), rng.normal(0, 6 * speed)
-    bend = rng.normal(0, 0.05 * speed)
+    zoom, turn = math.exp(rng.normal(0, 0.07 * speed)), rng.normal(0, 6 * speed) * turned
+    bend = rng.normal(0, 0.05 * speed) * turned
     places, center = [], np.array(middle, np.float64)
     for _ in range(moments):
         places.append(place)

@@ -76,10 +76,12 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scenes(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model is shown: real film, objects pasted onto other photos, photos whose camera moves (the rest)."""
+    """What the model is shown: film, objects pasted onto photos, drawn things, photos whose camera moves (the rest)."""
 
     film: Share = 0.33
     paste: Share = 0.33
+    drawn: Share = 0.0
+    """Drawn things, most of them rectangles, on photos and on plain backgrounds."""
     gone: Share = 0.1
     """Episodes whose object is not there any more from some moment on."""
 

@@ -11,6 +11,7 @@ from streamseg.errors import UsageError
 from streamseg.training.annotated_images import AnnotatedImage, AnnotatedVideo, ImageCache
 from streamseg.training.composites import CompositeScene, Cutout
 from streamseg.training.datasets import Datasets, ImageSet
+from streamseg.training.drawn_things import drawn_background, drawn_cutout
 from streamseg.training.recipe import PhotoSource, Recipe
 from streamseg.training.scenes import Scene, VideoScene
 
@@ -62,7 +63,8 @@ class SceneSampler:
         kinds: list[tuple[Callable[[np.random.Generator, int], Scene], float, bool]] = [
             (self._video_scene, shares.film, bool(self._videos)),
             (self._pasted_scene, shares.paste, bool(self._paste and self._focus)),
-            (self._photo_scene, max(0.0, 1 - shares.film - shares.paste), bool(self._focus)),
+            (self._drawn_scene, shares.drawn, bool(self._focus)),
+            (self._photo_scene, max(0.0, 1 - shares.film - shares.paste - shares.drawn), bool(self._focus)),
         ]
         self._makers = [make for make, share, there in kinds if there and share > 0]
         if not self._makers:
@@ -115,6 +117,15 @@ class SceneSampler:
             distractor = self._cutout(self._cover, rng)
         occluder = self._cutout(self._cover, rng) if self._cover and rng.random() < 0.3 else None
         return CompositeScene(foreground, moments, rng, background=background, distractor=distractor, occluder=occluder)
+
+    def _drawn_scene(self, rng: np.random.Generator, moments: int) -> Scene:
+        photo = self._cache.rgb(self._focus.sample(rng))
+        foreground = drawn_cutout(photo, rng)
+        plain = rng.random() < 0.5
+        background = drawn_background(photo.shape[1], photo.shape[0], rng) if plain else photo
+        distractor = drawn_cutout(photo, rng) if rng.random() < 0.25 else None
+        upright = rng.random() < 0.6
+        return CompositeScene(foreground, moments, rng, background=background, distractor=distractor, upright=upright)
 
     def _photo_scene(self, rng: np.random.Generator, moments: int) -> Scene:
         foreground = self._cutout(self._focus, rng)

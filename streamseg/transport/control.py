@@ -9,6 +9,8 @@ import msgspec
 
 from streamseg.commands import Answer, Request, Response
 from streamseg.errors import WireError
+from streamseg.transport.histogram import Histogram
+from streamseg.transport.spans import Span
 
 
 class Stats(msgspec.Struct, kw_only=True):
@@ -38,6 +40,24 @@ class Stats(msgspec.Struct, kw_only=True):
     """Sources only: how those frames ended: done, dropped, failed."""
     ended: bool = False
     """Sources only: whether no more will enter."""
+    pid: int = 0
+    """Number of the process: another one in its place begins to count at 0."""
+    process_times: Histogram = msgspec.field(default_factory=Histogram)
+    """The same times as in `process_ms`."""
+    ages: Histogram = msgspec.field(default_factory=Histogram)
+    """How long ago frames had come to this machine when this node was done with them."""
+    latencies: Histogram = msgspec.field(default_factory=Histogram)
+    """Sources only: the same times as in `latency_ms`."""
+    dropped_by: dict[str, int] = {}
+    """Sources only: `dropped` by the reason."""
+    live: bool = False
+    """Sources only: whether frames are lost rather than waited for."""
+    away: str = ""
+    """Sources only: why the source is away; empty while it is there."""
+    counters: dict[str, int] = {}
+    """What the node counts of its own (`Node.counters`)."""
+    objects: dict[str, dict[str, int]] = {}
+    """Sinks only: stream -> state -> how many objects of the last frame are in it."""
 
 
 class TrackerAt(msgspec.Struct, frozen=True):
@@ -66,6 +86,8 @@ class Beat(ToSupervisor, frozen=True):
     stats: Stats
     trackers: dict[str, TrackerAt] = {}
     """Sinks only: stream -> state of the tracker after the last frame that came."""
+    spans: list[Span] = []
+    """What there is to trace since the last one, if somebody wants a trace."""
 
 
 class InFlight(ToSupervisor, frozen=True):
@@ -96,6 +118,8 @@ class Bye(ToSupervisor, frozen=True):
 
     stats: Stats
     facts: dict[str, Any]
+    spans: list[Span] = []
+    """As of a `Beat`."""
 
 
 class Answered(ToSupervisor, frozen=True):

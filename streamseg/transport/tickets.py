@@ -28,11 +28,22 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag=True):
     outcome: Outcome
 
 
-_decoder = msgspec.msgpack.Decoder(Finished)
+class Begun(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """From a node that is no sink to the source: it has begun with this frame."""
+
+    node: str
+    ticket: int
+    generation: int
+    slack_ns: int | None
+    """How long the frame had waited for the node; below 0, how long the node had nothing to do before it came."""
+    takes_batches: bool = False
 
 
-def decode_finished(part: bytes | memoryview) -> Finished:
-    """What a sink has said.
+_decoder: msgspec.msgpack.Decoder[Finished | Begun] = msgspec.msgpack.Decoder(Finished | Begun)
+
+
+def decode_report(part: bytes | memoryview) -> Finished | Begun:
+    """What a node has said of a frame.
 
     Raises:
         WireError: it is not such a report.
@@ -40,7 +51,7 @@ def decode_finished(part: bytes | memoryview) -> Finished:
     try:
         return _decoder.decode(part)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise WireError(f"not what a sink says of a frame: {error}") from error
+        raise WireError(f"not what a node says of a frame: {error}") from error
 
 
 class Journey(msgspec.Struct, frozen=True):

@@ -2,12 +2,13 @@
 
 An array in the header is ``[dtype, shape, buffer, offset, ticket, generation]``: ``buffer`` numbers a slot buffer of
 this run and ``offset`` is in bytes, or ``buffer`` is -1 and ``offset`` numbers one of the parts. Everything in a header
-is checked before an array is made of it. No pickle.
+is checked before an array is made of it. No pickle. A last part, to which no array refers, is the time of sending.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import or_
@@ -28,6 +29,7 @@ INLINE_MAX_BYTES = 8192
 HEADER_MAX_BYTES = PART_MAX_BYTES
 ARRAY_MAX_BYTES = 1 << 32
 _DEEPEST_STAMP = 8
+_TIME_BYTES = 8
 DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
 
 Buffers = Mapping[int, SlotBuffer]
@@ -130,6 +132,17 @@ def stamp_of(parts: Sequence[Any]) -> Stamp | None:
                 continue
         level = [value for each in maps for value in each.values()]
     return None
+
+
+def with_sent_ns(parts: Sequence[Any]) -> list[Any]:
+    """Parts of a message, and the time that it is by the monotonic clock, which all processes of a machine share."""
+    return [*parts, time.monotonic_ns().to_bytes(_TIME_BYTES, "little")]
+
+
+def sent_ns(parts: Sequence[Any]) -> int | None:
+    """When a message was sent, in nanoseconds of the monotonic clock; None if that was not said."""
+    last = parts[-1] if len(parts) > 1 else b""
+    return int.from_bytes(bytes(last), "little") if len(last) == _TIME_BYTES else None
 
 
 class MessageDecoder:

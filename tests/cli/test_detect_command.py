@@ -11,13 +11,13 @@ from support.media import write_video
 
 from streamseg import segment_video
 from streamseg.cli.main import make_parser
-from streamseg.cli.run_graph import from_source
+from streamseg.cli.run_graph import from_sources
 from streamseg.errors import GraphError
 
 
 def test_the_detector_stands_before_embed() -> None:
     args = make_parser().parse_args(["run", "clip.mp4", "--detect", "support.detectors:Colored"])
-    graph = from_source(args)
+    graph = from_sources(args)
     assert graph.nodes["detect"].use == "support.detectors:Colored"
     assert graph.nodes["propagate"].options == {"detections": {}}
     assert graph.links[:2] == [("decode", "detect"), ("detect", "embed")]

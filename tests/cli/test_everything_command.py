@@ -10,12 +10,12 @@ from support.command import streamseg
 
 from streamseg import segment_video
 from streamseg.cli.main import make_parser
-from streamseg.cli.run_graph import from_source
+from streamseg.cli.run_graph import from_sources
 
 
 def propagate_options(*words: str) -> dict[str, Any]:
     """What propagate is told by a command line."""
-    return from_source(make_parser().parse_args(["run", "clip.mp4", *words])).nodes["propagate"].options
+    return from_sources(make_parser().parse_args(["run", "clip.mp4", *words])).nodes["propagate"].options
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,19 @@ def test_sigterm_does_the_same(long_video: Path, tmp_path: Path) -> None:
     check_files(tmp_path / "results")
 
 
+def test_a_signal_that_comes_twice_at_once_is_one(long_video: Path, tmp_path: Path) -> None:
+    # `timeout` sends its signal to the process and then to its group.
+    with running("run", light_graph(tmp_path, long_video, live=True)) as run:
+        in_the_middle(run, tmp_path / "results")
+        run.send(signal.SIGTERM)
+        run.send(signal.SIGTERM)
+        code, _, stderr = run.wait()
+        assert code == 130
+        assert "stopped at once" not in stderr
+        check_nothing_is_left(run)
+    check_files(tmp_path / "results")
+
+
 def test_ctrl_c_ends_an_inline_run_in_good_order(long_video: Path, tmp_path: Path) -> None:
     with running("run", light_graph(tmp_path, long_video, live=True), "--inline") as run:
         in_the_middle(run, tmp_path / "results")
@@ -101,6 +115,7 @@ def test_a_second_ctrl_c_does_not_wait(long_video: Path, tmp_path: Path) -> None
         run.send(signal.SIGINT)
         assert run.process.stderr is not None
         assert any("SIGINT" in line for line in run.process.stderr)
+        time.sleep(0.3)  # what comes sooner counts as the same signal
         run.send(signal.SIGINT)
         assert run.wait()[0] == 130
         check_nothing_is_left(run)

@@ -154,7 +154,7 @@ def test_ctrl_c_ends_a_wait() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-@pytest.mark.parametrize("words", ["nodes", "run gone.mp4 --box 0,0,9,9 --json"])
+@pytest.mark.parametrize("words", ["nodes", "--version", "run --help", "run gone.mp4 --box 0,0,9,9 --json"])
 def test_standard_output_that_is_full_is_one_sentence(tmp_path: Path, words: str) -> None:
     done = shell(f"{' '.join(COMMAND)} {words} >/dev/full", tmp_path)
     assert done.returncode != 0

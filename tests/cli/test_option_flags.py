@@ -20,7 +20,7 @@ from streamseg.cli.option_flags import add_options, given_options
 from streamseg.cli.parser import Parser
 from streamseg.cli.run_graph import asked_for
 from streamseg.errors import UsageError
-from streamseg.graph.options import PIPELINE, NamedOption, named_options
+from streamseg.graph.options import OF_A_LOOP, NamedOption, named_options
 from streamseg.runtime.keywords import Keywords
 from streamseg.structs import Option
 
@@ -60,7 +60,7 @@ def test_every_flag_and_keyword_is_an_option_of_a_node() -> None:
     flags = {flag for flag in run_parser()._option_string_actions if flag.startswith("--")}
     both_ways = {"--no-live"}
     assert flags == {*OWN, *both_ways, *(option.flag for option in known.values())}
-    assert set(typing.get_type_hints(Keywords)) == set(named_options(PIPELINE)) <= set(known)
+    assert set(typing.get_type_hints(Keywords)) == set(named_options(OF_A_LOOP)) <= set(known)
 
 
 def test_a_new_option_of_a_node_is_a_flag_and_a_keyword(

@@ -37,7 +37,7 @@ def test_an_option_that_two_nodes_have_is_one():
     for node in ("embed", "propagate"):
         given = {key: value for key, value in options_of(made, node).items() if key != "prompts"}
         assert given == {"model": "vit_b", "device": "cpu"}
-    shared = [name for name, option in known.items() if len(option.nodes) == 2]
+    shared = [name for name, option in known.items() if option.nodes == ("embed", "propagate")]
     for kind in (Embed, Propagate):
         assert set(shared) <= {field.name for field in msgspec.structs.fields(kind.Config)}
 
@@ -146,5 +146,5 @@ def test_any_option_of_any_node():
 
 
 def test_the_keywords_are_those_of_the_nodes():
-    expected = keywords.source_of(named_options(keywords.PIPELINE), keywords.frame_by_frame_options())
+    expected = keywords.source_of(named_options(keywords.OF_A_LOOP), keywords.frame_by_frame_options())
     assert keywords.HOME.read_text() == expected, "the options of the nodes have changed: run 'make keywords'"

@@ -298,6 +298,29 @@ def test_everything_may_be_asked_for_meanwhile() -> None:
         Running([{"everything": True}])
 
 
+def test_who_asks_is_told_what_a_click_may_mean() -> None:
+    run = Running([])
+    x0, y0, x1, y1 = box_of(2, 0)
+    middle = [(x0 + x1) / 2, (y0 + y1) / 2]
+    run.step()
+    run.say(points=[middle], meanings=True)
+    result = run.step(), run.step()
+    assert run.answers == [], "the frame comes first"
+    run.node.tick()
+    (added,) = run.answers
+    assert isinstance(added, Applied)
+    assert (added.what, added.frame) == ("added", 2)
+    assert 2 <= len(added.meanings) <= 3
+    best = max(added.meanings, key=lambda each: each.score)
+    assert best.box_xyxy == result[-1].objects[0].box_xyxy
+    # Nobody else is, and corrections have no meanings.
+    run.say(points=[middle])
+    run.say(id=1, points=[middle], meanings=True)
+    run.steps(4)
+    run.node.tick()
+    assert [each.meanings for each in run.answers[1:] if isinstance(each, Applied)] == [[], []]
+
+
 def test_a_click_on_what_has_moved_since_finds_it() -> None:
     """Whoever clicks on a live picture sees it some frames late."""
     for seen, found in ((2, True), (None, False)):

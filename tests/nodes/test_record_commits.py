@@ -6,6 +6,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from streamseg_nodes.record import recording
@@ -18,6 +19,7 @@ from test_record import disk, overlay_frames
 from streamseg.commits import CommitLog
 from streamseg.errors import OutputError
 from streamseg.jobs import Job
+from streamseg.messages import GivenPrompt
 from streamseg.node import NodeContext
 
 FRAMES = 40
@@ -78,3 +80,21 @@ def test_after_a_commit_that_failed_nothing_more_is_committed_and_resuming_leave
     assert times == pytest.approx([seq / 10 for seq in range(FRAMES)])
     assert [line["frame"] for line in tracks(output)] == list(range(FRAMES))
     assert np.array_equal([int(path.stem) for path in sorted((output / "masks").iterdir())], range(FRAMES))
+
+
+def test_a_prompt_that_came_into_force_is_committed_with_its_frame(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    recording = node(output, Job(facts=FACTS, commit_s=1000.0))
+    for seq in range(10):
+        frame = drawn(seq, disk(20 + seq), (1,))
+        prompts = [GivenPrompt(1, "ball", (10.0, 10.0, 60.0, 60.0))] if seq == 6 else []
+        recording.process(msgspec.structs.replace(frame, prompts=prompts))
+        in_progress = recording._recordings["s"]._commits._in_progress  # type: ignore[union-attr]
+        assert (in_progress is not None) == (seq >= 6)
+        if in_progress is not None:
+            futures.wait([in_progress])
+    # Everything is killed now.
+    left = Record.left(Record.Config(output=str(output)), ("s",), None)
+    assert left is not None
+    assert left.positions["s"].seq == 7
+    recording.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
+import struct
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import zstandard
+from mcap.exceptions import McapError
 from mcap.reader import NonSeekingReader, make_reader
 from mcap.records import Message
 from mcap_protobuf.decoder import DecoderFactory
@@ -27,6 +31,7 @@ from streamseg import extras
 from streamseg.errors import GraphError, OutputError, UsageError
 from streamseg.messages import Gap, GivenPrompt, Segmented, Stamp
 from streamseg.node import NodeContext
+from streamseg.video.bag.mcap_file import McapFile
 
 FIRST_NS = 1_700_000_000_987_654_321
 IDS = (7, 300)
@@ -274,3 +279,57 @@ def test_definitions_of_ros_types_are_those_of_ros(tmp_path: Path) -> None:
         )
     assert "vision_msgs/msg/BoundingBox2D" in store.types
     assert store.hash_rihs01("vision_msgs/msg/Point2D").startswith("RIHS01_")
+
+
+def _grown(path: Path) -> tuple[list[int], list[int]]:
+    """A file that grew by three commits: its length without the summary after each, and how many messages it had."""
+    grown = GrowingMcap(path, "ros2", [Channel("/t", "json", "t", "jsonschema", b"{}")], None)
+    lengths, counts = [], []
+    for commit in range(3):
+        piece = Piece()
+        for number in range(20):
+            seq = 20 * commit + number
+            piece.add(1, 1_000 + seq, seq, json.dumps({"seq": seq, "data": "x" * 500}).encode())
+        lengths.append(grown.append(piece, sync=False).bytes)
+        counts.append(20 * (commit + 1))
+    grown.close()
+    return lengths, counts
+
+
+def _by_record(data: bytes) -> list[int]:
+    """Numbers of the messages that a reader which goes from record to record finds before it stops."""
+    found = []
+    with contextlib.suppress(McapError, ValueError, struct.error, zstandard.ZstdError):
+        for _, _, each in NonSeekingReader(io.BytesIO(data), validate_crcs=True).iter_messages(log_time_order=False):
+            found.append(each.sequence)
+    return found
+
+
+def _by_streamseg(path: Path) -> list[int]:
+    file = McapFile(path)
+    try:
+        (topic,) = file.topics
+        return [json.loads(bytes(file.read(entry.place)))["seq"] for entry in file.entries(topic)]
+    finally:
+        file.close()
+
+
+def test_wherever_a_write_was_cut_off_what_was_committed_is_read(tmp_path: Path) -> None:
+    lengths, counts = _grown(tmp_path / "whole.mcap")
+    whole = (tmp_path / "whole.mcap").read_bytes()
+    random = np.random.default_rng(3)
+    for number, (length, count) in enumerate(zip(lengths, counts, strict=True)):
+        end = lengths[number + 1] if number + 1 < len(lengths) else len(whole)
+        for cut in (length, *random.integers(length, end, 12)):
+            # The machine died while the next piece was written over the summary: some of it came, some did not.
+            for left in (whole[:cut], whole[:cut] + bytes(min(300, end - int(cut)))):
+                path = tmp_path / "cut.mcap"
+                path.write_bytes(left)
+                assert _by_record(left)[:count] == list(range(count)), cut
+                assert _by_streamseg(path)[:count] == list(range(count)), cut
+    # Those that begin at the end find nothing there.
+    path.write_bytes(whole[: lengths[1] + 40])
+    with pytest.raises(McapError), path.open("rb") as file:
+        list(make_reader(file).iter_messages())
+    with pytest.raises(Exception, match=r"(?i)mcap|magic|end"), AnyReader([path]) as reader:
+        list(reader.messages())

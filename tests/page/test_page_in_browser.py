@@ -92,6 +92,40 @@ def test_point_correct_rename_remove_undo(eyes: Eyes) -> None:
     assert eventually(lambda: eyes.color(*moving_xy(eyes.frame()))[3] == 0, 20)
 
 
+def test_what_a_click_means_is_shown_and_chosen_by_mouse_and_keys(eyes: Eyes) -> None:
+    page = eyes.page
+    panel, meanings = page.locator("#meanings"), page.locator("#meanings [role=radio]")
+    page.mouse.click(*eyes.place(*RESTING_XY))
+    eyes.counts(1)
+    expect(panel).to_be_visible(timeout=PATIENCE_MS)
+    count = meanings.count()
+    assert 2 <= count <= 3
+    assert all(each.evaluate("image => image.naturalWidth > 0") for each in page.locator("#meanings img").all())
+    scores = [float(str(each.get_attribute("aria-label")).rpartition(" ")[2]) for each in meanings.all()]
+    held = scores.index(max(scores))
+    expect(meanings.nth(held)).to_have_attribute("aria-checked", "true")
+    first, second = (number for number in (0, 1, 2) if number != held and number < 3)
+    page.locator("#stage").focus()
+    page.keyboard.press(str(first + 1))
+    eyes.said("pointed anew")
+    expect(meanings.nth(first)).to_have_attribute("aria-checked", "true")
+    eyes.counts(1)
+    if second < count:
+        meanings.nth(second).click()
+        expect(meanings.nth(second)).to_have_attribute("aria-checked", "true", timeout=PATIENCE_MS)
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.role") == "radio"
+    page.locator("#stage").focus()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    page.mouse.click(*eyes.place(*moving_xy(eyes.frame())))
+    eyes.counts(2)
+    expect(panel).to_be_visible(timeout=PATIENCE_MS)
+    page.locator("#objects li").nth(1).locator(".remove").click()
+    eyes.counts(1)
+    expect(panel).to_be_hidden()
+
+
 def test_a_box_by_dragging_and_what_is_refused(eyes: Eyes) -> None:
     page = eyes.page
     x, y = RESTING_XY
@@ -181,6 +215,7 @@ def test_nothing_serious_bars_the_way(browser: Browser, url: str) -> None:
         eyes.watch()
         eyes.page.mouse.click(*eyes.place(*RESTING_XY))
         eyes.counts(1)
+        expect(eyes.page.locator("#meanings")).to_be_visible(timeout=PATIENCE_MS)
         found = Axe().run(eyes.page).response["violations"]
         assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], found
         eyes.page.keyboard.press("?")
@@ -234,6 +269,17 @@ def test_a_file_is_pointed_at_followed_and_gone_to_and_fro_in(browser: Browser, 
         expect(page.locator("#clock")).not_to_contain_text("unpacked", timeout=PATIENCE_MS)
         page.mouse.click(*eyes.place(*moving_xy(0)))
         eyes.counts(1)
+        meanings = page.locator("#meanings [role=radio]")
+        expect(meanings.first).to_be_visible(timeout=PATIENCE_MS)
+        held = page.locator("#meanings [aria-checked=true]")
+        other = meanings.locator("xpath=self::*[@aria-checked='false']").first
+        name = str(other.get_attribute("aria-label"))
+        other.click()
+        expect(held).to_have_attribute("aria-label", name, timeout=PATIENCE_MS)
+        eyes.said("corrected")
+        page.locator("#undo").click()
+        eyes.said("undone")
+        page.locator("#stage").focus()
         page.keyboard.press("f")
         eyes.wait_for_frame(frames - 1)
         assert eventually(lambda: eyes.color(*moving_xy(12 * (frames - 1)))[3] > 0, 20)

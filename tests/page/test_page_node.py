@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from streamseg_nodes.page import pictures
 from streamseg_nodes.page.node import Page
-from support.command import streamseg
+from support.command import eventually, streamseg
 from support.told_nodes import Told
 from support.toy_nodes import Counter
 
@@ -104,13 +106,13 @@ def test_flags(tmp_path: Path) -> None:
     assert graph.links[-1] == ("cleanup", "page")
     assert Plan(graph).options["page"].bind == "127.0.0.1:9000"
     args = make_parser().parse_args(["serve", "a/clip.mp4", "b/clip.mp4", "rtsp://me:secret@cam/x"])
-    several = run_graph.from_sources(args, "127.0.0.1:9000")
+    several = run_graph.page_of(args, "127.0.0.1:9000")
     assert several.nodes["page"].options["titles"] == {
-        "decode": "a/clip",
-        "clip": "b/clip",
+        "clip": "a/clip",
+        "clip-2": "b/clip",
         "stream-cam": "stream-cam",
     }
-    assert [to for name, to in several.links if name in ("decode", "clip", "stream-cam")] == ["embed"] * 3
+    assert [to for name, to in several.links if name in ("clip", "clip-2", "stream-cam")] == ["embed"] * 3
     for words, complaint in (
         (("run", "clip.mp4", "--box=0,0,9,9", "--page-token", "x"), "expected --page HOST:PORT with --page-token"),
         (("run", "clip.mp4", "--page", "0.0.0.0:80"), "anyone on the network could watch"),
@@ -122,6 +124,19 @@ def test_flags(tmp_path: Path) -> None:
         assert done.returncode == 2, words
         assert complaint in " ".join(done.stderr.split()), words
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_pictures_are_made_when_nobody_else_needs_the_core() -> None:
+    node = Page(Page.Config(bind="127.0.0.1:0"), NodeContext("page", streams=("decode",)))
+    node.setup()
+    try:
+        own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        (painter,) = node._painters
+        assert eventually(lambda: os.getpriority(os.PRIO_PROCESS, painter.native_id or 0) == min(19, own + 4), 10)
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+    finally:
+        node.close()
 
 
 class Asks(Node[Frame, None]):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -31,9 +33,11 @@ from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import MediaError, PromptError
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
+from streamseg.masks.measures import mask_iou
 from streamseg.messages import Frame, Message, Segmented, Stamp
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.runtime.inline import InlineRun
+from streamseg.tracking import full_mask
 
 FRAMES = 12
 
@@ -300,3 +304,41 @@ def a_result(index: int, labels: np.ndarray) -> Segmented:
     stamp = Stamp("s", index, index, index, (1, 25), 0, 0, 1)
     image = np.zeros((4, 4, 3), np.uint8)
     return Segmented(Frame(stamp, image), [], labels, msgspec.Raw(b"\xc0" + str(index).encode()))
+
+
+def test_a_click_is_shown_at_once_and_its_meanings_can_be_chosen_from(at: At) -> None:
+    x0, y0, x1, y1 = box_of(0, 0)
+    middle = [(x0 + x1) / 2, (y0 + y1) / 2]
+    looks: list[Any] = []
+    look = at.player._stepper.first_look
+    at.player._stepper.first_look = lambda *given: looks.append(look(*given)) or looks[-1]  # type: ignore[method-assign,func-returns-value]
+    assert eventually(lambda: at.player._prepared == 0)
+    before = at.screen.pictures
+    added = at.say(points=[middle], meanings=True)
+    assert isinstance(added, Applied)
+    assert at.screen.pictures == before + 2, "the first look, then what a run finds"
+    (seen,) = looks
+    assert mask_iou(full_mask(seen, at.labels(0).shape), at.labels(0) == 1) > 0.7
+    assert 2 <= len(added.meanings) <= 3
+    sizes = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (each.box_xyxy for each in added.meanings)]
+    assert sizes[0] == max(sizes)
+    for each in added.meanings:
+        picture = base64.b64decode(each.picture.removeprefix("data:image/jpeg;base64,"))
+        assert max(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape) == 96
+    held = max(range(len(added.meanings)), key=lambda number: added.meanings[number].score)
+    for choice, meaning in enumerate(added.meanings):
+        chosen = at.say(id=1, choice=choice)
+        assert isinstance(chosen, Applied)
+        assert at.player.result(0).objects[0].box_xyxy == meaning.box_xyxy
+        assert chosen.meanings == []
+    assert isinstance(at.say(undo=True), Applied)
+    # Only who asks is told, and only of what is new; nothing of it is left in the prompts.
+    assert at.say(points=[middle], id=1, meanings=True).meanings == []  # type: ignore[union-attr]
+    assert not at.player.marks.prompts[0].meanings
+    assert isinstance(at.say(id=1, choice=held), Applied)
+
+
+def test_a_choice_without_a_click_is_refused(at: At) -> None:
+    answer = at.say(choice=1)
+    assert isinstance(answer, Refused)
+    assert at.player.marks.prompts == []

@@ -6,9 +6,11 @@ import pytest
 from PIL import Image
 from support.training_data import HEIGHT, WIDTH, painted, shape, write_film, write_photos
 
+from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import FILL_RGB
 from streamseg.training import datasets, executors
 from streamseg.training.composites import CompositeScene, Cutout
+from streamseg.training.drawn_things import drawn_background, drawn_cutout
 from streamseg.training.prompt_noise import corrupt_mask, jitter_box, mask_to_logits
 from streamseg.training.recipe import parse
 from streamseg.training.scenes import VideoScene
@@ -159,3 +161,36 @@ def test_data_of_a_set_can_be_cleaned_of_noise(tmp_path):
     raw, clean = (each.training[0].mask(0) > 0 for each in datasets.read(data, executors.make_executor(0)).image_sets)
     assert np.count_nonzero(raw ^ shape(1)) > 200
     assert np.count_nonzero(clean ^ shape(1)) < 60
+
+
+def test_drawn_things_often_fill_the_box_round_them_and_can_be_told_from_their_photo():
+    filled = []
+    for seed in range(60):
+        drawn = drawn_cutout(background(), generator(seed))
+        box = box_of_mask(drawn.mask)
+        assert drawn.rgb.shape == (*drawn.mask.shape, 3)
+        assert box is not None
+        filled.append(drawn.mask.sum() / ((box[2] - box[0]) * (box[3] - box[1])))
+    assert 0.4 < np.mean(np.array(filled) > 0.99) < 0.8
+    assert min(filled) < 0.7
+
+
+def test_what_stays_upright_keeps_its_edges_along_those_of_the_frame():
+    square = np.zeros((96, 96), np.uint8)
+    square[20:76, 20:76] = 1
+    drawn = Cutout(painted(square > 0, 0), square)
+    for seed in range(20):
+        scene = CompositeScene(drawn, 3, generator(seed), background=background(), upright=True)
+        for moment in range(3):
+            mask = scene.coverage(moment, scene.whole, SIZE) > 127
+            box = box_of_mask(mask.view(np.uint8))
+            if box is not None:
+                assert mask[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])].mean() > 0.97
+
+
+def test_drawn_backgrounds_are_plain_or_fade():
+    for seed in range(10):
+        picture = drawn_background(90, 60, generator(seed)).astype(int)
+        assert picture.shape == (60, 90, 3)
+        smooth = cv2.blur(picture.astype(np.float32), (9, 9))
+        assert np.abs(np.diff(smooth, axis=1)).mean() < 8

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import msgspec
 import numpy as np
@@ -12,7 +13,15 @@ from hypothesis.extra import numpy as hnp
 from streamseg.errors import WireError
 from streamseg.messages import Embedded, End, Frame, Gap, Message, Segmented, Stamp, View
 from streamseg.transport.slots import SlotBuffer, make_shared_file
-from streamseg.transport.wire import DTYPES, INLINE_MAX_BYTES, MessageDecoder, MessageEncoder, stamp_of
+from streamseg.transport.wire import (
+    DTYPES,
+    INLINE_MAX_BYTES,
+    MessageDecoder,
+    MessageEncoder,
+    sent_ns,
+    stamp_of,
+    with_sent_ns,
+)
 
 TYPES = [Frame, Embedded, Segmented, Gap, End]
 
@@ -246,3 +255,12 @@ def test_the_frame_of_an_unreadable_message_is_known_by_its_outermost_stamp() ->
         deep = {"frame": deep}
     for nothing in ([], [b""], [b"\xc1"], packed(3), packed({"stamp": 3}), packed({"frame": {}}), packed(deep)):
         assert stamp_of(nothing) is None
+
+
+def test_the_time_of_sending_travels_with_a_message_and_is_no_part_of_it():
+    before_ns = time.monotonic_ns()
+    parts = with_sent_ns([b"header", b"array"])
+    assert parts[:2] == [b"header", b"array"]
+    assert before_ns <= sent_ns(parts) <= time.monotonic_ns()
+    for unsaid in ([], [b"\0" * 8], [b"header", b"array"]):
+        assert sent_ns(unsaid) is None

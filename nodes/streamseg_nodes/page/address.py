@@ -6,7 +6,9 @@ import errno
 import ipaddress
 import re
 import socket
+from collections.abc import Collection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,6 +21,20 @@ SHORTEST_TOKEN = 16
 _BIND = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]/@\s]+):)?(?P<port>\d{1,5})")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
 _TOKEN_MAX_BYTES = 4096
+
+
+class Door(msgspec.Struct, frozen=True):
+    """What an address is for, in the words of errors about it."""
+
+    name: str
+    flag: str
+    """Of the command line; those of its token, certificate and key begin with it."""
+    default: str
+    strangers: str
+    """What anyone on the network could do there."""
+
+
+PAGE = Door("page", "--page", DEFAULT, "watch")
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -49,7 +65,7 @@ class Secrets(msgspec.Struct, frozen=True):
     key: Path | None = None
 
 
-def parse(bind: str) -> Address:
+def parse(bind: str, door: Door = PAGE) -> Address:
     """``HOST:PORT``, or a port alone.
 
     Raises:
@@ -57,19 +73,21 @@ def parse(bind: str) -> Address:
     """
     match = _BIND.fullmatch(bind)
     if match is None or int(match["port"]) > 65535:
-        raise GraphError(f"page: expected HOST:PORT or a port, such as {DEFAULT}, got {bind!r}")
+        raise GraphError(f"{door.name}: expected HOST:PORT or a port, such as {door.default}, got {bind!r}")
     host = (match["host"] or "127.0.0.1").strip("[]")
     host = {"localhost": "127.0.0.1", "*": "0.0.0.0"}.get(host, host)
     try:
         ipaddress.ip_address(host)
     except ValueError:
         raise GraphError(
-            f"page: expected an IP address of this machine before the port, such as {DEFAULT}, got {bind!r}"
+            f"{door.name}: expected an IP address of this machine before the port, such as {door.default}, got {bind!r}"
         ) from None
     return Address(host, int(match["port"]))
 
 
-def checked(bind: str, token: str | None, cert: str | None, key: str | None) -> tuple[Address, Secrets]:
+def checked(
+    bind: str, token: str | None, cert: str | None, key: str | None, door: Door = PAGE
+) -> tuple[Address, Secrets]:
     """The address and what protects it, once it is sure that nobody uninvited can come in.
 
     Args:
@@ -77,32 +95,53 @@ def checked(bind: str, token: str | None, cert: str | None, key: str | None) -> 
         token: path of a file with the token.
         cert: path of the certificate.
         key: path of its key.
+        door: what it is for.
 
     Raises:
         GraphError: others could reach it, or it is no address.
         UsageError: the token or one of the files is not there, or cannot be used.
     """
-    address = parse(bind)
+    address = parse(bind, door)
+    token_flag, cert_flags = f"{door.flag}-token", f"{door.flag}-cert and {door.flag}-key"
     if (cert is None) != (key is None):
-        raise UsageError(
-            "page: expected a certificate and its key together (--page-cert and --page-key), got one of them"
-        )
+        raise UsageError(f"{door.name}: expected a certificate and its key together ({cert_flags}), got one of them")
     secrets = Secrets(
-        None if token is None else _read_token(token),
-        None if cert is None else _there(cert, "the certificate"),
-        None if key is None else _there(key, "the key"),
+        None if token is None else read_token(token, door),
+        None if cert is None else _there(cert, "the certificate", door),
+        None if key is None else _there(key, "the key", door),
     )
-    missing = [flag for flag, given in (("--page-token", token), ("--page-cert and --page-key", cert)) if given is None]
+    missing = [flag for flag, given in ((token_flag, token), (cert_flags, cert)) if given is None]
     if missing and not address.loopback:
         raise GraphError(
-            f"page: expected an address that only this machine reaches, got {bind!r}, where anyone on the network "
-            f"could watch; give {' and '.join(missing)} too, or open 127.0.0.1:{address.port} and forward it through a "
-            f"tunnel such as ssh -L"
+            f"{door.name}: expected an address that only this machine reaches, got {bind!r}, where anyone on the "
+            f"network could {door.strangers}; give {' and '.join(missing)} too, or open 127.0.0.1:{address.port} and "
+            f"forward it through a tunnel such as ssh -L"
         )
     return address, secrets
 
 
-def open_port(address: Address) -> socket.socket:
+def is_own(host: str, names: Collection[str] = ()) -> bool:
+    """Whether a ``Host`` header means this machine.
+
+    A name of the DNS that leads here may be anybody's; an address cannot be made to lead elsewhere.
+
+    Args:
+        host: the header, with or without a port.
+        names: that this machine has besides its own.
+    """
+    try:
+        name = "" if "@" in host else urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        own = socket.gethostname().lower()
+        return name in {"localhost", own, own.partition(".")[0], *(each.lower() for each in names)}
+    return True
+
+
+def open_port(address: Address, door: Door = PAGE) -> socket.socket:
     """A socket that listens.
 
     Raises:
@@ -119,30 +158,37 @@ def open_port(address: Address) -> socket.socket:
         where = f"{address.host}:{address.port}"
         if error.errno == errno.EADDRINUSE:
             raise OutputError(
-                f"expected {where} to be free for the page, but the port is in use, perhaps by another streamseg; end "
-                f"that one or choose another port (--page {address.port + 1})"
+                f"expected {where} to be free for the {door.name}, but the port is in use, perhaps by another "
+                f"streamseg; end that one or choose another port ({door.flag} {address.port + 1})"
             ) from error
-        raise OutputError(f"expected to open {where} for the page, got: {error.strerror}; choose another") from error
+        raise OutputError(
+            f"expected to open {where} for the {door.name}, got: {error.strerror}; choose another"
+        ) from error
     found.setblocking(False)
     return found
 
 
-def _read_token(path: str) -> str:
+def read_token(path: str, door: Door = PAGE) -> str:
+    """The token in a file.
+
+    Raises:
+        UsageError: it cannot be read, or is none.
+    """
     try:
         text = read_regular(Path(path).expanduser(), _TOKEN_MAX_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"page: the file with the token, {path}, cannot be read: {error}") from error
+        raise UsageError(f"{door.name}: the file with the token, {path}, cannot be read: {error}") from error
     if len(text) < SHORTEST_TOKEN or not _TOKEN.fullmatch(text):
         raise UsageError(
-            f"page: expected a token of at least {SHORTEST_TOKEN} letters, digits and . _ ~ - in {path}, got "
+            f"{door.name}: expected a token of at least {SHORTEST_TOKEN} letters, digits and . _ ~ - in {path}, got "
             f"{len(text)} characters; make one with: "
             f"python -c 'import secrets; print(secrets.token_urlsafe())' > {path}"
         )
     return text
 
 
-def _there(path: str, what: str) -> Path:
+def _there(path: str, what: str, door: Door) -> Path:
     found = Path(path).expanduser()
     if not found.is_file():
-        raise UsageError(f"page: {what} {path} is not there; expected a PEM file")
+        raise UsageError(f"{door.name}: {what} {path} is not there; expected a PEM file")
     return found

@@ -6,16 +6,16 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import ipaddress
-import socket
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
+
+from streamseg_nodes.page.address import is_own
 
 _WRONG_TOKEN_S = 0.5
 """So long is the wait after a wrong token, which is no matter for people and much for those who try them all."""
@@ -74,8 +74,7 @@ class Doorkeeper:
         self._secure = secure
         # Cookies do not tell ports apart.
         self._cookie = f"streamseg-{port}"
-        own = socket.gethostname().lower()
-        self._names = {"localhost", own, own.partition(".")[0], *(name.lower() for name in names)}
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let in, or say why not."""
@@ -90,7 +89,7 @@ class Doorkeeper:
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
-        if not self._is_known(host):
+        if not is_own(host, self._names):
             return PlainTextResponse("This page is not known by that name.\n", 421)
         origin = headers.get("origin")
         scheme = "https" if self._secure else "http"
@@ -100,18 +99,6 @@ class Doorkeeper:
         if self._token is None or self._has_cookie(headers.get("cookie", "")):
             return None
         return await self._let_in(scope, receive)
-
-    def _is_known(self, host: str) -> bool:
-        """A name of the DNS that leads here may be anybody's; an address cannot be made to lead elsewhere."""
-        try:
-            name = "" if "@" in host else urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name in self._names
-        return True
 
     def _has_cookie(self, header: str) -> bool:
         try:

@@ -31,7 +31,13 @@ class Marks:
             raise PromptError("remove without an id; say which object is to be removed")
         identity = self._highest_id + 1 if identity is None else identity
         prompt = msgspec.structs.replace(
-            prompt, id=identity, frame=frame, label=self.labels.get(identity, prompt.label), stream=None, seen=None
+            prompt,
+            id=identity,
+            frame=frame,
+            label=self.labels.get(identity, prompt.label),
+            stream=None,
+            seen=None,
+            meanings=False,
         )
         there = next((each for each in self.prompts if each.id == identity and each.frame == frame), None)
         rest = [each for each in self.prompts if each is not there]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
+import sys
 import threading
 import time
 from functools import partial
@@ -19,6 +22,7 @@ from streamseg_nodes.page import pictures
 from streamseg_nodes.page.address import DEFAULT, checked, open_port
 from streamseg_nodes.page.figures import RunFigures
 
+_NICE = 4
 _SHARE = 3.0
 """Between two pictures there are so many times that long as one takes to be made: a quarter of a core at most."""
 
@@ -156,6 +160,7 @@ class Page(Node[Segmented, None]):
         self._server.close()
 
     def _paint(self, stream: str, room: Mailbox[pictures.Sight]) -> None:
+        _let_others_first()
         while (sight := room.wait()) is not None:
             began_s = time.monotonic()
             try:
@@ -167,3 +172,11 @@ class Page(Node[Segmented, None]):
             self._shown += 1
             took_s = time.monotonic() - began_s
             time.sleep(max(_SHARE * took_s, 1 / self.config.max_fps - took_s))
+
+
+def _let_others_first() -> None:
+    """Where cores are short, this thread waits and not the nodes that the masks come from."""
+    if sys.platform == "linux":  # Elsewhere a thread has no priority of its own to be lowered.
+        with contextlib.suppress(OSError):
+            own = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + _NICE)

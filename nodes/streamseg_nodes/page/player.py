@@ -21,6 +21,7 @@ from streamseg.prompts.model import ObjectPrompt
 from streamseg.types import MASK_URL
 from streamseg_nodes.decode import Decode
 from streamseg_nodes.page import pictures
+from streamseg_nodes.page.first_look import with_first_look
 from streamseg_nodes.page.history import History
 from streamseg_nodes.page.marks import Marks
 from streamseg_nodes.page.spool import Spool
@@ -31,6 +32,9 @@ Save = Callable[["Player"], str]
 """Writes what was followed; says where."""
 
 _BANDS_EVERY_S = 0.5
+_IDLE_S = 0.5
+_RESTING_S = 0.1
+"""A frame that is shown for so long is looked at beforehand."""
 
 
 class Screen(Protocol):
@@ -89,6 +93,8 @@ class Player:
         self.at = 0
         self._due_s = 0.0
         self._bands_s = 0.0
+        self._prepared = -1
+        """The frame that was seen beforehand as a whole."""
         self._told_all = False
         """Whether it was said that all of the file is unpacked."""
         self._jobs: deque[Callable[[], None]] = deque()
@@ -118,12 +124,15 @@ class Player:
 
         def answer() -> None:
             try:
-                reply(self._take(msgspec.msgpack.decode(body, type=ObjectPrompt)))
+                prompt = msgspec.msgpack.decode(body, type=ObjectPrompt)
+                applied = self._take(prompt)
+                self._show_all()
+                reply(self._with_meanings(applied) if prompt.meanings else applied)
             except Exception as error:
                 reply(Refused("PromptError", str(error) or type(error).__name__))
+                self._show_all()
                 if not isinstance(error, (StreamsegError, msgspec.DecodeError)):
                     raise
-            self._show_all()
 
         self._do(answer)
 
@@ -147,7 +156,8 @@ class Player:
     def _run(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._jobs or self._closing or self.mode != "paused", 0.5)
+                idle_s = _IDLE_S if self._prepared == self.at else _RESTING_S
+                self._change.wait_for(lambda: self._jobs or self._closing or self.mode != "paused", idle_s)
                 if self._closing:
                     return
                 job = self._jobs.popleft() if self._jobs else self._idle
@@ -164,9 +174,13 @@ class Player:
             self._play()
         elif self.mode == "following":
             self._follow()
-        elif not self._told_all:
-            self._told_all = self.spool.done
-            self._tell_bands(often=self._told_all)
+        else:
+            if not self._told_all:
+                self._told_all = self.spool.done
+                self._tell_bands(often=self._told_all)
+            if self._prepared != self.at and self.spool.wait(self.at, 0.0):
+                self._prepared = self.at
+                self._stepper.prepare(self.spool.frame(self.at))
 
     def _set_mode(self, mode: Mode) -> None:
         if mode == "following" and not self.marks.prompts:
@@ -247,6 +261,8 @@ class Player:
             return self._everything()
         known = {each.id for each in self._objects()}
         prompts, taken = self.marks.with_prompt(prompt, self.at)
+        if taken.id not in known and taken.points_at and not taken.mask:
+            self._show_first_look(taken)
         before = self.marks.prompts
         first, state = self.history.state_before(self.at)
         try:
@@ -266,6 +282,19 @@ class Player:
             raise PromptError(f"object {taken.id} is not followed to this frame yet; follow first, or draw a box")
         what = "removed" if prompt.remove else "added" if taken.id not in known else "corrected"
         return self._applied(what, taken.id)
+
+    def _show_first_look(self, prompt: ObjectPrompt) -> None:
+        """Show at once what can be said at once; the answer follows."""
+        seen = self._stepper.first_look(self.spool.frame(self.at), prompt)
+        if seen is not None:
+            self._show_result(with_first_look(self.result(self.at), prompt.id or 0, prompt.label, seen))
+
+    def _with_meanings(self, applied: Applied) -> Applied:
+        """With what the clicks on an object that is new in this frame may mean."""
+        prompt = next((each for each in self.marks.prompts if each.id == applied.id and each.frame == self.at), None)
+        if applied.what != "added" or prompt is None or not prompt.only_clicks:
+            return applied
+        return msgspec.structs.replace(applied, meanings=self._stepper.meanings(self.spool.frame(self.at), prompt))
 
     def _undo(self) -> Applied:
         changed = self.marks.undo()
@@ -332,10 +361,12 @@ class Player:
             self._screen.say(self.stream, "event", about="refused", text=self.spool.note or "There is no such frame.")
             return
         if always or self._screen.wants(self.stream):
-            found = self.result(self.at)
-            sight = pictures.Sight(found.stamp, found.frame.image_rgb, found.labels, found.objects)
-            self._screen.show(self.stream, pictures.encode(sight, self._width_px, self._quality))
+            self._show_result(self.result(self.at))
             self._tell_position()
+
+    def _show_result(self, found: Segmented) -> None:
+        sight = pictures.Sight(found.stamp, found.frame.image_rgb, found.labels, found.objects)
+        self._screen.show(self.stream, pictures.encode(sight, self._width_px, self._quality))
 
     def _tell_position(self) -> None:
         self._screen.say(

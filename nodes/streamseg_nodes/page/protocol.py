@@ -32,6 +32,7 @@ class Pointed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     remove: bool = False
     undo: bool = False
     everything: bool = False
+    meanings: bool = False
 
 
 class FromBrowser(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=str.lower):

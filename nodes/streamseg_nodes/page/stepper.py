@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import msgspec
 
 from streamseg import tracking
-from streamseg.commands import Answer, Applied, Refused
+from streamseg.commands import Answer, Applied, Meaning, Refused
 from streamseg.errors import rebuild
 from streamseg.messages import Frame, Message, Segmented
 from streamseg.node import NodeContext
 from streamseg.prompts.model import ObjectPrompt
-from streamseg.tracking import TrackerState
+from streamseg.prompts.prepare import prepare_one
+from streamseg.tracking import Candidate, TrackerState
 from streamseg_nodes.cleanup import Cleanup
 from streamseg_nodes.embed import Embed
+from streamseg_nodes.propagate.meanings import pictured
 from streamseg_nodes.propagate.node import Propagate
 
 _MEMORY_MB = 512
@@ -92,6 +94,33 @@ class Stepper:
         if isinstance(answer, Refused):
             raise rebuild(answer.kind, answer.message)
         return result, answer
+
+    def prepare(self, frame: Frame) -> None:
+        """See the frame as a whole beforehand, so that who points at something in it waits the less."""
+        self._embed.prepare(frame)
+
+    def first_look(self, frame: Frame, prompt: ObjectPrompt) -> Candidate | None:
+        """What a prompt for a new object seems to mean, seen from afar; None if nothing, or if that is no quicker.
+
+        Raises:
+            PromptError: the prompt cannot be meant.
+        """
+        embedded = self._embed.overview(frame)
+        if embedded is None:
+            return None
+        found = self._propagate.choices(embedded, prepare_one(prompt, (self._stream,)), only_best=True)
+        return found[0] if found else None
+
+    def meanings(self, frame: Frame, prompt: ObjectPrompt) -> list[Meaning]:
+        """What the clicks of a prompt for a new object in this frame may mean.
+
+        Raises:
+            PromptError: the prompt cannot be meant.
+        """
+        self._next = None
+        self._begin(frame.stamp.index, [prompt], None)
+        found = self._propagate.choices(self._embed.process(frame))
+        return pictured(found, frame.image_rgb)
 
     def close(self) -> None:
         """Let go of the models."""

@@ -30,6 +30,7 @@ from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
 from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
+from streamseg_nodes.propagate.meanings import MeaningsToTell, choices_at
 from streamseg_nodes.propagate.prompts import as_given
 from streamseg_nodes.propagate.stream_state import StreamState
 
@@ -132,6 +133,7 @@ class Propagate(Node[Embedded, Segmented]):
         self._admission = Admission(self.config.detections or DetectionOptions(), self._options)
         self._ids_are_used = False
         self._automatic_masks = self._looking_for(self.config.everything)
+        self._meanings = MeaningsToTell()
         self.begin(given_prompts(self.config.prompts or []))
 
     def begin(self, prompts: Sequence[ObjectPrompt]) -> None:
@@ -216,22 +218,26 @@ class Propagate(Node[Embedded, Segmented]):
             update = Update(tracking.remember(state, after, [prompt.id for prompt in pointing]), update.masks)
             stream.reach(update.state)
             found_ids = [prompt.id for prompt in found.prompts]
+            self._meanings.tell_of([each for each, _ in given], answers, message.frame.image_rgb, self._options)
             stream.given.applied([each for each, _ in given], stamp, state, update.state, found_ids)
         # Embed is at work again by now.
         return self._segmented(message, update, [*prompts, *(prompt for _, prompt in given)])
 
-    def choices(self, message: Embedded) -> list[Candidate]:
-        """The things that the first prompt, a click, may mean in a frame, the largest first; for `streamseg choose`.
+    def choices(
+        self, message: Embedded, pending: PendingPrompt | None = None, *, only_best: bool = False
+    ) -> list[Candidate]:
+        """The things that a click may mean in a frame, the largest first; nothing is followed for it.
+
+        Args:
+            message: the frame.
+            pending: the prompt; the first that is planned if None.
+            only_best: nothing but the one that a run would take.
 
         Raises:
             PromptError: it lies outside the frame.
         """
-        height, width = message.frame.image_rgb.shape[:2]
-        views = [self._decoder_queries.encoded_view(view) for view in message.views]
-        prompt = fit(self._prompts[0], width, height)
-        queries = tracking.build_queries(TrackerState(), [prompt], views, message.frame.image_rgb, self._options)
-        answers = self._decoder_queries.answer(queries.queries)
-        return tracking.choices(answers, message.frame.image_rgb, self._options)
+        pending = pending or self._prompts[0]
+        return choices_at(message, pending, self._decoder_queries, self._options, only_best=only_best)
 
     def find_everything(self, stream: StreamState, options: AutomaticMaskOptions | None) -> None:
         """Look for all objects of a frame that is still to come, whether or not that was done before; None: do not."""
@@ -267,6 +273,10 @@ class Propagate(Node[Embedded, Segmented]):
         """A prompt that has not come into force is taken back."""
         for stream in self._streams.values():
             stream.given.withdraw(reply)
+
+    def tick(self) -> None:
+        """The frame is on its way: say what the clicks in it may mean."""
+        self._meanings.tell()
 
     def gap(self, gap: Gap) -> None:
         """A frame that does not come must not keep embed waiting."""

@@ -19,7 +19,7 @@ from streamseg.tracking import EncodedView, TrackerState
 
 
 @dataclass(eq=False)
-class _Given:
+class TakenPrompt:
     """A prompt that has not come into force yet, and who waits for its answer."""
 
     pending: PendingPrompt
@@ -52,7 +52,7 @@ class GivenPrompts:
 
     def __init__(self, stream: str) -> None:
         self._stream = stream
-        self._waiting: list[_Given] = []
+        self._waiting: list[TakenPrompt] = []
 
     @property
     def ids(self) -> list[int]:
@@ -66,13 +66,13 @@ class GivenPrompts:
             PromptError: it cannot; says what is possible.
         """
         pending = prepare_in_time(prompt, self._stream, [given.pending for given in self._waiting], now)
-        self._waiting.append(_Given(pending, reply))
+        self._waiting.append(TakenPrompt(pending, reply))
 
     def repeat(self, past: PastCommand) -> None:
         """One that had come into force at a frame which comes once more, or whose state was lost: it does so again."""
         prompt = msgspec.msgpack.decode(past.body, type=ObjectPrompt)
         prompt = msgspec.structs.replace(prompt, id=past.id, frame=past.frame, time_s=None)
-        self._waiting.append(_Given(prepare_one(prompt, (self._stream,)), _no_reply))
+        self._waiting.append(TakenPrompt(prepare_one(prompt, (self._stream,)), _no_reply))
 
     def withdraw(self, reply: Reply) -> None:
         """Its sender wants the prompt with this reply no more."""
@@ -91,7 +91,9 @@ class GivenPrompts:
                 found.append(given.pending)
         return found
 
-    def due(self, stamp: Stamp, views: Sequence[EncodedView], busy: set[int], *, has_feedback: bool) -> list[_Given]:
+    def due(
+        self, stamp: Stamp, views: Sequence[EncodedView], busy: set[int], *, has_feedback: bool
+    ) -> list[TakenPrompt]:
         """Those that come into force at a frame.
 
         Args:
@@ -100,7 +102,7 @@ class GivenPrompts:
             busy: ids of the objects that another prompt comes into force for: they wait for the next frame.
             has_feedback: whether embed is told where to look.
         """
-        found: list[_Given] = []
+        found: list[TakenPrompt] = []
         for given in self._waiting:
             told = not has_feedback or (given.told_seq is not None and given.told_seq < stamp.seq)
             reached = given.pending.due(stamp.index, stamp.pts_s)
@@ -112,11 +114,11 @@ class GivenPrompts:
 
     def fit(
         self,
-        due: Sequence[_Given],
+        due: Sequence[TakenPrompt],
         state: TrackerState,
         frame_size: tuple[int, int],
         carried: Callable[[PendingPrompt], PendingPrompt],
-    ) -> list[tuple[_Given, FramePrompt]]:
+    ) -> list[tuple[TakenPrompt, FramePrompt]]:
         """Those of the due ones that fit their frame (width, height); the others are refused.
 
         Args:
@@ -137,7 +139,7 @@ class GivenPrompts:
 
     def applied(
         self,
-        given: Sequence[_Given],
+        given: Sequence[TakenPrompt],
         stamp: Stamp,
         before: TrackerState,
         after: TrackerState,

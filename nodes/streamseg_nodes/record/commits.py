@@ -35,6 +35,7 @@ class Commits:
         self._every_s = _PIECE_S if job is None else job.commit_s
         self._last_s = time.monotonic()
         self._since = 0
+        self._soon = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._in_progress: Future[None] | None = None
         self.failed = False
@@ -58,11 +59,16 @@ class Commits:
         if self._since >= _MOST_IN_PIECE:
             return True
         busy = self._in_progress is not None and not self._in_progress.done()
-        return not busy and time.monotonic() - self._last_s >= self._every_s
+        return not busy and (self._soon or time.monotonic() - self._last_s >= self._every_s)
 
-    def count(self) -> None:
-        """One more frame is whole in every file."""
+    def count(self, *, soon: bool = False) -> None:
+        """One more frame is whole in every file.
+
+        Args:
+            soon: commit it as soon as the commit before is over.
+        """
         self._since += 1
+        self._soon |= soon
 
     def begin(self, work: Callable[[], Committed]) -> None:
         """Let the thread make one that covers all frames so far; the one before must have been waited for.
@@ -72,6 +78,7 @@ class Commits:
         """
         self._in_progress = self._thread.submit(self._commit, work)
         self._since = 0
+        self._soon = False
         self._last_s = time.monotonic()
 
     def wait(self) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from streamseg import commits
 from streamseg.errors import OutputError
-
-OVERLAY = "overlay.mp4"
-TRACKS = "tracks.jsonl"
-MCAP = "results.mcap"
-MASKS = "masks"
-RUN = "run.json"
-"""Written by whoever started the graph, but part of the same results."""
+from streamseg.result_files import MASKS as MASKS
+from streamseg.result_files import MCAP as MCAP
+from streamseg.result_files import OVERLAY as OVERLAY
+from streamseg.result_files import RUN as RUN
+from streamseg.result_files import SEGMENT as SEGMENT
+from streamseg.result_files import TRACKS as TRACKS
+from streamseg.result_files import mask_name as mask_name
 
 _log = logging.getLogger("streamseg.nodes.record")
 
@@ -27,15 +27,8 @@ _COMMITS_PART = f".{commits.NAME}.part"
 _FILES = (OVERLAY, TRACKS, MCAP, RUN, commits.NAME, *(f".{name}.part" for name in (commits.NAME, OVERLAY, RUN)))
 _LOCK_WITHIN_S = 5.0
 
-SEGMENT = re.compile(r"segment-(\d{9,})")
-"""Names of the folders that one recording after the other is in."""
 _MASK_FILE = re.compile(r"\d{5,}\.png|\.\d{5,}\.png\.part")
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-def mask_name(index: int) -> str:
-    """File name of the mask of a frame by its number in the source; more digits than five where it needs them."""
-    return f"{index:05d}.png"
 
 
 def stream_folder(folder: Path, stream: str) -> Path:

@@ -170,7 +170,9 @@ class Recording:
             self._overlay.add(message)
         if self._mcap is not None:
             self._mcap.add(message)
-        self._count(stamp, None if message.tracker == _NIL else bytes(message.tracker))
+        # A prompt is answered when it is in force; whatever dies then, whoever got the answer relies on it.
+        soon = bool(message.prompts)
+        self._count(stamp, None if message.tracker == _NIL else bytes(message.tracker), soon=soon)
         self._commit_if_due()
 
     def add_gap(self, gap: Gap) -> None:
@@ -236,10 +238,12 @@ class Recording:
             if self._commits.logged:
                 self._new_masks.append(path)
 
-    def _count(self, stamp: Stamp, tracker: bytes | None, *, dropped: bool = False, failed: bool = False) -> None:
+    def _count(
+        self, stamp: Stamp, tracker: bytes | None, *, dropped: bool = False, failed: bool = False, soon: bool = False
+    ) -> None:
         """A frame is whole in every file."""
         self.frames += 1
-        self._commits.count()
+        self._commits.count(soon=soon)
         self._tracks_bytes = 0 if self._tracks is None else self._tracks.whole_bytes
         before = self._position
         # In a live graph the frames that were in flight when this node was replaced are missing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -108,7 +108,17 @@ class Ros2Image(Source[Frame]):
     @property
     def dropped(self) -> int:
         """Images that a newer one took the place of, and those that could not be taken."""
-        return self._box.dropped + self._bad.total()
+        return sum(self.dropped_by.values())
+
+    @property
+    def dropped_by(self) -> Mapping[str, int]:
+        """The same by the reason."""
+        return {"replaced": self._box.dropped, "refused": self._bad.total()}
+
+    def counters(self) -> dict[str, int]:
+        """Images that came, and those that were lost on the way or malformed."""
+        drops = self._drops()
+        return {"received": self._received, "lost": drops["lost"], "malformed": drops["malformed"]}
 
     def setup(self) -> None:
         """Subscribe.

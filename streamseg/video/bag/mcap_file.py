@@ -163,6 +163,9 @@ class McapFile:
             raise ValueError("no index of messages")
         number, size = struct.unpack_from("<HI", data)
         pairs = np.frombuffer(data, "<u8", size // 8, 6).reshape(-1, 2).tolist()
+        # What a machine did not come to write before it died may be zeros.
+        if len({at for _, at in pairs}) < len(pairs):
+            raise ValueError("the index of its messages names one twice")
         self._index[number].extend(Entry(log_ns, (chunk_at, at)) for log_ns, at in pairs)
         return number in self._channels
 
@@ -187,6 +190,9 @@ class McapFile:
                     without_index = None
             except self._errors as error:
                 self.notes.append(f"{self._path} is damaged {at} bytes from its beginning ({error}); that is left out")
+                if opcode == _INDEX and chunk_at is not None:
+                    self._forget(chunk_at)
+                    without_index, chunk_at = chunk_at, None
             if opcode == _CHUNK:
                 chunk_at = without_index = at
             at = end
@@ -194,6 +200,11 @@ class McapFile:
             self._search(without_index)
         if not ended:
             self.notes.append(f"{self._path} is cut off: what is whole, {at} of its {self._size} bytes, is read")
+
+    def _forget(self, chunk_at: int) -> None:
+        """What the indexes of a chunk have said so far: the chunk itself will be searched."""
+        for number, entries in self._index.items():
+            self._index[number] = [entry for entry in entries if entry.place[0] != chunk_at]
 
     def _take(self, opcode: int, at: int) -> bool:
         """Take a record that stands by itself. True if it ends the messages."""

@@ -3,6 +3,7 @@
 import { titleOf } from "./colors.js";
 import { Connection } from "./connection.js";
 import { listenToKeys } from "./keys.js";
+import { Meanings } from "./meanings.js";
 import { ObjectList } from "./objects.js";
 import { Stage } from "./stage.js";
 import { toast } from "./toasts.js";
@@ -31,6 +32,7 @@ const state = {
 
 const stage = new Stage(find("stage"), { onClick: click, onBox: box });
 const list = new ObjectList(find("objects"), { onSelect: select, onRename: rename, onHide: hide, onRemove: remove });
+const meanings = new Meanings(find("meanings"), { onChoose: choose });
 const figures = new FigureLine(find("figures"));
 const player = new PlayerBar({ act: (what, frame = null) => connection.send({ type: "act", stream: state.stream, do: what, frame }) });
 const runPanel = new RunPanel();
@@ -52,6 +54,7 @@ async function showNext() {
     if (picture.stream === state.stream) {
       await stage.show(picture);
       state.objects = picture.objects;
+      meanings.keep(picture.objects.map((object) => object.id));
       state.shownAt = performance.now();
       figures.add(picture);
       refresh();
@@ -184,6 +187,7 @@ function watch(name) {
   if (name === state.stream) return;
   state.stream = name;
   state.objects = [];
+  meanings.close();
   stage.hidden.clear();
   stage.forget();
   select(null);
@@ -196,7 +200,8 @@ function watch(name) {
 
 // What people do.
 
-async function give(prompt, { place, off = false, seen = null } = {}) {
+async function give(prompt, { place, off = false, seen = null, choosing = false } = {}) {
+  if (!choosing) meanings.close();
   const unmark = place ? stage.mark(place, off) : () => {};
   const stream = state.stream;
   const answer = await connection.prompt(stream, prompt, seen);
@@ -208,6 +213,7 @@ async function give(prompt, { place, off = false, seen = null } = {}) {
   else if (what === "found" && ids.length) state.done.push({ stream, ids, removes: true });
   else if (what !== "undone" && what !== "renamed" && id !== null) state.done.push({ stream, ids: [id], removes: false });
   if (what === "added") state.last = id;
+  if (what === "added" && stream === state.stream) meanings.show(answer.applied);
   refresh();
   return answer.applied;
 }
@@ -223,7 +229,13 @@ function click(place, { off, force, seen }) {
   }
   if (!force && there && there.id !== stage.selected) return select(there.id);
   if (stage.selected !== null) return give({ id: stage.selected, points: [at] }, { place, seen });
-  return give({ points: [at] }, { place, seen });
+  return give({ points: [at], meanings: true }, { place, seen });
+}
+
+/** A frame of a file stands still, so the click is asked anew; in a live picture what was seen round it has moved on. */
+function choose({ id, frame, meanings: found }, number) {
+  if (isFile()) return give({ id, choice: number }, { choosing: true });
+  return give({ id, box: found[number].box_xyxy.map(round) }, { choosing: true, seen: frame });
 }
 
 function box(corners, seen) {
@@ -305,7 +317,8 @@ function setMode(mode) {
 }
 
 function escape() {
-  if (!stage.escape()) {
+  if (meanings.open) meanings.close();
+  else if (!stage.escape()) {
     select(null);
     setMode("on");
   }
@@ -341,6 +354,7 @@ listenToKeys(stage, {
   help,
   hideAll,
   step,
+  choose: (number) => meanings.choose(number),
   hide: () => stage.selected !== null && hide(stage.selected),
   remove: () => remove(stage.selected),
   play: () => isFile() && player.toggle(),

@@ -45,6 +45,9 @@ function handle(stage, actions, event) {
     backspace: actions.remove,
     escape: actions.escape,
     "?": actions.help,
+    1: () => actions.choose(0),
+    2: () => actions.choose(1),
+    3: () => actions.choose(2),
   }[key.toLowerCase()];
   if (!action) return false;
   action();

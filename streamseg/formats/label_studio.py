@@ -1,0 +1,242 @@
+"""Label Studio: tasks with predictions, rectangles in a video or a brush mask for each object in each frame."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from xml.sax.saxutils import quoteattr
+
+import msgspec
+import numpy as np
+
+from streamseg.errors import UsageError
+from streamseg.formats import brush
+from streamseg.formats.clip import Clip, ReadClip, need_masks
+from streamseg.formats.coco import read_json, with_images
+from streamseg.formats.format import Format, FormatConfig, Option, Quality
+from streamseg.formats.images import write_file, write_jpeg
+from streamseg.formats.json_file import Spools, writing
+from streamseg.formats.keyframes import thinned, visible_runs
+from streamseg.formats.shape import Shape, of_mask
+
+_ROW = np.dtype([("frame", "<i8"), ("box", "<f8", 4)])
+FILE = "tasks.json"
+_ID = re.compile(r"object-(\d+)")
+
+
+class LabelStudio(Format):
+    """Label Studio tasks with predictions (tasks.json, config.xml): video rectangles, or brush masks a frame."""
+
+    class Config(FormatConfig, frozen=True):
+        """Options of Label Studio."""
+
+        kind: Annotated[
+            Literal["video", "brush"],
+            Option("video: one task, rectangles with keyframes; brush: a task a frame, exact masks"),
+        ] = "video"
+        keyframes_px: Annotated[
+            float,
+            msgspec.Meta(ge=0),
+            Option("how far a box between two keyframes may be off the line that is drawn between them", metavar="PX"),
+        ] = 1.0
+        url: Annotated[
+            str, Option("where Label Studio finds the files: what stands before their names", metavar="URL")
+        ] = "/data/local-files/?d="
+        images: Annotated[bool, Option("write the pictures of the frames too, from the source")] = False
+        jpeg_quality: Quality = 95
+
+    holds = "boxes of tracks, or masks; labels"
+    read_by = "Label Studio (import the tasks; config.xml is the labeling interface)"
+
+    def write(self, clip: Clip, folder: Path) -> None:
+        """Write ``tasks.json`` and ``config.xml``, and ``images/`` if asked for."""
+        is_video = self.config.kind == "video"
+        write_file(folder / "config.xml", _interface(clip, is_video=is_video))
+        path = folder / FILE
+        with writing(path), path.open("wb") as file:
+            file.write(b"[")
+            tasks = self._video(clip, folder) if is_video else self._brushes(clip, folder)
+            for number, task in enumerate(tasks):
+                file.write(b",\n" * bool(number) + msgspec.json.encode(task))
+            file.write(b"]\n")
+
+    def _video(self, clip: Clip, folder: Path) -> Iterator[dict[str, Any]]:
+        name = Path(clip.pictures.source).name if clip.pictures is not None else f"{clip.name}.mp4"
+        with Spools(folder) as spools:
+            for frame in clip:
+                for shape in frame.shapes:
+                    if shape.box_xyxy is not None:
+                        spools.add(shape.id, "box", np.array((frame.position, shape.box_xyxy), _ROW).tobytes())
+            results = []
+            for object_id in clip.objects:
+                rows = np.frombuffer(b"".join(spools.read(object_id, "box")), _ROW)
+                if len(rows):
+                    results.append(self._rectangle(clip, object_id, rows))
+        yield {
+            "data": {"video": self.config.url + name},
+            "predictions": [{"model_version": "streamseg", "result": results}],
+        }
+
+    def _rectangle(self, clip: Clip, object_id: int, rows: np.ndarray) -> dict[str, Any]:
+        height, width = clip.size
+        sequence = []
+        for first, last in visible_runs(rows["frame"]):
+            boxes = rows["box"][first : last + 1]
+            for at in thinned(boxes, self.config.keyframes_px):
+                frame, (x0, y0, x1, y1) = int(rows["frame"][first]) + at, boxes[at].tolist()
+                sequence.append(
+                    {
+                        "frame": frame + 1,
+                        # From a keyframe that is off the object is hidden, until the next.
+                        "enabled": first + at < last or frame + 1 == clip.length,
+                        "rotation": 0,
+                        "x": x0 / width * 100,
+                        "y": y0 / height * 100,
+                        "width": (x1 - x0) / width * 100,
+                        "height": (y1 - y0) / height * 100,
+                        "time": (frame + 1) / clip.fps,
+                    }
+                )
+        return {
+            "id": f"object-{object_id}",
+            "type": "videorectangle",
+            "from_name": "box",
+            "to_name": "video",
+            "original_width": width,
+            "original_height": height,
+            "value": {
+                "framesCount": clip.length,
+                "duration": clip.length / clip.fps,
+                "sequence": sequence,
+                "labels": [clip.label(object_id)],
+            },
+        }
+
+    def _brushes(self, clip: Clip, folder: Path) -> Iterator[dict[str, Any]]:
+        need_masks(clip, "brush masks")
+        for frame, image_rgb in with_images(clip, images=self.config.images):
+            name = f"{clip.name}-{frame.position:05d}.jpg"
+            if image_rgb is not None:
+                write_jpeg(folder / "images" / name, image_rgb, self.config.jpeg_quality)
+            results = [_brush(clip, shape) for shape in frame.shapes if shape.is_there]
+            yield {
+                "data": {"image": f"{self.config.url}{name}", "frame": frame.position},
+                "predictions": [{"model_version": "streamseg", "result": results}],
+            }
+
+    @classmethod
+    def read(cls, path: Path, size: tuple[int, int] | None = None) -> Clip:
+        """The annotations, or else the predictions, of exported tasks."""
+        file = path / FILE if path.is_dir() else path
+        tasks = read_json(file)
+        if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+            raise UsageError(f"{file}: expected a list of tasks of Label Studio (export as JSON)")
+        try:
+            return _clip_of(file, tasks)
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+            if isinstance(error, UsageError):
+                raise UsageError(f"{file}: {error}") from error
+            raise UsageError(f"{file}: expected tasks of Label Studio, got: {error!r}; export as JSON") from error
+
+
+def _interface(clip: Clip, *, is_video: bool) -> str:
+    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in clip.categories)
+    if is_video:
+        return (
+            f'<View>\n  <Labels name="label" toName="video">\n{labels}  </Labels>\n'
+            f'  <Video name="video" value="$video" framerate="{clip.fps:g}"/>\n'
+            f'  <VideoRectangle name="box" toName="video"/>\n</View>\n'
+        )
+    return (
+        f'<View>\n  <BrushLabels name="brush" toName="image">\n{labels}  </BrushLabels>\n'
+        f'  <Image name="image" value="$image"/>\n</View>\n'
+    )
+
+
+def _brush(clip: Clip, shape: Shape) -> dict[str, Any]:
+    height, width = clip.size
+    return {
+        "id": f"object-{shape.id}",
+        "type": "brushlabels",
+        "from_name": "brush",
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": brush.encode(shape.mask), "brushlabels": [clip.label(shape.id)]},
+    }
+
+
+def _clip_of(path: Path, tasks: list[dict[str, Any]]) -> Clip:
+    shapes: dict[int, list[Shape]] = defaultdict(list)
+    objects: dict[int, str] = {}
+    numbers = _numbers(str(each["id"]) for task in tasks for each in _results(task))
+    size: tuple[int, int] | None = None
+    length = len(tasks) if any("image" in task.get("data", {}) for task in tasks) else 0
+    fps = None
+    for number, task in enumerate(tasks):
+        frame = int(task.get("data", {}).get("frame", number))
+        for each in _results(task):
+            found = each["type"]
+            if found not in ("videorectangle", "brushlabels"):
+                continue
+            here = (int(each["original_height"]), int(each["original_width"]))
+            if size is not None and here != size:
+                raise UsageError(f"expected frames of one size, got {size} and {here}")
+            size, value = here, each["value"]
+            object_id = numbers[str(each["id"])]
+            label = str((value.get("labels") or value.get("brushlabels") or [""])[0])
+            objects[object_id] = label
+            if found == "brushlabels":
+                mask = brush.decode(value["rle"], *here)
+                shapes[frame].append(of_mask(object_id, mask, label=label))
+                continue
+            length = max(length, int(value.get("framesCount", 0)))
+            if value.get("duration"):
+                fps = length / float(value["duration"])
+            for at, box in _boxes(value["sequence"], length, here):
+                shapes[at].append(Shape(object_id, here, label=label, box_xyxy=box))
+    if size is None:
+        raise UsageError("expected rectangles in a video or brush masks, there are none")
+    return ReadClip(path.stem, size, length, shapes, objects, fps=fps)
+
+
+def _results(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """What people have said, or else what was predicted."""
+    done = [each["result"] for each in task.get("annotations") or [] if not each.get("was_cancelled")]
+    guessed = [each["result"] for each in task.get("predictions") or []]
+    return [entry for entry in (done or guessed or [[]])[0] if "value" in entry]
+
+
+def _numbers(names: Iterable[str]) -> dict[str, int]:
+    """Name of a region -> the id in it, or a free one for a region that a person has drawn."""
+    found = {name: _ID.fullmatch(name) for name in names}
+    given = {name: int(match[1]) for name, match in found.items() if match is not None}
+    free = itertools.count(max(given.values(), default=0) + 1)
+    return {name: given[name] if name in given else next(free) for name in found}
+
+
+def _boxes(sequence: list[dict[str, Any]], length: int, size: tuple[int, int]) -> Iterator[tuple[int, Any]]:
+    """(frame, box) of every frame in which a rectangle is on, by the keyframes."""
+    keys = sorted(sequence, key=lambda each: int(each["frame"]))
+    edges = [_edges(each, size) for each in keys]
+    for number, key in enumerate(keys):
+        begin = int(key["frame"]) - 1
+        yield begin, tuple(edges[number].tolist())
+        if not key.get("enabled", True):
+            continue
+        is_last = number + 1 == len(keys)
+        end = length if is_last else int(keys[number + 1]["frame"]) - 1
+        goal = edges[number] if is_last else edges[number + 1]
+        for at in range(begin + 1, end):
+            yield at, tuple((edges[number] + (goal - edges[number]) * (at - begin) / (end - begin)).tolist())
+
+
+def _edges(key: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    x, y = key["x"] / 100 * width, key["y"] / 100 * height
+    return np.array([x, y, x + key["width"] / 100 * width, y + key["height"] / 100 * height], np.float64)
