@@ -14,7 +14,7 @@ import pytest
 
 from streamseg.errors import CheckpointError, DeviceError, ModelError
 from streamseg.prompts.decoder import DecoderPrompt
-from streamseg.sam import engines, loading, openvino_engine
+from streamseg.sam import engines, loading, openvino_engine, openvino_package
 from streamseg.sam.checkpoints import locate
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
@@ -238,7 +238,7 @@ def test_auto_takes_it_where_it_was_measured(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_without_it_auto_takes_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    openvino_engine.import_openvino.cache_clear()
+    openvino_package.import_openvino.cache_clear()
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert engines.choose(MODELS["tiny"], "auto", "cpu") == ("onnxruntime", "cpu")
     with pytest.raises(ModelError, match=r"needs the package openvino: \"pip install 'streamseg\[openvino\]'\""):
