@@ -30,7 +30,7 @@ def add_to(parser: Parser) -> None:
         "sources",
         metavar="SOURCE",
         nargs="+",
-        help="file, folder, camera number or URL; several are shown side by side",
+        help="file, folder, camera number or URL; several get a tab each (files, or what is live)",
     )
     where = parser.add_argument_group("where the page is")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="of this machine (default: 127.0.0.1)")
