@@ -28,6 +28,7 @@ BOX = ("--box", "0,0,18,18")
 OWN = {
     *("--help", "--help-all", "--set", "--resume", "--one-by-one", "--control", "--inline", "--json", "--verbose"),
     *("--box", "--point", "--negative", "--choice", "--mask", "--frame", "--text"),
+    *("--metrics", "--metrics-cert", "--metrics-key", "--metrics-token", "--trace"),
     *("--prompts", "--prompts-format", "--everything", "--everything-frame", "--detect"),
     *("--metrics", "--metrics-token", "--metrics-cert", "--metrics-key", "--trace"),
 }
