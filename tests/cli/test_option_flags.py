@@ -26,9 +26,9 @@ from streamseg.structs import Option
 
 BOX = ("--box", "0,0,18,18")
 OWN = {
-    *("--help", "--help-all", "--set", "--resume", "--control", "--inline", "--json", "--verbose"),
+    *("--help", "--help-all", "--set", "--resume", "--one-by-one", "--control", "--inline", "--json", "--verbose"),
     *("--box", "--point", "--negative", "--choice", "--mask", "--frame", "--text"),
-    *("--prompts", "--everything", "--everything-frame", "--detect"),
+    *("--prompts", "--prompts-format", "--everything", "--everything-frame", "--detect"),
 }
 """Flags of ``streamseg run`` that are not options of nodes."""
 
@@ -113,7 +113,7 @@ def test_rare_flags_are_shown_when_asked_for_and_hold_all_the_same(capsys: pytes
     for option in named_options().values():
         assert option.flag in long
         assert (option.flag in short) != option.about.rare
-    assert options_of("embed", "clip.mp4", *BOX, "--batch", "4") == {"batch": 4}
+    assert options_of("embed", "clip.mp4", *BOX, "--one-by-one", "4") == {"batch": 4}
 
 
 def test_flags_beside_a_graph_file_are_for_its_nodes(video: Path, tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
 
+if not engines.is_installed("openvino"):
+    pytest.skip("OpenVINO is not installed; 'make test-openvino' has it", allow_module_level=True)
+
 Halves = tuple[ImageEncoder, MaskDecoder]
 
 SIZES = {"focus": (256, 256), "small": (96, 96), "landscape": (360, 640), "odd": (31, 257)}
