@@ -2,7 +2,7 @@
 
     python benchmarks/models.py [--frames 60] [--only tiny,vit_b,sam2]
 
-The bundled model runs in ONNX Runtime, as streamseg runs it on a CPU, and in torch. The others run with random
+The bundled model runs in ONNX Runtime and, if it is installed, OpenVINO, as streamseg runs it on a CPU, and in torch. The others run with random
 weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its examples use it, and the video
 predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left out if it is not installed
 (``SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0``; 'make bench' does that). They see fewer
@@ -31,6 +31,7 @@ from bench_clip import Box, make_clip
 from streamseg.graph.plan import cores
 from streamseg.masks import roi
 from streamseg.prompts.decoder import DecoderPrompt
+from streamseg.sam import engines
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
@@ -74,7 +75,8 @@ def _measure(
     names: list[str], images: list[np.ndarray], box: Box, folder: Path
 ) -> Iterator[tuple[str, dict[str, float]]]:
     if "tiny" in names:
-        for engine, threads in itertools.product(("onnxruntime", "torch"), sorted({1, cores()})):
+        installed = [name for name in (*engines.LIGHT, "torch") if engines.is_installed(name)]
+        for engine, threads in itertools.product(installed, sorted({1, cores()})):
             torch.set_num_threads(threads)
             encoder = load_encoder("tiny", device="cpu", engine=engine, threads=threads)
             decoder = load_decoder("tiny", device="cpu", engine=engine, threads=threads)
