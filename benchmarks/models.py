@@ -2,12 +2,13 @@
 
     python benchmarks/models.py [--frames 60] [--only tiny,vit_b,sam2]
 
-The bundled model runs in ONNX Runtime and, if it is installed, OpenVINO, as streamseg runs it on a CPU, and in torch. The others run with random
-weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its examples use it, and the video
-predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left out if it is not installed
-(``SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0``; 'make bench' does that). They see fewer
-frames, since they take so long. They use all cores; the bundled model does so too, and again one thread, as in a graph,
-where the other cores have other work. Reading and writing video is not in these figures.
+The bundled model runs in ONNX Runtime and, if it is installed, OpenVINO, as streamseg runs it on a CPU, and in torch.
+The others run with random weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its
+examples use it, and the video predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left
+out if it is not installed (``SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0``; 'make bench'
+does that). They see fewer frames, since they take so long. They use all cores; the bundled model does so too, and
+again one thread, as in a graph, where the other cores have other work. Reading and writing video is not in these
+figures.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def is_installed(engine: str) -> bool:
     """Whether an engine of `LIGHT` can be imported."""
     try:
         if engine == "openvino":
-            from streamseg.sam.openvino_engine import import_openvino
+            from streamseg.sam.openvino_package import import_openvino
 
             import_openvino()
         else:
