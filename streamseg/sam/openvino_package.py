@@ -1,4 +1,4 @@
-"""Importing OpenVINO, without what would tell its makers of it."""
+"""The package openvino, imported so that its makers hear nothing of it."""
 
 from __future__ import annotations
 

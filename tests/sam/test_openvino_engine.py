@@ -139,7 +139,8 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(tmp_path: Path, m
     for path, data in kept.items():
         path.write_bytes(data[: len(data) // 2])
     assert_equal(computed(), first)
-    assert {path.stat().st_size for path in kept} == {len(data) for data in kept.values()}, "and kept again"
+    # Names that OpenVINO makes up vary in length.
+    assert all(path.stat().st_size > 0.9 * len(data) for path, data in kept.items()), "and kept again"
 
 
 def test_where_nothing_can_be_kept_it_runs_all_the_same(
