@@ -2,12 +2,13 @@
 
     python benchmarks/models.py [--frames 60] [--only tiny,vit_b,sam2]
 
-The bundled model runs in ONNX Runtime, as streamseg runs it on a CPU, and in torch. The others run with random
-weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its examples use it, and the video
-predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left out if it is not installed
-(``SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0``; 'make bench' does that). They see fewer
-frames, since they take so long. They use all cores; the bundled model does so too, and again one thread, as in a graph,
-where the other cores have other work. Reading and writing video is not in these figures.
+The bundled model runs in ONNX Runtime and, if it is installed, OpenVINO, as streamseg runs it on a CPU, and in torch.
+The others run with random weights, which take as long as trained ones: SAM's ViT-B through `SamPredictor` as its
+examples use it, and the video predictor of the package `sam2` (hiera-tiny, at 1024 and at 512 pixels), which is left
+out if it is not installed (``SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0``; 'make bench'
+does that). They see fewer frames, since they take so long. They use all cores; the bundled model does so too, and
+again one thread, as in a graph, where the other cores have other work. Reading and writing video is not in these
+figures.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from bench_clip import Box, make_clip
 from streamseg.graph.plan import cores
 from streamseg.masks import roi
 from streamseg.prompts.decoder import DecoderPrompt
+from streamseg.sam import engines
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
@@ -74,7 +76,8 @@ def _measure(
     names: list[str], images: list[np.ndarray], box: Box, folder: Path
 ) -> Iterator[tuple[str, dict[str, float]]]:
     if "tiny" in names:
-        for engine, threads in itertools.product(("onnxruntime", "torch"), sorted({1, cores()})):
+        installed = [name for name in (*engines.LIGHT, "torch") if engines.is_installed(name)]
+        for engine, threads in itertools.product(installed, sorted({1, cores()})):
             torch.set_num_threads(threads)
             encoder = load_encoder("tiny", device="cpu", engine=engine, threads=threads)
             decoder = load_decoder("tiny", device="cpu", engine=engine, threads=threads)

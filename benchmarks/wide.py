@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import bench_report as report
@@ -66,7 +66,7 @@ def _row(name: str, followed: list[FollowedObject]) -> list[str]:
 
 
 def _films(args: argparse.Namespace) -> Iterator[Film]:
-    photos = [photo for folder in args.photos for photo in _photos(folder, args)]
+    photos = [photo for folder in args.photos for photo in find_held_out(folder, args.every, args.leave_out)]
     for kind in args.kinds if photos else []:
         for seed in range(args.seed, args.seed + args.runs):
             yield make_film(kind, photos, seed)
@@ -75,8 +75,9 @@ def _films(args: argparse.Namespace) -> Iterator[Film]:
             yield from films_of(sequence, parts=args.parts)
 
 
-def _photos(folder: str, args: argparse.Namespace) -> list[Photo]:
-    return [photo for photo in find_photos(Path(folder), (0, args.every)) if photo.kind not in args.leave_out]
+def find_held_out(folder: str, every: int, leave_out: Sequence[str]) -> list[Photo]:
+    """Every so manieth photo of each set of a folder but those of some sets."""
+    return [photo for photo in find_photos(Path(folder), (0, every)) if photo.kind not in leave_out]
 
 
 def _arguments() -> argparse.Namespace:

@@ -49,6 +49,11 @@ def given_options(args: argparse.Namespace) -> dict[str, Any]:
     return {key.removeprefix(_PREFIX): value for key, value in found if key.startswith(_PREFIX) and value is not None}
 
 
+def with_option(args: argparse.Namespace, name: str, value: Any) -> argparse.Namespace:
+    """The same command line with an option given in it."""
+    return argparse.Namespace(**{**vars(args), f"{_PREFIX}{name}": value})
+
+
 def assignment(text: str) -> tuple[str, Any]:
     """``NODE.OPTION=VALUE`` as (path, value), the value in YAML."""
     path, equals, value = text.partition("=")

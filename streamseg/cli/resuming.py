@@ -23,8 +23,8 @@ from streamseg.redaction import HIDDEN
 from streamseg.regular_files import read_regular
 from streamseg.runtime import recovery
 
-_NOT_THE_JOB = ("output", "overwrite")
-"""Options that say where results go, not what they are: a folder may have been moved."""
+_NOT_THE_JOB = ("output", "overwrite", "also")
+"""Options that say where results go, and what else is made of them, not what they are: a folder may have been moved."""
 _LONGEST_VALUE = 80
 _LARGEST_REPORT_BYTES = 64 << 20
 

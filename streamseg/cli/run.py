@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamseg.cli import resuming, run_graph
+from streamseg.cli import batch, exports, resuming, run_graph
 from streamseg.cli.execution import How, Outcome, execute
 from streamseg.cli.option_flags import add_options, assignment, hide
 from streamseg.cli.parser import Parser
@@ -51,6 +51,12 @@ def add_to(parser: Parser) -> None:
         metavar="SOURCE",
         nargs="*",
         help="file, folder, camera number, URL, or a graph file (.yaml); several share one model",
+    )
+    parser.add_argument(
+        "--one-by-one",
+        action="store_true",
+        help="several sources one after the other rather than side by side, each in a folder in -o DIR; --prompts may "
+        "be a folder then, with NAME.yaml for NAME.mp4; said again, it goes on where it was ended",
     )
     add_prompts(parser)
     rare = add_groups(parser)
@@ -106,6 +112,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
+    return batch.run(args, _run_one) if batch.is_batch(args) else _run_one(args)
+
+
+def _run_one(args: argparse.Namespace) -> int:
     graph = run_graph.asked_for(args)
     shown = ", ".join(map(redact, args.sources)) or redact(args.resume)
     return run_plan(Plan(graph), args, shown, command_queue_of)
@@ -125,6 +135,7 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
         StreamsegError: something was wrong before anything started.
     """
     outputs = run_graph.outputs(plan)
+    also = exports.asked_for(plan)
     if args.resume is not None and resuming.finished(outputs):
         say(f"the run in {', '.join(map(str, outputs.values()))} is finished; there is nothing to do")
         return 0
@@ -150,6 +161,10 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
         for name, folder in outputs.items()
         if folder.is_dir() and _is_ours(outcome, name, full_before=name in full_before)
     ]
+    if outcome.error is None:
+        for name, formats in also.items():
+            if outputs[name].is_dir():
+                written += exports.write(outputs[name], formats)
     if args.json:
         print(json.dumps(redacted(msgspec.to_builtins(report))), flush=True)
     _say_how_it_went(report, outcome, written)

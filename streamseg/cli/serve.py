@@ -30,7 +30,7 @@ def add_to(parser: Parser) -> None:
         "sources",
         metavar="SOURCE",
         nargs="+",
-        help="file, folder, camera number or URL; several are shown side by side",
+        help="file, folder, camera number or URL; several get a tab each (files, or what is live)",
     )
     where = parser.add_argument_group("where the page is")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="of this machine (default: 127.0.0.1)")
@@ -72,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
 def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     """Files can be paused and gone to and fro in, so they are played without a graph of processes."""
     output = given_options(args).get("output")
+    if given_options(args).get("also"):
+        raise UsageError(
+            "--also is written at the end of a run, and the page exports files when asked to; leave it out, "
+            "and say 'streamseg convert' afterwards"
+        )
     if output is not None and len(args.sources) > 1:
         raise UsageError(
             f"expected one file with -o {output}, got {len(args.sources)}, and their results would mix; leave it out: "

@@ -72,15 +72,15 @@ def run(args: argparse.Namespace) -> int:
 def _live(client: FiguresClient, live: Live, keys: Callable[[float], str]) -> int:
     from streamseg.monitoring.table import tables
 
-    over: RunError | None = None
+    over = False
     with live:
-        while over is None and "q" not in keys(_EVERY_S):
+        while not over and "q" not in keys(_EVERY_S):
             try:
                 live.update(tables(client.ask(), client.address), refresh=True)
-            except RunError as error:
-                over = error
-    if over is not None:
-        say(f"the run at {client.address} is over, or answers no more ({over})")
+            except RunError:
+                over = True
+    if over:
+        say(f"the run at {client.address} is over, or answers no more")
     return 0
 
 

@@ -15,7 +15,6 @@ from streamseg.errors import OutputError, UsageError
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.monitoring.monitor import Monitor
-from streamseg.monitoring.server import MonitorServer
 from streamseg.monitoring.trace import MOST_SPANS, TraceFile
 from streamseg.runtime.supervisor import Supervisor
 from streamseg.transport.spans import Span
@@ -97,12 +96,20 @@ class Watch:
             if self._trace is not None:
                 self._add(self._trace, who, pid, found)
 
+    def close(self) -> None:
+        """End the trace."""
+        if self._trace is not None:
+            try:
+                self._trace.close()
+            except OutputError as error:
+                say(f"warning: {error}")
+
     def _add(self, trace: TraceFile, who: str, pid: int, spans: list[Span]) -> None:
         try:
             trace.add(who, pid, spans)
         except OutputError as error:
             # The results are worth more than the trace.
-            say(f"warning: {error}; the run goes on without")
+            say(f"warning: {error}; the run goes on without it")
             self._trace = None
         if trace.left_out and not self._said_full:
             self._said_full = True
@@ -123,8 +130,9 @@ def watching(plan: Plan, args: argparse.Namespace) -> Iterator[Watch | None]:
         return
     with contextlib.ExitStack() as stack:
         monitor = None if args.metrics is None else _served(plan, args, stack)
-        trace = None if args.trace is None else stack.enter_context(TraceFile(args.trace, plan))
-        yield Watch(monitor, trace)
+        watch = Watch(monitor, None if args.trace is None else TraceFile(args.trace, plan))
+        stack.callback(watch.close)
+        yield watch
 
 
 def _served(plan: Plan, args: argparse.Namespace, stack: contextlib.ExitStack) -> Monitor:
@@ -133,6 +141,7 @@ def _served(plan: Plan, args: argparse.Namespace, stack: contextlib.ExitStack) -
     listener = open_port(address, METRICS)
     stack.callback(listener.close)
     from streamseg.monitoring.metrics import exposition
+    from streamseg.monitoring.server import MonitorServer
 
     monitor = Monitor(plan)
     server = MonitorServer(

@@ -42,8 +42,9 @@ class ClipFrame:
         for shape in self.shapes:
             if not 1 <= shape.id <= MAX_ID:
                 raise UsageError(f"expected ids from 1 to {MAX_ID}, got object {shape.id}; say --renumber")
-            if shape.is_there:
-                found[shape.mask] = shape.id
+            if shape.is_there and shape.box_xyxy is not None:
+                x0, y0, x1, y1 = (int(edge) for edge in shape.box_xyxy)
+                found[y0:y1, x0:x1][shape.crop] = shape.id
         return found
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.formats.clip import Clip, ClipFrame, ReadClip, need_masks
-from streamseg.formats.format import Format, FormatConfig, Images, Option, Quality, Tolerance
+from streamseg.formats.format import Format, FormatConfig, Geometry, Images, Option, Quality, Tolerance
 from streamseg.formats.images import write_jpeg
 from streamseg.formats.json_file import JsonFile
 from streamseg.formats.shape import Shape, of_mask
@@ -29,9 +29,7 @@ class Coco(Format):
     class Config(FormatConfig, frozen=True):
         """Options of COCO."""
 
-        geometry: Annotated[
-            Literal["rle", "polygons"], Option("rle: exact run lengths; polygons: within the tolerance, holes cut in")
-        ] = "rle"
+        geometry: Geometry = "masks"
         tolerance_px: Tolerance = 0.5
         crowd: Annotated[
             bool, Option("mark run lengths as iscrowd, as COCO's own files do; most readers want them without")
@@ -77,7 +75,7 @@ class Coco(Format):
 
     def _annotation(self, clip: Clip, frame: ClipFrame, shape: Shape, number: int) -> dict[str, Any]:
         x0, y0, x1, y1 = shape.box_xyxy or (0.0, 0.0, 0.0, 0.0)
-        is_rle = self.config.geometry == "rle"
+        is_rle = self.config.geometry == "masks"
         found: dict[str, Any] = {
             "id": number,
             "image_id": frame.position + 1,

@@ -153,7 +153,7 @@ def _polygon(points: str, frame: int, *, outside: bool) -> bytes:
 
 def _mask(shape: Shape, frame: int, length: int) -> str:
     x0, y0, x1, y1 = (int(edge) for edge in shape.box_xyxy or (0, 0, 0, 0))
-    runs = ", ".join(map(str, row_runs(shape.mask[y0:y1, x0:x1])))
+    runs = ", ".join(map(str, row_runs(shape.crop)))
     rest = f'rle="{runs}" left="{x0}" top="{y0}" width="{x1 - x0}" height="{y1 - y0}" z_order="0"></mask>\n'
     shown = f'    <mask frame="{frame}" keyframe="1" outside="0" occluded="0" {rest}'
     return (

@@ -40,6 +40,10 @@ Tolerance = Annotated[
     msgspec.Meta(ge=0),
     Option("how far a polygon may lie from the outline of its mask, in pixels; 0 keeps every corner", metavar="PX"),
 ]
+Geometry = Annotated[
+    Literal["masks", "polygons"],
+    Option("masks: to the pixel; polygons: to be edited, within the tolerance, holes cut in"),
+]
 Images = Annotated[bool, Option("write the pictures of the frames too, from the source")]
 Quality = Annotated[int, msgspec.Meta(ge=1, le=100), Option("of JPEG pictures", metavar="N")]
 
@@ -141,6 +145,16 @@ def reads(kind: type[Format]) -> bool:
 def writes(kind: type[Format]) -> bool:
     """Whether a format can be written."""
     return kind.write is not Format.write
+
+
+def check_writes(name: str) -> None:
+    """Refuse a format that is not there, or can only be read.
+
+    Raises:
+        UsageError: it is such a one.
+    """
+    if not writes(load(name)):
+        raise UsageError(f"the format {name!r} can only be read; {_that_can('write')}")
 
 
 def _that_can(verb: Literal["read", "write"]) -> str:

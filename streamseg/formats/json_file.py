@@ -75,7 +75,9 @@ class JsonFile:
             raise cannot_write(self._path, reason) from reason
         finally:
             for file in self._lists.values():
-                file.close()
+                # What was in it is in the file by now, or there was an error already.
+                with contextlib.suppress(OSError):
+                    file.close()
 
     def _join(self) -> None:
         part = self._path.with_name(f".{self._path.name}.part")

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections import defaultdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import cv2
 import msgspec
@@ -15,7 +15,7 @@ import numpy as np
 from streamseg.errors import UsageError
 from streamseg.formats.clip import Clip, ReadClip, files_of, need_masks
 from streamseg.formats.coco import check_keys, read_json, with_images
-from streamseg.formats.format import Format, FormatConfig, Option, Quality, Tolerance
+from streamseg.formats.format import Format, FormatConfig, Geometry, Option, Quality, Tolerance
 from streamseg.formats.images import write_file, write_jpeg
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.masks.image_files import decode_image
@@ -28,10 +28,7 @@ class Labelme(Format):
     class Config(FormatConfig, frozen=True):
         """Options of LabelMe."""
 
-        geometry: Annotated[
-            Literal["polygons", "masks"],
-            Option("polygons: to be edited, one a part; masks: exact"),
-        ] = "polygons"
+        geometry: Geometry = "polygons"
         tolerance_px: Tolerance = 0.5
         images: Annotated[bool, Option("write the pictures of the frames too, from the source")] = True
         jpeg_quality: Quality = 95
@@ -63,7 +60,7 @@ class Labelme(Format):
         same = {"label": clip.label(shape.id), "group_id": shape.id, "description": shape.state, "flags": {}}
         if self.config.geometry == "masks":
             x0, y0, x1, y1 = (int(edge) for edge in shape.box_xyxy or (0, 0, 1, 1))
-            crop = shape.mask[y0:y1, x0:x1].astype(np.uint8) * 255
+            crop = shape.crop.astype(np.uint8) * 255
             png = base64.b64encode(cv2.imencode(".png", crop)[1].tobytes()).decode("ascii")
             return [{**same, "shape_type": "mask", "points": [[x0, y0], [x1 - 1, y1 - 1]], "mask": png}]
         found = rings(outline(shape.mask, self.config.tolerance_px, "centers"))

@@ -15,7 +15,6 @@ from streamseg.formats.images import write_file, write_jpeg
 from streamseg.formats.json_file import writing
 from streamseg.formats.shape import Shape
 
-_FILES = {"gt": Path("gt", "gt.txt"), "det": Path("det", "det.txt")}
 _LABELS = "labels.txt"
 
 
@@ -25,7 +24,9 @@ class Mot(Format):
     class Config(FormatConfig, frozen=True):
         """Options of MOT."""
 
-        kind: Annotated[Literal["gt", "det"], Option("gt: with class and visibility; det: with scores")] = "gt"
+        scores: Annotated[
+            bool, Option("write det/det.txt, with scores, rather than gt/gt.txt with class and visibility")
+        ] = False
         origin: Annotated[
             Literal[0, 1],
             Option("what the top left pixel is: 1 as the benchmark says, 0 as CVAT and many trackers have it"),
@@ -45,7 +46,7 @@ class Mot(Format):
             f"[Sequence]\nname={clip.name}\nimDir=img1\nframeRate={clip.fps:g}\nseqLength={clip.length}\n"
             f"imWidth={width}\nimHeight={height}\nimExt=.jpg\n",
         )
-        path = root / _FILES[config.kind]
+        path = root / ("det/det.txt" if config.scores else "gt/gt.txt")
         write_file(path.with_name(_LABELS), "".join(f"{name}\n" for name in clip.categories))
         with writing(path), path.open("w", encoding="ascii") as file:
             for frame, image_rgb in with_images(clip, images=config.images):
@@ -56,7 +57,7 @@ class Mot(Format):
                         x0, y0, x1, y1 = shape.box_xyxy
                         box = f"{x0 + config.origin:g},{y0 + config.origin:g},{x1 - x0:g},{y1 - y0:g}"
                         score = 1.0 if shape.score is None else shape.score
-                        rest = f"1,{clip.category(shape.id) + 1},1" if config.kind == "gt" else f"{score:g},-1,-1,-1"
+                        rest = f"1,{clip.category(shape.id) + 1},1" if not config.scores else f"{score:g},-1,-1,-1"
                         file.write(f"{frame.position + 1},{shape.id},{box},{rest}\n")
 
     @classmethod

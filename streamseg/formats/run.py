@@ -59,6 +59,15 @@ def load_run(folder: str | Path, *, source: str | None = None) -> Run:
     return Run(Path(folder), source)
 
 
+def stream_folders(folder: Path) -> list[Path]:
+    """The folders of all streams that were recorded into a folder; of a single stream the folder itself."""
+    if not folder.is_dir() or _is_results(folder):
+        return [folder]
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
+    streams = [path for path in inside if not SEGMENT.fullmatch(path.name) and _has_results(path)]
+    return streams or [folder]
+
+
 class Run(Clip):
     """A recorded run. Frames have the numbers that they have in the source."""
 
@@ -72,8 +81,8 @@ class Run(Clip):
         self._has_tracks = any((part / TRACKS).is_file() for part in self._parts)
         masks = {int(path.stem): path for part in self._parts for path in _mask_files(part)}
         self._mask_files = masks
-        self._facts = decode_facts(self.report)
-        self.pictures = pictures(self.report, source)
+        self._facts = decode_facts(self.report, self.name)
+        self.pictures = pictures(self.report, self.name, source)
         self._scan(masks)
         self.fps = float(self._facts.get("fps") or 25.0)
         self._say_what_is_missing()
@@ -288,7 +297,7 @@ class Run(Clip):
     def _filled(self, numbers: list[int]) -> list[int]:
         """Without pictures of masks, frames that had no object at all have left no trace but in the count."""
         told = recorded_frames(self.report, self.name)
-        first = int(options_of_source(self.report).get("start", 0) or 0)
+        first = int(options_of_source(self.report, self.name).get("start", 0) or 0)
         if told is None or self._facts.get("live") or numbers[-1] >= first + told:
             return numbers
         return list(range(first, first + told))
@@ -350,16 +359,24 @@ def _parts(folder: Path) -> list[Path]:
         raise UsageError(f"expected the folder of a run, but {folder} is no folder; give what -o or the run said")
     if _is_results(folder):
         return [folder]
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and _is_results(path))
-    segments = [path for path in inside if SEGMENT.fullmatch(path.name)]
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    segments = [path for path in inside if SEGMENT.fullmatch(path.name) and _is_results(path)]
     if segments:
         return segments
-    if inside:
-        names = ", ".join(path.name for path in inside)
+    streams = [path.name for path in inside if _has_results(path)]
+    if streams:
+        names = ", ".join(streams)
         raise UsageError(f"expected the folder of one stream, {folder} has several: {names}; give one of these")
     raise UsageError(
         f"expected the folder of a run, but {folder} has neither {TRACKS} nor {MASKS}/; give the folder that "
         f"'streamseg run' has written"
+    )
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether a stream was recorded into a folder, in segments or not."""
+    return _is_results(folder) or any(
+        SEGMENT.fullmatch(path.name) and _is_results(path) for path in folder.iterdir() if path.is_dir()
     )
 
 

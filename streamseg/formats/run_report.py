@@ -36,28 +36,33 @@ def _sources(report: dict[str, Any] | None) -> Iterator[tuple[str, dict[str, Any
             yield name, options
 
 
-def options_of_source(report: dict[str, Any] | None) -> dict[str, Any]:
-    """Options of the node that reads the source, if there is one such node; else none."""
-    found = list(_sources(report))
-    return found[0][1] if len(found) == 1 else {}
+def _source_of(report: dict[str, Any] | None, stream: str) -> tuple[str, dict[str, Any]]:
+    """The only source, or of several the one that is called like the stream."""
+    found = dict(_sources(report))
+    name = next(iter(found), "") if len(found) == 1 else stream
+    return name, found.get(name, {})
 
 
-def decode_facts(report: dict[str, Any] | None) -> dict[str, Any]:
+def options_of_source(report: dict[str, Any] | None, stream: str) -> dict[str, Any]:
+    """Options of the node that reads the source of a stream; none if nobody knows which that is."""
+    return _source_of(report, stream)[1]
+
+
+def decode_facts(report: dict[str, Any] | None, stream: str) -> dict[str, Any]:
     """What that node has said of itself."""
-    found = [name for name, _ in _sources(report)]
-    facts = ((report or {}).get("nodes") or {}).get(found[0]) if len(found) == 1 else None
+    facts = ((report or {}).get("nodes") or {}).get(_source_of(report, stream)[0])
     return facts if isinstance(facts, dict) else {}
 
 
-def pictures(report: dict[str, Any] | None, source: str | None) -> Pictures | None:
+def pictures(report: dict[str, Any] | None, stream: str, source: str | None) -> Pictures | None:
     """Where the pictures are: in `source`, or where the run has read them from if that can be read again."""
-    options = options_of_source(report)
+    options = options_of_source(report, stream)
     chosen = {name: options[name] for name in _DECODE if options.get(name) is not None}
     if "fps" in options:
         chosen["image_fps"] = options["fps"]
     if source is not None:
         return Pictures(source, chosen)
-    if not options or decode_facts(report).get("live") or options.get("live"):
+    if not options or decode_facts(report, stream).get("live") or options.get("live"):
         return None
     return Pictures(options["source"], chosen)
 

@@ -104,6 +104,33 @@ class Shape:
         return rle.decode(self.counts, *self.size)
 
     @property
+    def crop(self) -> np.ndarray:
+        """(h, w) bool: the mask inside of `box_xyxy`, which it fills; (0, 0) if nothing is there.
+
+        Raises:
+            UsageError: there is only a box, or the run lengths are none.
+        """
+        box = self.box_xyxy
+        if box is None:
+            return np.zeros((0, 0), bool)
+        x0, y0, x1, y1 = (int(edge) for edge in box)
+        frame_height, height, width = self.size[0], y1 - y0, x1 - x0
+        if height == frame_height or not (0 <= x0 < x1 <= self.size[1] and 0 <= y0 < y1 <= frame_height):
+            return self.mask[y0:y1, x0:x1]
+        # No run goes on in its next column, so each is one of the crop.
+        edges = np.cumsum(np.asarray(self.counts, np.int64))
+        starts, lasts = edges[: len(edges) - 1 : 2], edges[1::2] - 1
+        used = lasts >= starts
+        starts, lasts = starts[used], lasts[used]
+        firsts = (starts // frame_height - x0) * height + starts % frame_height - y0
+        ends = (lasts // frame_height - x0) * height + lasts % frame_height - y0 + 1
+        runs = np.diff(np.column_stack([firsts, ends]).ravel(), prepend=0, append=width * height)
+        if runs.min() < 0:
+            return self.mask[y0:y1, x0:x1]
+        columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height)
+        return np.asarray(cv2.transpose(columns.view(np.uint8)).view(bool))
+
+    @property
     def area_px(self) -> int:
         """How many pixels it has; those of the box if there is no mask."""
         if self._area_px is None:

@@ -64,7 +64,8 @@ def _processes(found: list[ProcessFigures]) -> Table:
 def _streams(found: list[StreamFigures]) -> Table:
     table = _table("STREAM", "IN", "OUT", "FPS", "AGE MS", "P95", "SILENT", "FAILED", "DROPPED", "OBJECTS")
     for each in found:
-        away = f"away: {each.away}" if each.away else f"{each.silent_s:.1f} s"
+        # Why is in the first line.
+        away = "away" if each.away else f"{each.silent_s:.1f} s"
         table.add_row(
             Text(each.name),
             str(each.frames_in),

@@ -139,6 +139,7 @@ class TraceFile:
         try:
             self._file.write(text.encode())
         except OSError as error:
+            self._file.close()
             raise self._broken(error) from error
 
     def _broken(self, error: OSError) -> OutputError:

@@ -83,6 +83,8 @@ def image_to_rgb(
     is_bigendian: bool | int,
     data: Buffer,
     out: np.ndarray | None = None,
+    *,
+    lend: bool = False,
 ) -> np.ndarray:
     """The pixels of a ``sensor_msgs/Image`` as RGB; the arguments are its fields.
 
@@ -98,6 +100,7 @@ def image_to_rgb(
         is_bigendian: whether the upper byte of two comes first; means nothing for 8 bits.
         data: uint8.
         out: (height, width, 3) uint8 to write into; a new array if None.
+        lend: without `out`, pixels that are RGB already may be given as they lie in `data`, read-only.
 
     Returns:
         (height, width, 3) uint8, RGB.
@@ -115,7 +118,7 @@ def image_to_rgb(
     if layout.channels > 1:
         pixels = pixels.reshape(rows, width, layout.channels)
     if layout.code is None:
-        return _copied(pixels, out)
+        return pixels if lend and out is None else _copied(pixels, out)
     # OpenCV reads any distance between rows, but none between the values of a pixel.
     source = np.ascontiguousarray(pixels) if layout.deep or layout.kind == "yuv420" else pixels
     return np.asarray(cv2.cvtColor(source, layout.code, dst=out), np.uint8)

@@ -45,7 +45,8 @@ class Tracker:
             result = tracker.track(image_rgb)
 
     It is the same code as in `segment_video`, so the masks of the same frames are the same bit for bit, if the model is
-    computed by ONNX Runtime, as the bundled one is on a CPU. (Torch's rounding may depend on how many threads it has.)
+    computed by ONNX Runtime or OpenVINO, as the bundled one is on a CPU. (Torch's rounding may depend on how many
+    threads it has.)
 
     All methods may be called from any thread; one that comes while another works waits for it. Trackers with the same
     model share what is loaded of it, as long as one of them is there. Each follows one stream: use one for each camera.

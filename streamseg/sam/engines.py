@@ -17,6 +17,7 @@ from streamseg import extras
 from streamseg.errors import DeviceError, ModelError, UsageError, nearest
 from streamseg.sam import packaged_graphs
 from streamseg.sam.models import MODELS, ModelInfo
+from streamseg.sam.openvino_package import import_openvino
 
 Engine = Literal["auto", "openvino", "onnxruntime", "torch"]
 """auto: for a model with a packaged graph, on the CPU: OpenVINO if it is installed, else ONNX Runtime; all else runs
@@ -117,8 +118,6 @@ def is_installed(engine: str) -> bool:
     """Whether an engine of `LIGHT` can be imported."""
     try:
         if engine == "openvino":
-            from streamseg.sam.openvino_engine import import_openvino
-
             import_openvino()
         else:
             importlib.import_module(engine)

@@ -14,6 +14,8 @@ from streamseg.errors import UsageError
 
 MIN_COVERED = 1e-4
 """Of a cell, however little or much the object covers of it; keeps logarithms finite."""
+_VANISHING = np.float32(1e-30)
+"""Sums of exponentials below this have lost digits."""
 MATCHER = "match"
 """Name of the matcher in the weights."""
 
@@ -54,21 +56,45 @@ class Matching:
         if memory.shape != (k, len(covered)) or not len(covered):
             raise UsageError(f"expected a memory ({k}, {len(covered)}) of at least one cell, got {memory.shape}")
         flat = keys.reshape(k, -1)
-        root = np.float32(k**0.5)
-        # In place: two megabytes that are made anew cost more than what is computed in them.
-        closeness = (flat * (2 / root)).T @ memory
-        closeness -= np.square(memory).sum(0) / root
-        nearest = closeness.max(axis=1, keepdims=True)
-        closeness -= nearest
-        np.exp(closeness, out=closeness)
+        own = np.square(flat).sum(0) / np.float32(k**0.5)
         shares = np.stack([covered, 1 - covered], axis=1).clip(MIN_COVERED).astype(np.float32)
-        sums = np.log(closeness @ shares) + nearest
-        own = np.square(flat).sum(0) / root
+        sums = _likeness(flat, own, memory, shares) + own[:, None]
         inside, outside = sums[:, 0], sums[:, 1]
         found = np.stack([np.tanh((inside - outside) / 2), (inside - own) / 8, (outside - own) / 8])
         hidden = np.maximum(self._first @ found + self._bias[:, None], 0)
         added: np.ndarray = self._second @ hidden
         return added.reshape(-1, h, w)
+
+
+def _likeness(flat: np.ndarray, own: np.ndarray, memory: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(N, 2) logarithms: how like those of the memory are to each of N cells, summed up by their shares.
+
+    Args:
+        flat: (K, N) keys.
+        own: (N,) their squared lengths, over the root of K.
+        memory: (K, M).
+        shares: (M, 2).
+    """
+    k, n = flat.shape
+    root = np.float32(k**0.5)
+    # Two more rows each bring the squared lengths into the product: going over two megabytes once more costs as much as
+    # what is computed in them.
+    mine, its = np.empty((k + 2, n), np.float32), np.empty((k + 2, memory.shape[1]), np.float32)
+    np.multiply(flat, 2 / root, out=mine[:k])
+    mine[k], mine[k + 1] = 1, -own
+    its[:k] = memory
+    its[k], its[k + 1] = np.square(memory).sum(0) / -root, 1
+    closeness = mine.T @ its
+    np.exp(closeness, out=closeness)
+    sums: np.ndarray = closeness @ shares
+    # Of a cell that is like none of them all vanish.
+    far = np.flatnonzero(sums.min(axis=1) < _VANISHING)
+    found: np.ndarray = np.log(np.maximum(sums, _VANISHING))
+    if len(far):
+        closeness = mine.T[far] @ its
+        nearest = closeness.max(axis=1, keepdims=True)
+        found[far] = np.log(np.exp(closeness - nearest) @ shares) + nearest
+    return found
 
 
 def _matrix(weight: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
-import sys
 import threading
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from streamseg.sam.engines import default_threads
 from streamseg.sam.graph_weights import with_weights
 from streamseg.sam.kept_files import KeptFiles
 from streamseg.sam.models import ModelInfo
+from streamseg.sam.openvino_package import import_openvino
 from streamseg.sam.packaged_graphs import Half, graph_path
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -39,27 +39,6 @@ _USUAL_POINTS = 2
 _PROMPTS_PER_CALL = 64
 _OUT_OF_MEMORY = ("bad_alloc", "allocate memory", "out of memory")
 _BATCH = (1,)
-
-
-@lru_cache(maxsize=1)
-def import_openvino() -> Any:
-    """The package openvino, without the one beside it that would tell its makers of every start.
-
-    Raises:
-        ImportError: it is not installed, or does not load.
-    """
-    telemetry = "openvino_telemetry"
-    before = sys.modules.get(telemetry)
-    # It cannot be imported meanwhile; openvino has a stand-in for that, which does nothing.
-    sys.modules[telemetry] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if before is None:
-            del sys.modules[telemetry]
-        else:
-            sys.modules[telemetry] = before
-    return openvino
 
 
 @lru_cache(maxsize=1)

@@ -30,6 +30,8 @@ _RARE = 1e-4
 """A color that covers less of both object and frame says nothing."""
 _TEMPLATE_SIDE = 16
 """Cells of a template in each direction at most: half the resolution of a full focus view's features."""
+_LEAST_SHARE = 1e-4
+"""Of a cell, however little or much the object covers of it."""
 
 
 class Appearance(msgspec.Struct, frozen=True):
@@ -162,6 +164,28 @@ def stack_templates(templates: tuple[Template, ...]) -> tuple[np.ndarray, np.nda
         np.concatenate([template.key_matrix for template in templates], axis=1),
         np.concatenate([template.shares for template in templates]),
     )
+
+
+def likeness(first: Template, keys: np.ndarray) -> np.ndarray:
+    """How far each cell of a view looks like the object rather than like what was round it, by an earlier view, 0 to 1.
+
+    Cells are compared as the model's matcher does it (`streamseg.sam.matching`).
+
+    Args:
+        first: the earlier view.
+        keys: (K, ...) float32 of the cells.
+
+    Returns:
+        (...) float32.
+    """
+    flat, memory = keys.reshape(len(keys), -1), first.key_matrix
+    root = np.float32(len(flat) ** 0.5)
+    closeness = (flat * (2 / root)).T @ memory
+    closeness -= np.square(memory).sum(0) / root
+    closeness -= closeness.max(axis=1, keepdims=True)
+    np.exp(closeness, out=closeness)
+    inside, outside = (closeness @ np.stack([first.shares, 1 - first.shares], axis=1).clip(_LEAST_SHARE)).T
+    return np.asarray(inside / (inside + outside)).reshape(keys.shape[1:])
 
 
 def color_histogram(image_rgb: np.ndarray, pasted: np.ndarray, window: Window) -> np.ndarray:

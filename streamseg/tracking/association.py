@@ -57,6 +57,8 @@ class Assignment:
     reason: str
     candidate: Candidate | None = None
     """What state and reason are about; None if there was no mask."""
+    learned: bool = False
+    """As of a `Decision`."""
     near_miss: bool = False
     """Whether the candidate may be the lost object, seen too coarsely to tell."""
     cut: bool = False
@@ -115,9 +117,10 @@ def _assign(track: Track, answers: Sequence[Answer], image_rgb: np.ndarray, opti
     if candidate is None:
         assignment = Assignment("LOST", "the mask is empty")
     elif options.gates:
-        assignment = Assignment(*gate(track, candidate, frame_size, options), candidate)
+        state, reason, learned = gate(track, candidate, frame_size, options)
+        assignment = Assignment(state, reason, candidate, learned)
     else:
-        assignment = Assignment("TRACKED", f"score {candidate.score:.2f}, not judged", candidate)
+        assignment = Assignment("TRACKED", f"score {candidate.score:.2f}, not judged", candidate, learned=True)
     if options.gates and assignment.state != "TRACKED" and filled_frame(track, frame_size, options):
         whole = whole_view(answer, image_rgb)
         if whole is not None and still_fills_frame(track, whole, frame_size, options):
@@ -153,13 +156,13 @@ def _assign_lost(
             if best.candidate is None:
                 best = replace(best, reason=f"{prefix}what looks like it is object {owner}")
             continue
-        state, reason = gate_lost(track, candidate, image_rgb.shape[:2], within, options)
+        state, reason, learned = gate_lost(track, candidate, image_rgb.shape[:2], within, options)
         fits = has_usual_area(track, candidate, options)
         likelihood = mean_similarity(track, candidate) + fits + (state == "REACQUIRED")
         if likelihood > best_likelihood:
             best_likelihood = likelihood
             reason = prefix + reason if state == "LOST" else reason
-            best = Assignment(state, reason, candidate, near_miss=fits, cut=cut)
+            best = Assignment(state, reason, candidate, learned, near_miss=fits, cut=cut)
     return best
 
 
@@ -293,11 +296,12 @@ def _divide(
         rest[each.id] = left
     for each, of in ((track, other), (other, track)):
         left = rest[each.id]
-        state, reason = gate(each, left, image_rgb.shape[:2], options)
+        state, reason, learned = gate(each, left, image_rgb.shape[:2], options)
         met = _met(each, left, of, rest[of.id])
         # Which of them comes out again is not sure, if it is more than half hidden.
         met = with_doubt(met) if state == "LOST" or area_ratio(each, left.area_px) < _HALF else met
-        assigned[each.id] = replace(assigned[each.id], state=state, reason=reason, candidate=left, met=met)
+        judged = replace(assigned[each.id], state=state, reason=reason, learned=learned)
+        assigned[each.id] = replace(judged, candidate=left, met=met)
 
 
 def _met(track: Track, mine: Candidate, other: Track, its: Candidate) -> Meeting | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import Window, paste_logits, resample_logits
-from streamseg.tracking.appearance import Appearance, appearance_under
+from streamseg.tracking.appearance import Appearance, Template, appearance_under
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.query import Answer, EncodedView
 from streamseg.tracking.state import LOGIT_LIMIT, Track
@@ -39,6 +40,11 @@ class Candidate:
     """Tight, frame pixels."""
     area_px: float
     appearance: Appearance
+
+    @cached_property
+    def template(self) -> Template | None:
+        """Its view with it, to compare others with; see `EncodedView.template`."""
+        return self.view.template(self.logits)
 
 
 def measure(

@@ -57,7 +57,7 @@ def correct_track(
         memory=Memory.of(best.logits, best.view.square),
         first_appearance=best.appearance,
         appearance=best.appearance,
-        first_view=best.view.template(best.logits),
+        first_view=best.template,
         last_view=None,
         unseen=0,
         displaced=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from streamseg.masks.boxes import area, center_size, from_center_size
@@ -10,6 +12,7 @@ from streamseg.tracking.candidate import Candidate
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import predict_box, usual_size
 from streamseg.tracking.state import Track
+from streamseg.tracking.trust import signals_of, trust
 from streamseg.types import Box, ObjectState
 
 _NEAR = 0.5
@@ -19,8 +22,14 @@ _OCCLUDED = 0.25
 _FEW = 0.5
 """Of pixels of a color: they are no part of an object that mostly has fewer than this share of them."""
 
-Decision = tuple[ObjectState, str]
-"""The new state and the reason for it."""
+
+class Decision(NamedTuple):
+    """What becomes of a mask."""
+
+    state: ObjectState
+    reason: str
+    learned: bool = False
+    """Whether how the object looks, and how large it is, may be learned from it."""
 
 
 def gate(track: Track, candidate: Candidate, frame_size: tuple[int, int], options: TrackingOptions) -> Decision:
@@ -36,33 +45,50 @@ def gate(track: Track, candidate: Candidate, frame_size: tuple[int, int], option
     change = max(growth, 1 / growth)
     jump = _jump(track, candidate, options)
     if _is_whole_frame(track, candidate, frame_size, options):
-        return "LOST", "the mask is the whole frame"
+        return Decision("LOST", "the mask is the whole frame")
     if candidate.score < options.lost_score:
-        return "LOST", f"score {candidate.score:.2f} below {options.lost_score:g}"
+        return Decision("LOST", f"score {candidate.score:.2f} below {options.lost_score:g}")
     if change > options.lost_area:
-        return "LOST", f"area x{growth:.2f} against the frames before"
+        return Decision("LOST", f"area x{growth:.2f} against the frames before")
     if jump > options.lost_jump:
-        return "LOST", f"jumped by {jump:.1f} box sizes"
+        return Decision("LOST", f"jumped by {jump:.1f} box sizes")
     similarity, color = similarities(track, candidate)
     few = min(track.area_px, candidate.area_px) < options.color_px
     usual = area_ratio(track, candidate.area_px)
     # What fills the frame has grown, and its features change where nothing else is seen.
     grown = usual > options.uncertain_area and not _was_large(track, frame_size, options)
     if similarity < options.lost_similarity and (few or color < options.lost_both or grown):
-        return "LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}"
+        return Decision("LOST", f"similarity {similarity:.2f} below {options.lost_similarity:g}")
     if color < options.lost_color and not few:
-        return "LOST", f"colors {color:.2f} below {options.lost_color:g}"
+        return Decision("LOST", f"colors {color:.2f} below {options.lost_color:g}")
+    doubt = _doubt(track, candidate, options)
+    # Of what fills the frame no outline is to be seen that could agree with the first one.
+    signals = None if filled_frame(track, frame_size, options) else signals_of(track, candidate)
+    if signals is None or not options.uncertain_trust:
+        known = f"score {candidate.score:.2f}"
+        return Decision("UNCERTAIN", doubt) if doubt else Decision("TRACKED", known, learned=True)
+    trusted = trust(signals)
+    if trusted < options.uncertain_trust:
+        reason = f"trust {trusted:.2f} below {options.uncertain_trust:g}"
+        return Decision("UNCERTAIN", reason, learned=doubt is None)
+    return Decision("TRACKED", f"score {candidate.score:.2f}, trust {trusted:.2f}", learned=doubt is None)
+
+
+def _doubt(track: Track, candidate: Candidate, options: TrackingOptions) -> str | None:
+    """What speaks against learning from a mask; None if nothing does."""
+    growth = _area_change(track, candidate)
+    similarity, color = similarities(track, candidate)
     if candidate.score < options.uncertain_score:
-        return "UNCERTAIN", f"score {candidate.score:.2f} below {options.uncertain_score:g}"
+        return f"score {candidate.score:.2f} below {options.uncertain_score:g}"
     if candidate.stability < options.uncertain_stability:
-        return "UNCERTAIN", f"stability {candidate.stability:.2f} below {options.uncertain_stability:g}"
-    if change > options.uncertain_area:
-        return "UNCERTAIN", f"area x{growth:.2f} against the frames before"
+        return f"stability {candidate.stability:.2f} below {options.uncertain_stability:g}"
+    if max(growth, 1 / growth) > options.uncertain_area:
+        return f"area x{growth:.2f} against the frames before"
     if similarity < options.uncertain_similarity:
-        return "UNCERTAIN", f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
-    if color < options.uncertain_color and not few:
-        return "UNCERTAIN", f"colors {color:.2f} below {options.uncertain_color:g}"
-    return "TRACKED", f"score {candidate.score:.2f}"
+        return f"similarity {similarity:.2f} below {options.uncertain_similarity:g}"
+    if color < options.uncertain_color and min(track.area_px, candidate.area_px) >= options.color_px:
+        return f"colors {color:.2f} below {options.uncertain_color:g}"
+    return None
 
 
 def filled_frame(track: Track, frame_size: tuple[int, int], options: TrackingOptions) -> bool:
@@ -97,22 +123,23 @@ def gate_lost(
         options: of the tracker.
     """
     if _is_whole_frame(track, candidate, frame_size, options):
-        return "LOST", "the mask is the whole frame"
+        return Decision("LOST", "the mask is the whole frame")
     if not has_usual_area(track, candidate, options):
-        return "LOST", f"area x{area_ratio(track, candidate.area_px):.2f}"
+        return Decision("LOST", f"area x{area_ratio(track, candidate.area_px):.2f}")
     if candidate.score < options.found_score:
-        return "LOST", f"score {candidate.score:.2f} below {options.found_score:g}"
+        return Decision("LOST", f"score {candidate.score:.2f} below {options.found_score:g}")
     similarity, color = similarities(track, candidate)
     few = min(track.area_px, candidate.area_px) < options.color_px
     if similarity < options.found_similarity:
-        return "LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}"
+        return Decision("LOST", f"similarity {similarity:.2f} below {options.found_similarity:g}")
     least_color = options.found_color_after_cut if track.displaced else options.found_color
     if color < least_color and not few:
-        return "LOST", f"colors {color:.2f} below {least_color:g}"
+        return Decision("LOST", f"colors {color:.2f} below {least_color:g}")
     x, y, _, _ = center_size(candidate.box)
     if within is not None and not (within[0] <= x <= within[2] and within[1] <= y <= within[3]):
-        return "LOST", f"too far off for {track.unseen} frames"
-    return "REACQUIRED", f"score {candidate.score:.2f}, similarity {similarity:.2f}, colors {color:.2f}"
+        return Decision("LOST", f"too far off for {track.unseen} frames")
+    reason = f"score {candidate.score:.2f}, similarity {similarity:.2f}, colors {color:.2f}"
+    return Decision("REACQUIRED", reason, learned=True)
 
 
 def has_usual_area(track: Track, candidate: Candidate, options: TrackingOptions) -> bool:

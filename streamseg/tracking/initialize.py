@@ -133,7 +133,7 @@ def initialize_track(
         memory=Memory.of(best.logits, best.view.square),
         first_appearance=best.appearance,
         appearance=best.appearance,
-        first_view=best.view.template(best.logits),
+        first_view=best.template,
     ), _cropped_to_box(best)
 
 

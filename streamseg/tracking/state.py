@@ -129,10 +129,12 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     """What an object was before a prompt that was given while the stream was running."""
 
     id: int
-    track: Track | None
+    track: Track | None = None
     """None if it was not there."""
-    frames: int
+    frames: int = 0
     """How many frames were followed by then."""
+    label: str | None = None
+    """If all that the prompt did was to give it another name: the one that it had."""
 
 
 class TrackerState(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from streamseg.errors import PromptError
 from streamseg.prompts.model import ObjectPrompt
-from streamseg.tracking.state import Earlier, TrackerState
+from streamseg.tracking.state import Earlier, Track, TrackerState
 
 MOST_KEPT = 5
 """Prompts that can be taken back; what an object is known by takes up to some ten thousand bytes in every state."""
@@ -53,19 +53,28 @@ def amend(state: TrackerState, prompts: Sequence[tuple[int, ObjectPrompt]]) -> T
     """
     for identity, prompt in prompts:
         if prompt.renames:
-            tracks = [
-                msgspec.structs.replace(track, label=prompt.label) if track.id == identity else track
-                for track in state.tracks
-            ]
-            state = msgspec.structs.replace(state, tracks=tracks)
+            state = _rename(state, identity, prompt.label)
         elif prompt.undo:
             state = _undo(state, identity)
     return state
 
 
+def _rename(state: TrackerState, identity: int, label: str) -> TrackerState:
+    before = [Earlier(id=track.id, label=track.label) for track in state.tracks if track.id == identity]
+    tracks = _with_label(state.tracks, identity, label)
+    return msgspec.structs.replace(state, tracks=tracks, earlier=[*state.earlier, *before][-MOST_KEPT:])
+
+
+def _with_label(tracks: Sequence[Track], identity: int, label: str) -> list[Track]:
+    return [msgspec.structs.replace(each, label=label) if each.id == identity else each for each in tracks]
+
+
 def _undo(state: TrackerState, identity: int) -> TrackerState:
     earlier = next(each for each in reversed(state.earlier) if each.id == identity)
     left = [each for each in state.earlier if each is not earlier]
+    if earlier.label is not None:
+        tracks = _with_label(state.tracks, identity, earlier.label)
+        return msgspec.structs.replace(state, tracks=tracks, earlier=left)
     tracks = [track for track in state.tracks if track.id != identity]
     if earlier.track is None:
         return msgspec.structs.replace(state, tracks=tracks, earlier=left, removed=[*state.removed, identity])

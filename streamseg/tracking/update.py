@@ -93,27 +93,27 @@ def update_tracks(
 def _update_track(track: Track, assignment: Assignment, image_rgb: np.ndarray) -> tuple[Track, Pasted]:
     if assignment.state == "LOST" or assignment.candidate is None:
         return _update_lost(track, assignment, (image_rgb.shape[0], image_rgb.shape[1])), NO_MASK
-    if assignment.state == "UNCERTAIN":
-        return _update_uncertain(track, assignment.candidate, assignment), assignment.candidate.pasted
-    return _update_trusted(track, assignment.candidate, assignment), assignment.candidate.pasted
+    if not assignment.learned:
+        return _update_seen(track, assignment.candidate, assignment), assignment.candidate.pasted
+    return _update_learned(track, assignment.candidate, assignment), assignment.candidate.pasted
 
 
-def _update_trusted(track: Track, candidate: Candidate, assignment: Assignment) -> Track:
-    """A mask that is trusted."""
+def _update_learned(track: Track, candidate: Candidate, assignment: Assignment) -> Track:
+    """A mask that says how the object looks now."""
     appearance = candidate.appearance
     if track.appearance is not None:
         appearance = track.appearance.moved_towards(appearance, _APPEARANCE_STEP)
     usual_px = track.area_px if track.usual_px is None else track.usual_px
     area_step = 1.0 if assignment.state == "REACQUIRED" else _AREA_STEP
     return msgspec.structs.replace(
-        _update_uncertain(track, candidate, assignment),
+        _update_seen(track, candidate, assignment),
         area_px=track.area_px + area_step * (candidate.area_px - track.area_px),
         usual_px=usual_px + _USUAL_STEP * (candidate.area_px - usual_px),
         usual_size=_moved_towards(usual_size(track), center_size(candidate.box)[2:], _USUAL_STEP),
         first_appearance=track.first_appearance or candidate.appearance,
         appearance=appearance,
-        first_view=candidate.view.template(candidate.logits) if track.first_view is None else track.first_view,
-        last_view=None if track.first_view is None else candidate.view.template(candidate.logits),
+        first_view=candidate.template if track.first_view is None else track.first_view,
+        last_view=None if track.first_view is None else candidate.template,
     )
 
 
@@ -121,8 +121,8 @@ def _moved_towards(first: tuple[float, float], second: tuple[float, float], step
     return (first[0] + step * (second[0] - first[0]), first[1] + step * (second[1] - first[1]))
 
 
-def _update_uncertain(track: Track, candidate: Candidate, assignment: Assignment) -> Track:
-    """A mask that is given but half believed: it says where the object is, not how it looks or how large it is."""
+def _update_seen(track: Track, candidate: Candidate, assignment: Assignment) -> Track:
+    """A mask that is given but not learned from: it says where the object is, not how it looks or how large it is."""
     if track.motion is None or track.unseen or assignment.switched:
         motion = initial_motion(candidate.box)
     else:

@@ -26,9 +26,11 @@ from streamseg.structs import Option
 
 BOX = ("--box", "0,0,18,18")
 OWN = {
-    *("--help", "--help-all", "--set", "--resume", "--control", "--inline", "--json", "--verbose"),
+    *("--help", "--help-all", "--set", "--resume", "--one-by-one", "--control", "--inline", "--json", "--verbose"),
     *("--box", "--point", "--negative", "--choice", "--mask", "--frame", "--text"),
-    *("--prompts", "--everything", "--everything-frame", "--detect"),
+    *("--metrics", "--metrics-cert", "--metrics-key", "--metrics-token", "--trace"),
+    *("--prompts", "--prompts-format", "--everything", "--everything-frame", "--detect"),
+    *("--metrics", "--metrics-token", "--metrics-cert", "--metrics-key", "--trace"),
 }
 """Flags of ``streamseg run`` that are not options of nodes."""
 

@@ -193,6 +193,13 @@ def test_what_cannot_be_is_said_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["run", "serve", "ros2"])
+def test_all_that_run_processes_have_the_flags(command: str) -> None:
+    done = streamseg(command, "--help")
+    for flag in ("--metrics", "--metrics-token", "--metrics-cert", "--metrics-key", "--trace"):
+        assert re.search(rf"^  {flag} \[?[A-Z]", done.stdout, re.MULTILINE), flag
+
+
 def test_a_port_in_use(graph: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from support.strange_masks import HEIGHT, IDS, LOST, WIDTH, strange_ids
 
 import streamseg
 from streamseg.errors import MediaError, UsageError
-from streamseg.formats.run import Run
+from streamseg.formats.run import Run, stream_folders
+from streamseg.formats.shape import Shape
+from streamseg.masks import rle
 
 FRAMES = 9
 
@@ -114,6 +117,21 @@ def test_segments_are_one_run(tmp_path: Path, video: Path) -> None:
     assert np.array_equal(run.ids(5), strange_ids(5))
 
 
+def test_streams_of_one_run_have_their_own_pictures(folder: Path, tmp_path: Path, video: Path) -> None:
+    for name in ("left", "right"):
+        shutil.copytree(folder, tmp_path / name)
+        (tmp_path / name / "run.json").unlink()
+    sources = {"left": {"options": {"source": str(video)}}, "right": {"options": {"source": "gone.mp4"}}}
+    report = {"error": None, "stopped_early": False, "graph": {"nodes": sources}, "nodes": {"left": {"fps": 5.0}}}
+    (tmp_path / "run.json").write_text(json.dumps(report))
+    assert stream_folders(tmp_path) == [tmp_path / "left", tmp_path / "right"]
+    left, right = map(streamseg.load_run, stream_folders(tmp_path))
+    assert left.fps == 5
+    assert left.image(3).shape == (HEIGHT, WIDTH, 3)
+    assert right.pictures is not None
+    assert right.pictures.source == "gone.mp4"
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(UsageError, match="is no folder"):
         streamseg.load_run(tmp_path / "nothing")
@@ -147,3 +165,22 @@ def test_pictures_that_are_gone_are_missed(folder: Path, tmp_path: Path, video: 
     with pytest.raises(MediaError, match="give load_run the source"):
         streamseg.load_run(folder).image(0)
     assert streamseg.load_run(folder, source=str(video)).image(0).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_crops_are_the_masks_inside_of_their_boxes(run: Run) -> None:
+    for frame in run:
+        for shape in frame.shapes:
+            if shape.box_xyxy is None:
+                assert shape.crop.size == 0
+                continue
+            x0, y0, x1, y1 = map(int, shape.box_xyxy)
+            assert np.array_equal(shape.crop, shape.mask[y0:y1, x0:x1])
+
+
+def test_crops_of_masks_from_top_to_bottom() -> None:
+    mask = np.random.default_rng(3).random((7, 9)) > 0.5
+    mask[0], mask[-1] = True, True
+    shape = Shape(1, (7, 9), counts=lambda: rle.encode(mask))
+    assert np.array_equal(shape.crop, mask)
+    assert shape.box_xyxy == (0, 0, 9, 7)
+    assert shape.area_px == mask.sum()

@@ -118,7 +118,7 @@ def test_davis_2016_has_one_object(run: Run, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Operation with tuple is deprecated")
 @pytest.mark.parametrize("kind", ["gt", "det"])
 def test_mot_boxes(run: Run, tmp_path: Path, kind: str) -> None:
-    export(run, "mot", tmp_path, {"kind": kind, "images": True})
+    export(run, "mot", tmp_path, {"scores": kind == "det", "images": True})
     table = motmetrics.io.loadtxt(tmp_path / f"clip/{kind}/{kind}.txt", fmt="mot15-2D")
     expected = truth(FRAMES)
     assert {(n - 1, i) for n, i in table.index} == set(expected)

@@ -126,6 +126,16 @@ def test_of_the_command(tmp_path: Path) -> None:
         assert [each.number for each in found.of(track)] == list(range(12))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full")
+def test_a_full_disk_costs_the_trace_and_not_the_run(tmp_path: Path) -> None:
+    graph = light_graph(tmp_path, write_video(tmp_path / "film.mp4", moving_images(12)))
+    done = streamseg("run", graph, "--trace", "/dev/full")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("expected to write a trace to /dev/full, got: No space left on device") == 1
+    assert "the run goes on without it" in done.stderr
+    assert json.loads((tmp_path / "results" / "run.json").read_text())["frames_out"] == 12
+
+
 def test_what_was_written_before_a_crash_can_be_read(tmp_path: Path) -> None:
     film = write_video(tmp_path / "film.mp4", moving_images(600))
     path = tmp_path / "trace.json"

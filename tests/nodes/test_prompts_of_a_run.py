@@ -244,6 +244,11 @@ def test_an_object_gets_another_name() -> None:
     run.steps(2)
     assert [found.label for found in run.step().objects] == ["red disk"]
     assert [each.what for each in run.answers if isinstance(each, Applied)] == ["renamed"]
+    run.say(id=1, undo=True)
+    run.steps(2)
+    (found,) = run.step().objects
+    assert (found.label, found.state) == ("disk", "TRACKED"), "only its name is what it was"
+    assert "nothing can be undone yet" in run.refusal(id=1, undo=True)
     assert "nothing but a label, and there is no such object" in run.refusal(id=9, label="none")
     with pytest.raises(PromptError, match="has nothing; give a box"):
         Running([{"id": 1, "label": "disk"}])

@@ -81,6 +81,11 @@ def test_point_correct_rename_remove_undo(eyes: Eyes) -> None:
     page.keyboard.press("Enter")
     eyes.said("renamed")
     assert eventually(lambda: eyes.rows() == ["red disk"], 20)
+    page.locator("#objects input").fill("something")
+    page.keyboard.press("Enter")
+    assert eventually(lambda: eyes.rows() == ["something"], 20)
+    page.keyboard.press("u")
+    assert eventually(lambda: eyes.rows() == ["red disk"], 20)
     page.keyboard.press("Delete")
     eyes.counts(0)
     page.locator("#undo").click()
@@ -253,6 +258,30 @@ def test_a_page_comes_back_by_itself_and_knows_when_it_is_over(browser: Browser,
         eyes.counts(1)
         run.send(signal.SIGINT)
         expect(eyes.page.locator("#veil-text")).to_contain_text("over", timeout=PATIENCE_MS)
+        assert run.wait()[0] == 130
+    assert eyes.complaints == []
+    context.close()
+
+
+@pytest.mark.slow
+def test_several_cameras_have_a_tab_each(browser: Browser, disks: Camera) -> None:
+    context = browser.new_context()
+    with camera() as other, serving(disks.url, other.url) as (run, url):
+        eyes = Eyes(context, url)
+        eyes.watch()
+        tabs = eyes.page.locator("#streams [role=tab]")
+        expect(tabs).to_have_count(2)
+        tabs.nth(1).click()
+        expect(tabs.nth(1)).to_have_attribute("aria-selected", "true")
+        eyes.watch()
+        eyes.page.mouse.click(*eyes.place(*RESTING_XY))
+        eyes.counts(1)
+        tabs.nth(0).click()
+        eyes.watch()
+        eyes.counts(0)
+        tabs.nth(1).click()
+        eyes.counts(1)
+        run.send(signal.SIGINT)
         assert run.wait()[0] == 130
     assert eyes.complaints == []
     context.close()

@@ -118,6 +118,7 @@ def test_flags(tmp_path: Path) -> None:
         (("run", "clip.mp4", "--page", "0.0.0.0:80"), "anyone on the network could watch"),
         (("run", "clip.mp4", "--page", "--inline"), "need processes"),
         (("serve", "a.mp4", "b.mp4", "-o", "out"), "their results would mix"),
+        (("serve", "clip.mp4", "rtsp://cam/x"), "expected files alone or cameras and streams alone"),
         (("serve", "clip.mp4", "--port", "x"), "expected a number from 0 to 65535"),
     ):
         done = streamseg(*words, cwd=tmp_path)

@@ -110,6 +110,17 @@ def test_a_result_is_a_copy() -> None:
     assert np.array_equal(found, PICTURE)
 
 
+@pytest.mark.parametrize(("encoding", "stored"), [("rgb8", PICTURE), ("bgr8", PICTURE[..., ::-1])])
+def test_pixels_that_are_rgb_already_are_lent_if_that_will_do(encoding: str, stored: np.ndarray) -> None:
+    step, data = padded(stored)
+    there = np.frombuffer(data, np.uint8)
+    found = image_to_rgb(encoding, HEIGHT, WIDTH, step, 0, data, lend=True)
+    assert np.array_equal(found, PICTURE)
+    assert np.shares_memory(found, there) == (encoding == "rgb8")
+    out = np.empty_like(PICTURE)
+    assert image_to_rgb(encoding, HEIGHT, WIDTH, step, 0, data, out, lend=True) is out
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

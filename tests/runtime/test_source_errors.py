@@ -64,6 +64,7 @@ class Notebook:
             socket.bind(f"inproc://{number}")
         self.said: list[Any] = []
         self.statuses: deque[Any] = deque()
+        self.spans = None
         self._started = False
 
     def first_seqs(self) -> dict[str, int]:

@@ -14,12 +14,15 @@ import pytest
 
 from streamseg.errors import CheckpointError, DeviceError, ModelError
 from streamseg.prompts.decoder import DecoderPrompt
-from streamseg.sam import engines, loading, openvino_engine
+from streamseg.sam import engines, loading, openvino_engine, openvino_package
 from streamseg.sam.checkpoints import locate
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
+
+if not engines.is_installed("openvino"):
+    pytest.skip("OpenVINO is not installed; 'make test-openvino' has it", allow_module_level=True)
 
 Halves = tuple[ImageEncoder, MaskDecoder]
 
@@ -136,7 +139,8 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(tmp_path: Path, m
     for path, data in kept.items():
         path.write_bytes(data[: len(data) // 2])
     assert_equal(computed(), first)
-    assert {path.stat().st_size for path in kept} == {len(data) for data in kept.values()}, "and kept again"
+    # Names that OpenVINO makes up vary in length.
+    assert all(path.stat().st_size > 0.9 * len(data) for path, data in kept.items()), "and kept again"
 
 
 def test_where_nothing_can_be_kept_it_runs_all_the_same(
@@ -235,7 +239,7 @@ def test_auto_takes_it_where_it_was_measured(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_without_it_auto_takes_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    openvino_engine.import_openvino.cache_clear()
+    openvino_package.import_openvino.cache_clear()
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert engines.choose(MODELS["tiny"], "auto", "cpu") == ("onnxruntime", "cpu")
     with pytest.raises(ModelError, match=r"needs the package openvino: \"pip install 'streamseg\[openvino\]'\""):

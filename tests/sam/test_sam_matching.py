@@ -43,6 +43,19 @@ def test_numpy_adds_what_the_network_adds(network, matching):
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [3.0, 30.0])
+def test_so_it_does_for_cells_that_are_like_none(network, matching, scale):
+    """Exponentials of such distances are 0 in float32."""
+    rng = np.random.default_rng(1)
+    now, before = (scale * each for each in views(rng, 2))
+    now[:, :4] = before[:, :4]
+    covered = (rng.random(1024) > 0.6).astype(np.float32)
+    expected = network(torch.from_numpy(now), torch.from_numpy(before.reshape(WIDTH, -1)), torch.from_numpy(covered))
+    found = matching.added(matching.keys(now), matching.keys(before).reshape(KEY_WIDTH, -1), covered)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4 * scale**2)
+
+
 def test_a_template_keeps_what_matters(matching):
     rng = np.random.default_rng(2)
     keys = matching.keys(views(rng, 1)[0])

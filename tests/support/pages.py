@@ -56,7 +56,7 @@ def free_port() -> int:
 def serving(source: object, *words: object, port: int | None = None) -> Iterator[tuple[Running, str]]:
     """``streamseg serve``; gives the run and the address of its page."""
     port = port or free_port()
-    with running("serve", source, "--port", port, *words) as run:
+    with running("serve", source, *words, "--port", port) as run:
         assert eventually(lambda: _listens(port), 60), run.process.poll()
         yield run, f"http://127.0.0.1:{port}/"
 

@@ -28,7 +28,7 @@ def picture(height, width):
 
 @torch.no_grad()
 def test_features_are_those_of_the_encoder(model):
-    encoder = load_encoder(device="cpu")
+    encoder = load_encoder(engine="onnxruntime")
     views = [picture(256, 256), picture(256, 256)[::-1].copy()]
     for found, expected in zip(model.encode_views(views).numpy(), encoder.encode(views), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-3)
@@ -38,7 +38,7 @@ def test_features_are_those_of_the_encoder(model):
 
 @torch.no_grad()
 def test_answers_are_those_of_the_decoder(model):
-    decoder = load_decoder(device="cpu")
+    decoder = load_decoder(engine="onnxruntime")
     features = model.encode_views([picture(256, 256)])
     box, point = (60.0, 70.0, 190.0, 200.0), (128.0, 120.0)
     mask = np.random.default_rng(1).normal(0, 4, (128, 128)).astype(np.float32)

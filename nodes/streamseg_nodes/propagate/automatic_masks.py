@@ -55,6 +55,11 @@ class FoundObjects:
     """Whether this was the look that the options ask for."""
 
     @property
+    def ids(self) -> list[int]:
+        """In their order."""
+        return [prompt.id for prompt in self.prompts]
+
+    @property
     def views(self) -> list[EncodedView]:
         """Those of crops, which are needed to build their queries."""
         return [each.view for each in self.chosen.values() if each.view.object_id is not None]

@@ -14,7 +14,7 @@ from streamseg import tracking
 from streamseg.commands import Answer as Said
 from streamseg.commands import Applied, Meaning, Reply
 from streamseg.messages import Embedded
-from streamseg.prompts.model import PendingPrompt
+from streamseg.prompts.model import FramePrompt, PendingPrompt
 from streamseg.prompts.prepare import fit
 from streamseg.tracking import Answer, Candidate, TrackerState, TrackingOptions, full_mask
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
@@ -35,17 +35,21 @@ class MeaningsToTell:
         self._waiting: list[Callable[[], None]] = []
 
     def tell_of(
-        self, given: Iterable[TakenPrompt], answers: Sequence[Answer], image_rgb: np.ndarray, options: TrackingOptions
+        self,
+        given: Iterable[tuple[TakenPrompt, FramePrompt]],
+        answers: Sequence[Answer],
+        image_rgb: np.ndarray,
+        options: TrackingOptions,
     ) -> None:
         """Those of the prompts that ask for meanings get their answers with them, once `tell` is called.
 
         Args:
-            given: prompts that have no answer yet.
+            given: prompts that have no answer yet, as `GivenPrompts.fit` gives them.
             answers: of the decoder; those to a click have several masks.
             image_rgb: (H, W, 3) uint8, the frame, which is only lent.
             options: of the tracker.
         """
-        for each in given:
+        for each, _ in given:
             own = [one for one in answers if one.query.object_id == each.pending.id and one.query.multimask]
             if each.pending.prompt.meanings and own and each.pending.prompt.only_clicks:
                 each.reply = partial(self._keep, each.reply, own, image_rgb.copy(), options)

@@ -217,9 +217,8 @@ class Propagate(Node[Embedded, Segmented]):
             after = with_new(after, [prompt.id for prompt in new.values()])
             update = Update(tracking.remember(state, after, [prompt.id for prompt in pointing]), update.masks)
             stream.reach(update.state)
-            found_ids = [prompt.id for prompt in found.prompts]
-            self._meanings.tell_of([each for each, _ in given], answers, message.frame.image_rgb, self._options)
-            stream.given.applied([each for each, _ in given], stamp, state, update.state, found_ids)
+            self._meanings.tell_of(given, answers, message.frame.image_rgb, self._options)
+            stream.given.applied([each for each, _ in given], stamp, state, update.state, found.ids)
         # Embed is at work again by now.
         return self._segmented(message, update, [*prompts, *(prompt for _, prompt in given)])
 
@@ -236,8 +235,8 @@ class Propagate(Node[Embedded, Segmented]):
         Raises:
             PromptError: it lies outside the frame.
         """
-        pending = pending or self._prompts[0]
-        return choices_at(message, pending, self._decoder_queries, self._options, only_best=only_best)
+        asked, queries = pending or self._prompts[0], self._decoder_queries
+        return choices_at(message, asked, queries, self._options, only_best=only_best)
 
     def find_everything(self, stream: StreamState, options: AutomaticMaskOptions | None) -> None:
         """Look for all objects of a frame that is still to come, whether or not that was done before; None: do not."""

@@ -76,6 +76,15 @@ class Record(Node[Segmented, None]):
                 flag="--mcap",
             ),
         ] = None
+        also: Annotated[
+            str | list[str],
+            Option(
+                "at the end of 'streamseg run', write the results in these formats too, each into a folder of its name "
+                "in there: say coco,yolo ('streamseg convert --list' has all)",
+                flag="--also",
+                metavar="FORMAT,…",
+            ),
+        ] = []
         segment_frames: Annotated[
             AtLeastOne | None,
             Option(

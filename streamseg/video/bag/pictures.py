@@ -50,7 +50,7 @@ class PictureMessage(NamedTuple):
     is_bigendian: bool = False
 
     def to_rgb(self, kind: Kind, most_pixels: int) -> np.ndarray:
-        """(H, W, 3) uint8, RGB, of a picture that stands by itself.
+        """(H, W, 3) uint8, RGB, of a picture that stands by itself; maybe read-only.
 
         Raises:
             WireError: it cannot be decoded.
@@ -59,7 +59,7 @@ class PictureMessage(NamedTuple):
             return compressed_to_rgb(self.format, self.data, most_pixels)
         if self.height * self.width > most_pixels:
             raise WireError(f"it has {self.width} x {self.height} pixels, at most {most_pixels} are taken")
-        return image_to_rgb(self.format, self.height, self.width, self.step, self.is_bigendian, self.data)
+        return image_to_rgb(self.format, self.height, self.width, self.step, self.is_bigendian, self.data, lend=True)
 
 
 def kind_of(topic: Topic) -> Kind | None:

@@ -211,7 +211,7 @@ async function give(prompt, { place, off = false, seen = null, choosing = false 
   const { what, id, ids } = answer.applied;
   if (isFile()) state.done.push({ stream, ids: [0], removes: false });
   else if (what === "found" && ids.length) state.done.push({ stream, ids, removes: true });
-  else if (what !== "undone" && what !== "renamed" && id !== null) state.done.push({ stream, ids: [id], removes: false });
+  else if (what !== "undone" && id !== null) state.done.push({ stream, ids: [id], removes: false });
   if (what === "added") state.last = id;
   if (what === "added" && stream === state.stream) meanings.show(answer.applied);
   refresh();

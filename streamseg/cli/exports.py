@@ -1,0 +1,50 @@
+"""``--also``: the results of a run in the formats of other programs, written when it is over."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from streamseg.cli.text import say
+from streamseg.errors import StreamsegError
+from streamseg.formats import format as formats
+from streamseg.formats.export import export
+from streamseg.formats.run import load_run, stream_folders
+from streamseg.graph.options import nodes_of
+from streamseg.graph.plan import Plan
+
+
+def asked_for(plan: Plan) -> dict[str, list[str]]:
+    """Name of a record node -> the formats that it is asked for; only nodes that are asked for some.
+
+    Raises:
+        UsageError: there is no such format, or it cannot be written.
+    """
+    found: dict[str, list[str]] = {}
+    for name in nodes_of(plan.graph, "record"):
+        also = getattr(plan.options[name], "also", [])
+        chosen = [each.strip() for each in (also.split(",") if isinstance(also, str) else also) if each.strip()]
+        for each in chosen:
+            formats.check_writes(each)
+        if chosen:
+            found[name] = chosen
+    return found
+
+
+def write(folder: Path, chosen: list[str]) -> list[str]:
+    """Write what is in the folder of a run in formats, each into a folder of its name in there.
+
+    One that cannot be written is said and left out: the results themselves are there.
+
+    Returns:
+        A line for each.
+    """
+    lines = []
+    for place, name in itertools.product(stream_folders(folder), chosen):
+        try:
+            for note in export(load_run(place), name, place / name, overwrite=True):
+                say(f"note: {name}: {note}")
+            lines.append(f"as {name}: {place / name}")
+        except StreamsegError as error:
+            say(f"warning: {place / name} could not be written: {error}")
+    return lines
