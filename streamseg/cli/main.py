@@ -13,7 +13,7 @@ from functools import partial
 
 from streamseg import __version__
 from streamseg.cli.parser import Parser, join_negative_numbers
-from streamseg.cli.startup import fill_standard_streams
+from streamseg.cli.startup import fill_standard_streams, interruptible
 from streamseg.cli.text import check_words, error_facts, say
 from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         check_words(words)
-        args = make_parser().parse_args(join_negative_numbers(words))
+        # This imports what the command needs: numpy and the nodes.
+        with interruptible():
+            args = make_parser().parse_args(join_negative_numbers(words))
         code: int = args.run(args)
         sys.stdout.flush()
         return code

@@ -34,7 +34,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether answers are doubted at all."""
     lost_score: float = 0.2
     """Below this estimated IoU the object is LOST."""
-    uncertain_trust: Share = 0.75
+    uncertain_trust: Share = 0.8
     """UNCERTAIN if this is more than the estimated chance that the mask is right (`streamseg.tracking.trust`)."""
     uncertain_score: float = 0.5
     """Below this estimated IoU the object is UNCERTAIN."""

@@ -112,7 +112,7 @@ def test_clicks_correct_an_object_and_leave_the_other_untouched() -> None:
     """Bit for bit: masks, scores and the tracker's memory of the object that was not corrected."""
     # Object 1 starts as the lower half of its disk; the clicks say where the rest is.
     x0, y0, x1, y1 = box_of(0, 0)
-    start = [{"id": 1, "box": [x0, (y0 + y1) / 2 + 8, x1, y1]}, {"id": 2, "box": box_of(0, 1)}]
+    start = [{"id": 1, "box": [x0, (y0 + y1) / 2 + 4, x1, y1]}, {"id": 2, "box": box_of(0, 1)}]
     clicks = {"id": 1, "frame": 3, "points": [[72, 30], [72, 60]], "negative": [[72, 110]]}
     plain, corrected = run(start), run([*start, clicks])
     for before, after in zip(plain, corrected, strict=True):

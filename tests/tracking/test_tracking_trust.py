@@ -62,11 +62,12 @@ def changed_to_a_part(options: TrackingOptions) -> list[str]:
     run = Run(world, options)
     run.steps(3)
     world.mask_box = (100, 80, 120, 140)
+    world.score = 0.55
     return [run.step().state.tracks[0].reason for _ in range(2)]
 
 
 def test_a_mask_that_has_shrunk_to_a_part_is_doubted_for_want_of_trust() -> None:
-    assert all(reason.startswith("trust") for reason in changed_to_a_part(TrackingOptions()))
+    assert all(reason.startswith("trust") for reason in changed_to_a_part(TrackingOptions(uncertain_trust=0.9)))
     assert not any("trust" in reason for reason in changed_to_a_part(TrackingOptions(uncertain_trust=0)))
 
 
