@@ -17,7 +17,7 @@ import numpy as np
 
 from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.option_flags import add_options, given_options, some_options
-from streamseg.cli.parser import Parser, numbers
+from streamseg.cli.parser import Parser, numbers, positive
 from streamseg.cli.text import error_facts, say
 from streamseg.errors import MediaError, OutputError, PromptError, UsageError
 from streamseg.graph.standard import make_prompts
@@ -74,6 +74,13 @@ def add_to(parser: Parser) -> None:
         help="which of the things that a point may mean, the largest first (default: the one with the best score)",
     )
     group.add_argument("--everything", action="store_true", help="all objects, without being pointed at any")
+    group.add_argument(
+        "--points-per-side",
+        type=positive,
+        metavar="N",
+        help="with --everything: a grid of so many points in each direction is asked; fewer are quicker "
+        "(default: 16 for tiny, 32 for the others)",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="write into DIR even if it is not empty")
     add_options(parser, some_options(_OPTIONS).values())
@@ -119,6 +126,8 @@ def _check_prompts(args: argparse.Namespace) -> None:
     pointed = [name for name in ("box", "point", "negative", "choice") if getattr(args, name) is not None]
     if args.everything and pointed:
         raise PromptError(f"--everything beside --{pointed[0]}: expected one of the two; run it twice for both")
+    if args.points_per_side is not None and not args.everything:
+        raise PromptError("--points-per-side is about --everything: expected both, or neither")
     if not args.everything and not (args.box or args.point):
         raise PromptError("expected to be told what to look for: give --box X0,Y0,X1,Y1, --point X,Y or --everything")
     if args.box and len(args.box) > 1 and (args.point or args.negative):
@@ -136,7 +145,7 @@ def _segmenter(args: argparse.Namespace) -> Segment:
     predictor = Predictor(**given_options(args))
     predictor.model.load()
     if args.everything:
-        generator = everything_generator(predictor)
+        generator = everything_generator(predictor, args.points_per_side)
         return lambda image_rgb: find_everything(generator, image_rgb)
     return lambda image_rgb: find_pointed(predictor, image_rgb, prompts)
 

@@ -36,6 +36,10 @@ def alpha_of(ids: np.ndarray, soften_px: float) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(alpha, (0, 0), soften_px / 2)) if soften_px else alpha
 
 
+_PRORES_STEP_PX = 16
+"""In pictures whose width is no multiple of this FFmpeg's encoder writes pieces of the alpha wrong."""
+
+
 class Cutout(Format):
     """The objects on nothing: PNG, WebM (VP9) or ProRes 4444, with alpha."""
 
@@ -43,7 +47,8 @@ class Cutout(Format):
         """Options of cut-outs."""
 
         container: Annotated[
-            Literal["png", "webm", "mov"], Option("png: a picture a frame, exact; webm: VP9; mov: ProRes 4444")
+            Literal["png", "webm", "mov"],
+            Option("png: a picture a frame, exact; webm: VP9; mov: ProRes 4444, or QuickTime Animation"),
         ] = "png"
         objects: Annotated[
             Literal["together", "each"], Option("all in one, or each on its own, in files called by its id")
@@ -80,6 +85,8 @@ class Cutout(Format):
             "webm": ("libvpx-vp9", "yuva420p", {"crf": "18", "b": "0", "auto-alt-ref": "0", "cpu-used": "4"}),
             "mov": ("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}),
         }[kind]
+        if kind == "mov" and clip.size[1] % _PRORES_STEP_PX:
+            codec, stored, options = "qtrle", "argb", {}
         path = folder / f"{name}.{kind}"
         encoder = stack.enter_context(
             Encoder(path, codec, clip.size, clip.fps, pixels="rgba", stored=stored, options=options)

@@ -67,9 +67,6 @@ class Encoder:
         if stored.startswith("gray"):
             # All values count, from 0 to the largest; without this, readers stretch those from 16 to 235.
             stream.codec_context.color_range = ColorRange.JPEG
-        if codec == "prores_ks":
-            # With several threads pieces of alpha come out wrong, in one file of five.
-            stream.codec_context.thread_count = 1
         self._stream = stream
 
     def write(self, image: np.ndarray, pts_s: float | None) -> None:

@@ -27,11 +27,20 @@ class PictureObjects:
     """The model's own estimate of each mask's IoU."""
 
 
-def everything_generator(predictor: Predictor) -> AutomaticMaskGenerator:
-    """Finds what ``streamseg run --everything`` would follow: few objects, apart from each other."""
+def everything_generator(predictor: Predictor, points_per_side: int | None = None) -> AutomaticMaskGenerator:
+    """Finds what ``streamseg run --everything`` would follow: few objects, apart from each other.
+
+    Args:
+        predictor: what to ask.
+        points_per_side: of the grid of points; None: what suits the model.
+
+    Raises:
+        UsageError: more than 256 points.
+    """
     usual = AutomaticMaskOptions()
     return AutomaticMaskGenerator(
         predictor,
+        points_per_side=points_per_side,
         min_area=usual.min_area,
         max_area=usual.max_area,
         one_part=usual.one_part,

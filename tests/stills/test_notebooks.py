@@ -147,6 +147,7 @@ def test_everything(sam, image):
     assert len(more) > 0
 
 
+@pytest.mark.slow
 def test_the_registry(nano, vit_b):
     assert set(sam_model_registry) == {"default", "tiny", "vit_b", "vit_l", "vit_h"}
     assert sam_model_registry["default"]().name == "tiny"
