@@ -5,6 +5,7 @@ rosbags brings those of ROS's own packages; what streamseg needs beside them is 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -87,7 +88,7 @@ def decode(type_name: str, data: bytes | memoryview) -> Any:
     try:
         return typestore().deserialize_cdr(data, type_name)
     # A length that was cut off, or is made up, ends in any of these.
-    except (serde.SerdeError, IndexError, OverflowError, MemoryError, AssertionError) as error:
+    except (serde.SerdeError, struct.error, IndexError, OverflowError, MemoryError, AssertionError) as error:
         raise ValueError(str(error)) from error
 
 
