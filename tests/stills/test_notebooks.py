@@ -90,8 +90,11 @@ def test_boxes_at_once(predictor, image):
         *((3, 1, 200, 300), torch.bool, (3, 1)),
         (3, 1, 256, 256),
     )
-    for mask, box in zip(masks.cpu().numpy(), (BODY, WINDOW, MOON), strict=True):
-        assert box_iou(around(mask[0]), box) > 0.8
+    for mask, (x0, y0, x1, y1) in zip(masks.cpu().numpy()[:, 0], (BODY, WINDOW, MOON), strict=True):
+        inside = mask[y0:y1, x0:x1]
+        # A few specks elsewhere are nothing that a predictor takes away; a disk is 0.785 of its box.
+        assert inside.sum() > 0.95 * mask.sum()
+        assert 0.7 < inside.mean() < 0.87
 
 
 def test_pictures_and_boxes_at_once(sam, predictor, image):
