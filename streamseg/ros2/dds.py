@@ -68,6 +68,7 @@ class DdsMiddleware:
             ) from error
         self._lock = threading.Lock()
         self._readers: list[_Reader] = []
+        self._subscriptions: list[DdsSubscription] = []
         self._closing = False
         self._thread = threading.Thread(target=self._receive, name="dds-receiver", daemon=True)
         self._thread.start()
@@ -80,6 +81,7 @@ class DdsMiddleware:
         """As `Middleware.subscribe`."""
         subscription = DdsSubscription(type_name, on_message)
         subscription.reader = self._listen("rt", topic, type_name, qos, subscription.take)
+        self._subscriptions.append(subscription)
         return subscription
 
     def serve(self, service: str, type_name: str, on_request: Callable[[Any, Answer], None]) -> None:
@@ -123,6 +125,8 @@ class DdsMiddleware:
             self._closing = True
             self._wake.set(True)
         self._thread.join()
+        for each in self._subscriptions:
+            each.end()
         self._readers.clear()
         self._wait_set = self._found = self._wake = None
         self._participant = self._domain = None
@@ -202,13 +206,18 @@ class DdsSubscription:
         self.type_hash: str | None = types.type_hash(type_name)
         self.malformed = 0
         self.reader: Any = None
+        self._lost = 0
         self._type_name = type_name
         self._on_message = on_message
 
     @property
     def lost(self) -> int:
         """As `Subscription.lost`."""
-        return 0 if self.reader is None else int(self.reader.get_sample_lost_status().total_count)
+        return self._lost if self.reader is None else int(self.reader.get_sample_lost_status().total_count)
+
+    def end(self) -> None:
+        """Keep the last count: the reader cannot be asked any more."""
+        self._lost, self.reader = self.lost, None
 
     def take(self, data: bytes) -> None:
         """Hand a message on, or count it."""

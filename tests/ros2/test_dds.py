@@ -97,6 +97,13 @@ def test_a_message_that_cannot_be_read_is_counted_and_the_next_is_taken(
     assert caplog.text.count("a message that came is no sensor_msgs/msg/Image") == 1
 
 
+def test_what_was_lost_is_still_known_when_it_is_closed(ros: DdsMiddleware) -> None:
+    subscription = ros.subscribe("/image", IMAGE, Qos(), lambda message: None)
+    assert subscription.lost == 0
+    ros.close()
+    assert subscription.lost == 0
+
+
 def test_a_listener_that_has_gone_costs_nothing(ros: DdsMiddleware) -> None:
     publisher = ros.advertise("/masks", IMAGE, SENSOR)
     with peer() as process:
