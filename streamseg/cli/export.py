@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from streamseg import extras
 from streamseg.cli.parser import Parser
 from streamseg.cli.text import say, size_text
 from streamseg.sam import checkpoints
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
         StreamsegError: the weights cannot be had, onnx is missing, the files cannot be written or are off torch.
     """
     info = find(args.model)
+    extras.check_torch("'streamseg export'")
     # Only now: torch takes seconds to import.
     from streamseg.sam.exporting import import_onnx
     from streamseg.sam.onnx_files import export, largest_difference

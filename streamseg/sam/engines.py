@@ -28,7 +28,6 @@ LIGHT = ("openvino", "onnxruntime")
 
 # Where it has been measured to be the quicker one.
 _OPENVINO_MACHINES = ("x86_64", "amd64")
-_INSTALL = {"openvino": extras.command("openvino"), "onnxruntime": "pip install onnxruntime"}
 
 # What a Linux machine has if torch could find a GPU: NVIDIA's driver (also in a container, in WSL, on a Jetson), AMD's.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvmap", "/dev/kfd")
@@ -91,7 +90,7 @@ def choose(info: ModelInfo, engine: str, device: str) -> tuple[str, str]:
 
     Raises:
         UsageError: no such engine.
-        ModelError: the engine is not installed, or cannot run this model.
+        ModelError: the engine is not installed, cannot run this model, or is torch, which is not installed.
         DeviceError: no such device, or not one that the engine can use.
     """
     if engine in LIGHT:
@@ -102,6 +101,8 @@ def choose(info: ModelInfo, engine: str, device: str) -> tuple[str, str]:
     light = quickest() if engine == "auto" and packaged_graphs.find(info) is not None else None
     if light is not None and (device == "cpu" or (device == "auto" and not may_have_gpu())):
         return light, "cpu"
+    what = "engine 'torch'" if engine == "torch" else f"model {info.name!r}"
+    extras.check_torch(what if light is None else f"device {device!r}")
     from streamseg.sam import devices
 
     chosen = devices.resolve(device)
@@ -136,6 +137,8 @@ def default_threads() -> int:
 
 def may_have_gpu() -> bool:
     """Whether it is worth asking torch, which takes seconds to import, for a GPU."""
+    if extras.missing_for_torch():
+        return False
     if sys.platform != "linux":
         return True
     with contextlib.suppress(metadata.PackageNotFoundError):
@@ -161,6 +164,5 @@ def _check_light(info: ModelInfo, engine: str, device: str) -> None:
         able = ", ".join(name for name, each in MODELS.items() if packaged_graphs.find(each) is not None)
         raise ModelError(f"engine {engine!r} runs {able}, not {info.name!r}; use engine auto or torch")
     if not is_installed(engine):
-        raise ModelError(
-            f"engine {engine!r} needs the package {engine}: {_INSTALL[engine]!r} installs it; or use engine auto"
-        )
+        command = extras.command("openvino") if engine == "openvino" else "pip install onnxruntime"
+        raise ModelError(f"engine {engine!r} needs the package {engine}: {command!r} installs it; or use engine auto")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from streamseg import extras
 from streamseg.errors import UsageError
 from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam import checkpoints, engines
@@ -65,7 +66,12 @@ class StillModel:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Where it computes, as torch says it.
+
+        Raises:
+            ModelError: torch is not installed.
+        """
+        extras.check_torch("the device of a model")
         import torch
 
         return torch.device(self._device)

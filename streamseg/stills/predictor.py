@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streamseg import extras
 from streamseg.errors import PromptError, UsageError
 from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.decoder import Decoded
@@ -52,14 +53,23 @@ class Predictor:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes, and where the tensors are that it gives."""
+        """Where it computes, and where the tensors are that it gives.
+
+        Raises:
+            ModelError: torch is not installed.
+        """
         return self.model.device
 
     @property
     def features(self) -> torch.Tensor | None:
-        """(1, C, h, w) float32, those of the picture; None if there is none."""
+        """(1, C, h, w) float32, those of the picture; None if there is none.
+
+        Raises:
+            ModelError: torch is not installed.
+        """
         if self._features is None:
             return None
+        extras.check_torch("a tensor")
         import torch
 
         return torch.from_numpy(self._features)[None].to(self.device)
