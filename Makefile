@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make lint     make bench     make keywords     make graphs
+# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-install     make lint     make bench     make keywords     make graphs
 # make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
@@ -17,7 +17,7 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-slow test-lowest test-openvino faults soak lint bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-install faults soak lint bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -37,6 +37,10 @@ test-openvino:
 	test -x $(OPENVINO)/bin/python || $(PYTHON) -m venv $(OPENVINO)
 	$(OPENVINO)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,openvino]'
 	$(OPENVINO)/bin/python -m pytest tests/sam tests/runtime tests/recovery tests/cli/test_run_command.py $(PYTEST)
+
+# Wheel and sdist into empty environments. PYTHONS="python3.12 python3.13": with these; INSTALL="--full --extras": all of it.
+test-install:
+	$(PYTHON) tests/install.py $(INSTALL) $(PYTHONS)
 
 faults: $(INSTALLED)
 	$(BIN)/python tests/faults.py
