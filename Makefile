@@ -1,7 +1,7 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-install     make lint     make bench     make keywords     make graphs
-# make fuzz     make clean
+# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-install     make lint     make docs     make bench     make keywords
+# make graphs     make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
 
@@ -17,7 +17,7 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-install faults soak lint bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-install faults soak lint docs bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -70,6 +70,12 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/own_loop.py
 	$(BIN)/python benchmarks/listening.py
 	$(BIN)/python benchmarks/memory.py
+
+# The documentation as a site, in out/site; a warning, or a link that leads nowhere, is an error.
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python docs/site/make.py out/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The type of segment_video's keywords anew, after a change of the nodes' options.
 keywords: $(INSTALLED)
