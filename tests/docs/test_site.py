@@ -95,7 +95,8 @@ def test_links_of_the_repository_lead_somewhere() -> None:
 
 def test_the_menu_has_every_page_once(folder: Path) -> None:
     listed = re.findall(r"^ +- ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE)
-    assert sorted(listed) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.md"))
+    there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.md"))
+    assert sorted(listed) == there, "a new page goes into the menu in mkdocs.yml"
 
 
 def test_the_reference_has_all_that_the_code_has(folder: Path) -> None:
