@@ -104,6 +104,7 @@ def _run(task: Task, stopped: Callable[[], bool], cores: int | None) -> tuple[in
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
     listening.join(_ENDS_WITHIN_S)
+    pipe.close()
     said = [line.removeprefix(_ERROR).strip() for line in last if line.startswith(_ERROR)]
     if code < 0:
         return 7, f"it was killed by signal {-code}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from streamseg.cli.text import duration_text, redacted, say, shown
 from streamseg.errors import EXIT_INTERRUPTED, OutputError, UsageError
 from streamseg.graph.plan import cores
 from streamseg.regular_files import write_own
+from streamseg.video.source import SourceKind, classify
 
 _OF_A_RUN = ("control", "metrics", "metrics_token", "metrics_cert", "metrics_key", "trace")
 """What only a run alone can be asked for."""
@@ -30,8 +31,6 @@ REPORT = "batch.json"
 _DESCRIPTION = """Follow objects in many files, each into a folder of its own. One bad file stops nobody; said again,
 the same command goes on where it was ended. --jobs does several at once, --ray spreads them over the machines of a Ray
 cluster. Sources, prompts and -o may be URLs of object stores (s3://, gs://, …)."""
-
-Do = Callable[[Sequence[Task], Callable[[], bool]], Iterator[Ended]]
 
 
 def add_to(parser: Parser) -> None:
@@ -89,13 +88,19 @@ def run(args: argparse.Namespace) -> int:
     root = one_by_one.output_of(args)
     tasks = list(one_by_one.tasks(args, sources, root))
     done: list[Ended] = []
+    here = args.ray is None and args.jobs == 1 and not any(map(_has_urls, tasks))
     with Interrupts() as interrupts:
-        for each in _results(args, tasks, root, lambda: interrupts.stop):
+        results = one_by_one.in_turn(args, tasks, run_one) if here else _results(args, tasks, lambda: interrupts.stop)
+        for each in results:
             done.append(each)
-            what = f"failed ({each.code}): {each.reason}" if each.code else f"{each.frames} frames"
-            say(f"{len(done)} of {len(tasks)}: {each.name}: {what}")
-        interrupted = interrupts.stop
-    done.sort(key=lambda each: [task.name for task in tasks].index(each.name))
+            if not here:
+                what = f"failed ({each.code}): {each.reason}" if each.code else f"{each.frames} frames"
+                say(f"{len(done)} of {len(tasks)}: {each.name}: {what}")
+            if each.code == EXIT_INTERRUPTED:
+                break
+        interrupted = interrupts.stop or (bool(done) and done[-1].code == EXIT_INTERRUPTED)
+    order = {task.name: place for place, task in enumerate(tasks)}
+    done.sort(key=lambda each: order[each.name])
     took_s = time.monotonic() - began_s
     _write_report(root, done, took_s)
     if args.json:
@@ -109,38 +114,43 @@ def run(args: argparse.Namespace) -> int:
     return one_by_one.exit_code(done)
 
 
-def _results(
-    args: argparse.Namespace, found: Sequence[Task | Ended], root: str, stopped: Callable[[], bool]
-) -> Iterator[Ended]:
+def _results(args: argparse.Namespace, found: Sequence[Task | Ended], stopped: Callable[[], bool]) -> Iterator[Ended]:
     """What became of each, as it comes."""
-    known = [each for each in found if isinstance(each, Ended)]
+    yield from (each for each in found if isinstance(each, Ended))
     tasks = [each for each in found if isinstance(each, Task)]
-    yield from known
     if args.ray is not None:
         yield from ray_cluster.run(
-            tasks,
+            [_anywhere(task) for task in tasks],
             stopped,
             address=args.ray,
             cores=args.cores or 1,
             gpus=args.gpus,
             retries=args.retries,
         )
-    elif args.jobs > 1 or any(map(_has_urls, tasks)):
+    else:
         share = args.cores or max(1, cores() // args.jobs)
         yield from local_pool.run(tasks, stopped, jobs=args.jobs, cores=share)
-    else:
-        yield from _until_interrupted(one_by_one.in_turn(args, tasks, run_one))
 
 
-def _until_interrupted(results: Iterable[Ended]) -> Iterator[Ended]:
-    for each in results:
-        yield each
-        if each.code == EXIT_INTERRUPTED:
-            return
+def _anywhere(task: Task) -> Task:
+    """The same for a process with another current folder."""
+    local = classify(task.source) in (SourceKind.FILE, SourceKind.FOLDER, SourceKind.BAG) and "://" not in task.source
+    return msgspec.structs.replace(
+        task,
+        source=_absolute(task.source) if local else task.source,
+        prompts=None if task.prompts is None else _absolute(task.prompts),
+        output=_absolute(task.output),
+    )
 
 
-def _has_urls(task: Task) -> bool:
-    return any(place is not None and places.is_url(place) for place in (task.source, task.prompts, task.output))
+def _absolute(place: str) -> str:
+    return place if places.is_url(place) else str(Path(place).expanduser().absolute())
+
+
+def _has_urls(task: Task | Ended) -> bool:
+    return isinstance(task, Task) and any(
+        place is not None and places.is_url(place) for place in (task.source, task.prompts, task.output)
+    )
 
 
 def _report(done: Sequence[Ended], took_s: float) -> dict[str, object]:

@@ -14,7 +14,7 @@ from streamseg.cli.option_flags import given_options, with_option
 from streamseg.cli.run_graph import is_graph_file, source_names
 from streamseg.cli.text import error_facts, say, shown, table
 from streamseg.errors import EXIT_INTERRUPTED, PromptError, StreamsegError, UsageError
-from streamseg.video.source import SourceKind, classify, redact
+from streamseg.video.source import redact
 
 RunOne = Callable[[argparse.Namespace], int]
 
@@ -70,12 +70,12 @@ def tasks(args: argparse.Namespace, sources: Sequence[str], root: str) -> Iterat
 def _tasks(
     args: argparse.Namespace, sources: Sequence[str], root: str, settings: dict[str, Any], files: list[str] | None
 ) -> Iterator[Task | Ended]:
-    for source, name in zip(sources, source_names(sources), strict=True):
-        task = Task(name=name, source=_found_anywhere(source), output=places.join(root, name), settings=settings)
+    named = [posixpath.basename(source) if places.is_url(source) else source for source in sources]
+    for source, name in zip(sources, source_names(named), strict=True):
+        task = Task(name=name, source=source, output=places.join(root, name), settings=settings)
         try:
             yield Task(**{**_fields(task), "prompts": _prompts_of(args, source, files)})
         except StreamsegError as error:
-            say(f"error: {name}: {error_facts(error)['message']}")
             yield ended(task, error.exit_code, str(error))
 
 
@@ -86,17 +86,18 @@ def _fields(task: Task) -> dict[str, Any]:
 def in_turn(args: argparse.Namespace, found: Iterable[Task | Ended], run_one: RunOne) -> Iterator[Ended]:
     """Do tasks in this process, one after the other, each as a run of its own that says what it does."""
     for number, task in enumerate(found, 1):
+        say(f"{number} of {len(args.sources)}: {task.name}")
         if isinstance(task, Ended):
+            say(f"error: {shown(task.reason)}")
             yield task
             continue
-        say(f"{number} of {len(args.sources)}: {task.name}")
         one = with_option(argparse.Namespace(**{**vars(args), **task.settings}), "output", task.output)
         one.sources, one.prompts = [task.source], task.prompts
         try:
             yield ended(task, run_one(one), folder=Path(task.output))
         except (StreamsegError, OSError) as error:
             known = error if isinstance(error, StreamsegError) else StreamsegError(str(error))
-            say(f"error: {task.name}: {error_facts(known)['message']}")
+            say(f"error: {error_facts(known)['message']}")
             yield ended(task, known.exit_code, str(known))
 
 
@@ -134,12 +135,6 @@ def _row(done: Ended) -> tuple[str, str, str, str]:
     return shown(redact(done.source)), frames, fps, result
 
 
-def _found_anywhere(source: str) -> str:
-    """A source whose path does not depend on the current folder."""
-    local = classify(source) in (SourceKind.FILE, SourceKind.FOLDER, SourceKind.BAG) and "://" not in source
-    return str(Path(source).expanduser().absolute()) if local else source
-
-
 def _files_of_prompts(args: argparse.Namespace) -> list[str] | None:
     """The files in the folder of --prompts; None if that is a file, or not given."""
     if args.prompts is None:
@@ -147,13 +142,13 @@ def _files_of_prompts(args: argparse.Namespace) -> list[str] | None:
     if places.is_url(args.prompts):
         return None if posixpath.splitext(args.prompts)[1] else places.names(args.prompts)
     folder = Path(args.prompts)
-    return sorted(str(each.absolute()) for each in folder.iterdir()) if folder.is_dir() else None
+    return sorted(str(each) for each in folder.iterdir()) if folder.is_dir() else None
 
 
 def _prompts_of(args: argparse.Namespace, source: str, files: list[str] | None) -> str | None:
     """The file of prompts of a source: of a folder, the one of its name."""
     if files is None:
-        return None if args.prompts is None else _found_anywhere(args.prompts)
+        return None if args.prompts is None else str(args.prompts)
     stem = Path(source).stem
     found = [each for each in files if Path(each).stem == stem]
     if not args.prompts_format:
