@@ -24,13 +24,13 @@ FAST = ("--no-overlay", "--focus", "off")
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head that does no work itself."""
+    """A head that does no work itself. It is at this machine's address: Ray takes loopback for that, too."""
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    here = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 80 << 20}
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **here})
-    found.more = lambda: found.add_node(num_cpus=1, object_store_memory=80 << 20, node_ip_address="127.0.0.1")
+    size = {"include_dashboard": False, "object_store_memory": 80 << 20}
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **size})
+    found.more = lambda: found.add_node(num_cpus=1, **size)
     yield found
     found.shutdown()
 
