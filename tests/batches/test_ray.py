@@ -38,11 +38,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
     for name in ("a", "b", "c", "d"):
-        write_video(tmp_path / f"{name}.mp4", moving_images(150))
+        write_video(tmp_path / f"{name}.mp4", moving_images(100))
     (tmp_path / "prompts.yaml").write_text(PROMPT)
     return tmp_path
 
 
+@pytest.mark.timeout(600)
 def test_a_node_that_dies_costs_what_it_had_at_work(cluster: Any, films: Path) -> None:
     nodes = [cluster.more(), cluster.more()]
     sources = [f"{name}.mp4" for name in "abcd"]
@@ -57,7 +58,7 @@ def test_a_node_that_dies_costs_what_it_had_at_work(cluster: Any, films: Path) -
     assert eventually(lambda: len(list(films.glob("out/*/tracks.jsonl"))) >= 2, 100)
     time.sleep(1.0)
     cluster.remove_node(nodes[0], allow_graceful=False)
-    out, said = process.communicate(timeout=280)
+    out, said = process.communicate(timeout=500)
     assert process.returncode == 0, said
     files = json.loads(out)["files"]
     assert [(each["name"], each["code"]) for each in files] == [(name, 0) for name in "abcd"]
@@ -68,6 +69,7 @@ def test_a_node_that_dies_costs_what_it_had_at_work(cluster: Any, films: Path) -
             assert (films / "out" / name / "masks" / found.name).read_bytes() == found.read_bytes()
 
 
+@pytest.mark.timeout(600)
 def test_sources_and_results_in_s3(cluster: Any, films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -95,14 +97,14 @@ def test_sources_and_results_in_s3(cluster: Any, films: Path, monkeypatch: pytes
             cwd=films,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=500,
             check=False,
             env=dict(os.environ),
         )
         assert done.returncode == 0, done.stderr
         store.invalidate_cache()
         for name in ("a", "b"):
-            assert json.loads(store.cat_file(f"films/out/{name}/run.json"))["frames_out"] == 150
+            assert json.loads(store.cat_file(f"films/out/{name}/run.json"))["frames_out"] == 100
         assert {each["code"] for each in json.loads(store.cat_file("films/out/batch.json"))["files"]} == {0}
     finally:
         server.stop()
