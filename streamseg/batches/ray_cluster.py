@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -18,6 +20,7 @@ from streamseg.batches.task import Ended, Task, ended
 from streamseg.errors import RunError
 
 _LOOK_S = 0.2
+_ANSWERS_WITHIN_S = 5.0
 _DIED = 7
 
 
@@ -46,6 +49,9 @@ def run(
         RunError: there is no such cluster.
     """
     ray = extras.load("ray", "ray", "to spread a batch over machines")
+    _check_reached(address)
+    # One that is started here does not tell its makers of it.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True)
     except Exception as error:
@@ -63,6 +69,23 @@ def run(
                 return
     finally:
         ray.shutdown()
+
+
+def _check_reached(address: str) -> None:
+    """Refuse an address where nobody answers: Ray would try for minutes.
+
+    Raises:
+        RunError: nobody does.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN_S).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(
+            f"expected a Ray cluster at {address}, nobody answers there: {error}; 'ray start --head' says the address"
+        ) from error
 
 
 def _work(task: bytes, cores: int) -> bytes:

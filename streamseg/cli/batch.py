@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -89,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     tasks = list(one_by_one.tasks(args, sources, root))
     done: list[Ended] = []
     here = args.ray is None and args.jobs == 1 and not any(map(_has_urls, tasks))
-    with Interrupts() as interrupts:
+    # Ray prints what happens to its machines.
+    with Interrupts() as interrupts, contextlib.redirect_stdout(sys.stderr):
         results = one_by_one.in_turn(args, tasks, run_one) if here else _results(args, tasks, lambda: interrupts.stop)
         for each in results:
             done.append(each)
