@@ -35,6 +35,12 @@ def test_the_notices_name_every_package_that_is_brought() -> None:
     assert not [name for name in map(name_of, brought) if not re.search(rf"(?<![\w-]){name}(?![\w-])", notices)]
 
 
+def test_the_install_page_has_every_extra() -> None:
+    page = (ROOT / "docs" / "install.md").read_text()
+    extras = [name for name in PROJECT["optional-dependencies"] if name not in OF_MAKERS]
+    assert not [name for name in extras if f"`pip install 'streamseg[{name}]'`" not in page]
+
+
 def test_templates_of_issues_ask_for_the_doctor() -> None:
     folder = ROOT / ".github" / "ISSUE_TEMPLATE"
     for name in ("bug.yml", "wish.yml"):
