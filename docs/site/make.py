@@ -26,6 +26,7 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "measured.md": "benchmarks/README.md",
     "notices.md": "THIRD_PARTY_NOTICES.md",
+    "security.md": "SECURITY.md",
     "tiny.md": "streamseg/sam/TINY.md",
 }
 """Page -> the file of the repository that it is."""
