@@ -22,6 +22,17 @@ _PROMPTS_PER_CALL = 64
 _CELLS_PER_CPU_CALL = 4 * 64 * 64
 
 
+def load_decoder_module(info: ModelInfo, path: Path, device: str) -> DecoderModule:
+    """A model's prompt encoder and mask decoder with their weights.
+
+    Raises:
+        CheckpointError: the weights are damaged, or do not fit.
+    """
+    architecture = ARCHITECTURES[info.name]
+    prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)
+    return DecoderModule(info, prompt_encoder, load_part(info, path, architecture.mask_decoder, device))
+
+
 class TorchEncoder:
     """See `streamseg.sam.engines.EncoderEngine`."""
 
@@ -59,11 +70,8 @@ class TorchDecoder:
 
     def __init__(self, info: ModelInfo, path: Path, device: str) -> None:
         self.device, self.precision = device, "f32"
-        architecture = ARCHITECTURES[info.name]
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
-            prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)
-            mask_decoder = load_part(info, path, architecture.mask_decoder, device)
-        self._module = DecoderModule(info, prompt_encoder, mask_decoder)
+            self._module = load_decoder_module(info, path, device)
         self._positions: dict[int, torch.Tensor] = {}
 
     def guard(self, advice: str) -> AbstractContextManager[None]:

@@ -31,6 +31,16 @@ class EncoderFacts:
     """Long side of the picture that the network sees, pixels."""
 
 
+@dataclass(frozen=True)
+class PromptEncoderFacts:
+    """What scripts ask of ``sam.prompt_encoder``."""
+
+    embed_dim: int
+    """Channels of the features of a picture."""
+    image_embedding_size: tuple[int, int]
+    """Their height and width."""
+
+
 class StillModel:
     """A model as `Predictor` and `AutomaticMaskGenerator` take it; also what ``sam_model_registry`` gives.
 
@@ -56,12 +66,15 @@ class StillModel:
     ) -> None:
         info = find(name)
         self.name = name
-        self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser()
+        self.checkpoint = None if checkpoint is None else Path(checkpoint).expanduser()
+        """The user's own weights; None if it has its own."""
         self._wanted_engine = engine
         self._halves: dict[str, Any] = {}
         self._engine, self._device = engines.choose(info, engine, device)
-        checkpoints.locate(info, self._checkpoint)
+        checkpoints.locate(info, self.checkpoint)
         self.image_encoder = EncoderFacts(info.whole_size)
+        grid = info.whole_size // info.stride
+        self.prompt_encoder = PromptEncoderFacts(info.width, (grid, grid))
 
     @property
     def device(self) -> torch.device:
@@ -175,7 +188,7 @@ class StillModel:
     def _half(self, kind: str, load: Any) -> Any:
         # The loaded half itself is kept too: it is shared as long as somebody has it.
         if kind not in self._halves:
-            half = load(self.name, checkpoint=self._checkpoint, device=self._device, engine=self._engine)
+            half = load(self.name, checkpoint=self.checkpoint, device=self._device, engine=self._engine)
             self._halves[kind] = (half, half.without_focus())
         return self._halves[kind][1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,19 +12,6 @@ from streamseg.segment_anything.utils.transforms import ResizeLongestSide
 from streamseg.stills.model import StillModel
 
 BODY, WINDOW, MOON = (20, 30, 180, 190), (60, 70, 140, 150), (215, 25, 275, 85)
-
-
-@pytest.fixture(scope="module")
-def image() -> np.ndarray:
-    """(200, 300, 3) uint8 RGB: a disk with a disk in it, and a small one beside."""
-    picture = np.full((200, 300, 3), (40, 90, 60), np.uint8)
-    for center, radius, color in (
-        ((100, 110), 80, (240, 200, 60)),
-        ((100, 110), 40, (60, 60, 200)),
-        ((245, 55), 30, (230, 230, 230)),
-    ):
-        cv2.circle(picture, center, radius, color, -1)
-    return cv2.GaussianBlur(picture, (3, 3), 0)
 
 
 @pytest.fixture(scope="module")
