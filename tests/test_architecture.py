@@ -67,7 +67,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.tracking": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.tracking"),
     "streamseg.sam": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam"),
     "streamseg.stills": (*FOUNDATION, "streamseg.masks", "streamseg.prompts", "streamseg.sam", "streamseg.stills"),
-    "streamseg.segment_anything": ("streamseg.stills", "streamseg.segment_anything"),
+    "streamseg.segment_anything": ("streamseg.sam.models", "streamseg.stills", "streamseg.segment_anything"),
     "streamseg.publishing": (*MESSAGES, "streamseg.masks", "streamseg.publishing"),
     "streamseg.robotics": (*FOUNDATION, "streamseg.masks", "streamseg.robotics"),
     "streamseg.ros2": (*MESSAGES, "streamseg.masks", "streamseg.robotics", "streamseg.ros2"),
@@ -81,6 +81,14 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.prompts",
         "streamseg.tracking.records",
         "streamseg.video",
+    ),
+    "streamseg.label_studio": (
+        *GRAPHS,
+        *ARRAYS,
+        "streamseg.__version__",
+        "streamseg.formats",
+        "streamseg.stills",
+        "streamseg.label_studio",
     ),
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),

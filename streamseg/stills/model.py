@@ -45,7 +45,8 @@ class StillModel:
     """A model as `Predictor` and `AutomaticMaskGenerator` take it; also what ``sam_model_registry`` gives.
 
     Args:
-        name: tiny, vit_b, vit_l or vit_h; what is neither bundled nor in the cache is downloaded once and verified.
+        name: one that ``streamseg models`` lists; what is neither bundled nor in the cache is downloaded once and
+            verified, if that is usual for the model.
         checkpoint: the user's own weights for that model.
         device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
         engine: see `streamseg.sam.engines`.
@@ -73,6 +74,8 @@ class StillModel:
         self._engine, self._device = engines.choose(info, engine, device)
         checkpoints.locate(info, self.checkpoint)
         self.image_encoder = EncoderFacts(info.whole_size)
+        self.stretches = info.stretches
+        """Whether it sees pictures stretched to a square."""
         grid = info.whole_size // info.stride
         self.prompt_encoder = PromptEncoderFacts(info.width, (grid, grid))
 
@@ -145,8 +148,10 @@ class StillModel:
         """
         masks = np.empty((*logits.shape[:2], *original_size), np.float32 if as_logits else bool)
         for place in np.ndindex(logits.shape[:2]):
-            fine = self.decoder.upscale(logits[place], input_size)
-            if input_size != original_size:
+            # What was stretched is masks of any size at once, and nothing is padding.
+            stretched = self.decoder.info.stretches
+            fine = self.decoder.upscale(logits[place], original_size if stretched else input_size)
+            if fine.shape != original_size:
                 fine = cv2.resize(fine, original_size[::-1])
             masks[place] = fine if as_logits else fine > self.mask_threshold
         return masks

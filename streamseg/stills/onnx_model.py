@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from streamseg.errors import ModelError
 from streamseg.sam import checkpoints
-from streamseg.sam.models import find
+from streamseg.sam.models import ModelInfo, find
 from streamseg.sam.torch_engine import load_decoder_module
 from streamseg.stills.model import StillModel
 
@@ -43,6 +44,8 @@ class SamOnnxModel(nn.Module):
     ) -> None:
         super().__init__()
         info = find(model.name)
+        if info.decoder != ModelInfo.decoder:
+            raise ModelError(f"expected a model of SAM's own architecture, such as tiny, got {info.name!r}")
         self.img_size = info.whole_size
         self.return_single_mask = return_single_mask
         self.use_stability_score = use_stability_score

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from streamseg.masks.boxes import box_iou
+from streamseg.sam.models import MODELS
 from streamseg.segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from streamseg.segment_anything.utils.transforms import ResizeLongestSide
 from streamseg.stills.model import StillModel
@@ -138,7 +139,7 @@ def test_everything(sam, image):
 
 @pytest.mark.slow
 def test_the_registry(nano, vit_b):
-    assert set(sam_model_registry) == {"default", "tiny", "vit_b", "vit_l", "vit_h"}
+    assert set(sam_model_registry) == {"default", *MODELS}
     assert sam_model_registry["default"]().name == "tiny"
     assert sam_model_registry["default"](checkpoint=vit_b.checkpoint).name == "vit_h"
     model = sam_model_registry["vit_b"](checkpoint=str(vit_b.checkpoint))
