@@ -90,6 +90,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.stills",
         "streamseg.label_studio",
     ),
+    "streamseg.cvat": (*FOUNDATION, *ARRAYS, "streamseg.runtime.tracker", "streamseg.stills", "streamseg.cvat"),
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
