@@ -92,6 +92,18 @@ def test_a_video_and_a_picture(others, checkpoint, tmp_path):
     assert 150 < found["area_px"] < 300
 
 
+def test_it_is_measured_on_photos(others, checkpoint, tmp_path):
+    for name, image in (("images", pictures()[3]), ("masks", (pictures()[3][..., 0] > 200) * np.uint8(255))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "photos" / name / "a.png"), image[..., ::-1] if image.ndim == 3 else image)
+    model = ("--model", "yellow", "--checkpoint", checkpoint, "--device", "cpu")
+    done = streamseg("eval-images", tmp_path / "photos", *model, "--json", "-", env=others)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["model"] == "yellow"
+    assert facts["mean_iou"]["mean"]["box"] > 0.6
+
+
 def test_what_it_needs_is_said(others, tmp_path):
     asked = ("image", tmp_path / "none.png", "--box", BOX, "-o", tmp_path / "o")
     done = streamseg(*asked, "--model", "yellow", env=others)

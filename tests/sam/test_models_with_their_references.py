@@ -20,8 +20,10 @@ from support.media import write_video
 
 import streamseg
 from streamseg.errors import CheckpointError
+from streamseg.sam import onnx_files
 from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.loading import load_decoder, load_encoder
+from streamseg.sam.models import MODELS
 from streamseg.stills.predictor import Predictor
 
 # The size that is stretched and padded to itself, and one that is not.
@@ -177,6 +179,13 @@ def follows(model: str, checkpoint: Path, folder: Path) -> None:
 @pytest.mark.timeout(600)
 def test_mobile_sam_in_a_graph(mobile_sam, tmp_path):
     follows("vit_t", mobile_sam, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_mobile_sam_as_onnx(mobile_sam, tmp_path):
+    onnx_files.export(MODELS["vit_t"], mobile_sam, tmp_path)
+    assert onnx_files.largest_difference(MODELS["vit_t"], mobile_sam, tmp_path) < 1e-4
 
 
 @pytest.mark.timeout(600)
