@@ -79,7 +79,8 @@ def _all() -> tuple[list[ModelInfo], list[str]]:
             known.append(find(name))
         except ModelError as error:
             broken.append(str(error))
-    return known, broken
+    # Those that are here first.
+    return sorted(known, key=lambda info: not is_here(info)), broken
 
 
 def _facts(info: ModelInfo) -> dict[str, Any]:
