@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import threading
 from pathlib import Path
 
 from streamseg_nodes.page.address import Door, is_own, open_port, parse, read_token
 
 from streamseg import extras
+from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.option_flags import add_options, given_options, some_options
 from streamseg.cli.parser import Parser, positive
 from streamseg.cli.text import say
-from streamseg.errors import UsageError
+from streamseg.errors import EXIT_INTERRUPTED, UsageError
 from streamseg.regular_files import read_regular
 
 _DESCRIPTION = """An ML backend for Label Studio: a box or clicks in a picture become a brush mask, a rectangle in a
@@ -24,6 +26,9 @@ DOOR = Door("label-studio", "--listen", "127.0.0.1:9090", "have its videos follo
 _OPTIONS = ("model", "checkpoint", "device", "engine")
 _KEY = "LABEL_STUDIO_API_KEY"
 _KEY_MAX_BYTES = 8192
+_LOOK_S = 1.0
+_LAST_S = 5
+"""For an answer that is being made when somebody ends it."""
 
 
 def add_to(parser: Parser) -> None:
@@ -58,7 +63,7 @@ def add_to(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer until somebody ends it.
+    """Answer until somebody ends it; returns the exit code.
 
     Raises:
         StreamsegError: others could reach it, the address is taken, the model cannot be had, a package is missing.
@@ -86,12 +91,21 @@ def run(args: argparse.Namespace) -> int:
         app = make_app(backend, token=token, is_own=is_own)
         host = f"[{address.host}]" if address.is_ipv6 else address.host
         say(f"label-studio: http://{host}:{listener.getsockname()[1]} answers the Label Studio at {args.url}")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", lifespan="off")
-        uvicorn.Server(config).run(sockets=[listener])
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=_LAST_S
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="label-studio", daemon=True)
+        with Interrupts() as interrupts:
+            thread.start()
+            while thread.is_alive() and not interrupts.wait(_LOOK_S):
+                continue
+            server.should_exit = True
+            thread.join()
     finally:
         listener.close()
         media.close()
-    return 0
+    return EXIT_INTERRUPTED
 
 
 def _api_key(file: str | None) -> str | None:

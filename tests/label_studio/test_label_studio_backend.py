@@ -7,6 +7,7 @@ import functools
 import http.client
 import http.server
 import json
+import os
 import re
 import subprocess
 import threading
@@ -72,9 +73,10 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class Asked:
     """The command in a process of its own."""
 
-    def __init__(self, *words: object) -> None:
+    def __init__(self, *words: object, **settings: str) -> None:
+        words = ("label-studio", "--listen", "127.0.0.1:0", *words)
         self.process = subprocess.Popen(
-            [*COMMAND, "label-studio", "--listen", "127.0.0.1:0", *map(str, words)], stderr=subprocess.PIPE, text=True
+            [*COMMAND, *map(str, words)], stderr=subprocess.PIPE, text=True, env={**os.environ, **settings}
         )
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
@@ -230,7 +232,10 @@ def test_who_may_ask(backend):
 
 def test_a_token(studio, tmp_path):
     (tmp_path / "token").write_text(TOKEN)
-    asked = Asked("--url", studio, "--listen-token", tmp_path / "token", "--device", "cpu")
+    (tmp_path / "files").mkdir()
+    words = ("--url", studio, "--listen-token", tmp_path / "token", "--device", "cpu")
+    asked = Asked(*words, TMPDIR=str(tmp_path / "files"))
+    assert list((tmp_path / "files").iterdir())
     try:
         assert asked("GET", "/health")[0] == 401
         assert asked("GET", "/health", Authorization="Bearer nonsense")[0] == 401
@@ -240,6 +245,8 @@ def test_a_token(studio, tmp_path):
     finally:
         said = asked.close()
     assert "Traceback" not in said
+    assert asked.process.returncode == 130
+    assert not list((tmp_path / "files").iterdir()), "what it had got of tasks goes with it"
 
 
 def test_only_this_machine_without_a_token():
