@@ -91,6 +91,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.label_studio",
     ),
     "streamseg.cvat": (*FOUNDATION, *ARRAYS, "streamseg.runtime.tracker", "streamseg.stills", "streamseg.cvat"),
+    "streamseg.batches": (*FOUNDATION, "streamseg.batches"),
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
