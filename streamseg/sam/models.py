@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -80,13 +80,12 @@ class ModelInfo:
         return replace(self, focus_size=self.whole_size, least_focus_size=self.whole_size)
 
 
-class Registered(Mapping[str, ModelInfo]):
-    """Models by name, each imported when it is asked for."""
+class Registered(MutableMapping[str, ModelInfo]):
+    """Models by name, each imported when it is asked for. What is put in is there in this process alone."""
 
     def __init__(self) -> None:
         self._points: dict[str, metadata.EntryPoint] | None = None
-        self.loaded: dict[str, ModelInfo] = {}
-        """Those that have been asked for."""
+        self._loaded: dict[str, ModelInfo] = {}
 
     def __getitem__(self, name: str) -> ModelInfo:
         """The model of that name.
@@ -95,13 +94,20 @@ class Registered(Mapping[str, ModelInfo]):
             KeyError: there is none.
             ModelError: its package is broken.
         """
-        if name not in self.loaded:
-            self.loaded[name] = _load(self.points[name])
-        return self.loaded[name]
+        if name not in self._loaded:
+            self._loaded[name] = _load(self.points[name])
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, info: ModelInfo) -> None:
+        self._loaded[name] = info
+
+    def __delitem__(self, name: str) -> None:
+        """Take out what was put in; one that a package declares stays."""
+        del self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         """All names; nothing is imported for them."""
-        return iter(dict.fromkeys([*self.points, *self.loaded]))
+        return iter(dict.fromkeys([*self.points, *self._loaded]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))

@@ -129,6 +129,6 @@ def test_some_are_downloaded_only_when_asked(tmp_path, monkeypatch):
 
 def test_without_models_the_installation_is_at_fault(monkeypatch):
     monkeypatch.setattr(MODELS, "_points", {})
-    monkeypatch.setattr(MODELS, "loaded", {})
+    monkeypatch.setattr(MODELS, "_loaded", {})
     with pytest.raises(ModelError, match="install streamseg again"):
         find("tiny")

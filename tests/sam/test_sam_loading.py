@@ -166,7 +166,7 @@ def test_a_fine_tuned_file_is_used_with_a_note(nano, caplog):
 
 
 def test_a_damaged_installation(tmp_path, monkeypatch):
-    monkeypatch.setitem(MODELS.loaded, "tiny", dataclasses.replace(MODELS["tiny"], folder=tmp_path))
+    monkeypatch.setitem(MODELS, "tiny", dataclasses.replace(MODELS["tiny"], folder=tmp_path))
     with pytest.raises(CheckpointError, match="reinstall"):
         load_encoder("tiny", device="cpu")
     (tmp_path / "tiny.safetensors").write_bytes(b"cut")

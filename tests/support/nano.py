@@ -35,6 +35,6 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NanoSam]:
     path = tmp_path_factory.mktemp("nano") / "nano.pth"
     torch.save(sam.state_dict(), path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS.loaded, "nano", dataclasses.replace(MODELS["vit_b"], name="nano"))
+        patch.setitem(MODELS, "nano", dataclasses.replace(MODELS["vit_b"], name="nano"))
         patch.setitem(ARCHITECTURES, "nano", Architecture(build))
         yield NanoSam("nano", sam, path)
