@@ -14,15 +14,16 @@ from importlib import metadata
 from typing import NamedTuple
 
 from streamseg import __version__, extras
+from streamseg.cli.models import whereabouts
 from streamseg.cli.parser import Parser
 from streamseg.cli.text import size_text, table
-from streamseg.errors import StreamsegError
+from streamseg.errors import ModelError, StreamsegError
 from streamseg.graph import registry
 from streamseg.graph.plan import cores
 from streamseg.ros2.opening import has_rclpy
 from streamseg.sam import engines, packaged_graphs
 from streamseg.sam.checkpoints import cache_dir, is_here
-from streamseg.sam.models import MODELS
+from streamseg.sam.models import MODELS, find
 from streamseg.transport.sockets import make_run_dir
 
 _PACKAGES = (
@@ -146,7 +147,7 @@ def _engines() -> Iterator[Finding]:
     import onnxruntime
 
     light = engines.quickest()
-    able = [name for name, info in MODELS.items() if packaged_graphs.find(info) is not None]
+    able = packaged_graphs.names()
     said = f"onnxruntime {onnxruntime.__version__}"
     if light == "openvino":
         from streamseg.sam import openvino_engine
@@ -187,9 +188,13 @@ def _nodes() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    for info in MODELS.values():
-        here = "here" if is_here(info) else f"not here; downloaded at its first use, or put by hand: {info.url}"
-        yield Finding("model", f"{info.name}: {here}", ok=is_here(info) or not info.bundled)
+    for name in MODELS:
+        try:
+            info = find(name)
+        except ModelError as error:
+            yield Finding("model", str(error), ok=False)
+            continue
+        yield Finding("model", f"{name}: {whereabouts(info)}", ok=is_here(info) or not info.bundled)
 
 
 def _folders() -> Iterator[Finding]:

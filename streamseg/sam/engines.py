@@ -16,7 +16,7 @@ import numpy as np
 from streamseg import extras
 from streamseg.errors import DeviceError, ModelError, UsageError, nearest
 from streamseg.sam import packaged_graphs
-from streamseg.sam.models import MODELS, ModelInfo
+from streamseg.sam.models import ModelInfo, check_installed
 from streamseg.sam.openvino_package import import_openvino
 
 Engine = Literal["auto", "openvino", "onnxruntime", "torch"]
@@ -37,7 +37,7 @@ class EncoderEngine(Protocol):
     """Runs an image encoder."""
 
     name: str
-    """``torch``, ``onnxruntime`` or ``openvino``."""
+    """``torch``, ``onnxruntime`` or ``openvino``; an engine of others may have another."""
     precision: str
     """What it computes in: ``f32`` or ``bf16``."""
     device: str
@@ -90,9 +90,10 @@ def choose(info: ModelInfo, engine: str, device: str) -> tuple[str, str]:
 
     Raises:
         UsageError: no such engine.
-        ModelError: the engine is not installed, cannot run this model, or is torch, which is not installed.
+        ModelError: the engine, or what the model needs, is not installed; or the engine cannot run this model.
         DeviceError: no such device, or not one that the engine can use.
     """
+    check_installed(info)
     if engine in LIGHT:
         _check_light(info, engine, device)
         return engine, "cpu"
@@ -161,7 +162,7 @@ def _check_light(info: ModelInfo, engine: str, device: str) -> None:
     if device not in ("auto", "cpu"):
         raise DeviceError(f"engine {engine!r} runs on the CPU, not on {device!r}; use engine torch, or device cpu")
     if packaged_graphs.find(info) is None:
-        able = ", ".join(name for name, each in MODELS.items() if packaged_graphs.find(each) is not None)
+        able = ", ".join(packaged_graphs.names())
         raise ModelError(f"engine {engine!r} runs {able}, not {info.name!r}; use engine auto or torch")
     if not is_installed(engine):
         command = extras.command("openvino") if engine == "openvino" else "pip install onnxruntime"

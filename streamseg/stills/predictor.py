@@ -13,7 +13,7 @@ from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.decoder import Decoded
 from streamseg.stills.model import StillModel, array_of_tensor, picture_of_tensor
 from streamseg.stills.prompts import make_prompts
-from streamseg.stills.transform import ResizeLongestSide
+from streamseg.stills.transform import ResizeLongestSide, StretchToSquare
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,8 @@ class Predictor:
         masks, scores, logits = predictor.predict(box=np.array([60, 240, 130, 300]), multimask_output=False)
 
     Args:
-        model: tiny, vit_b, vit_l or vit_h; or what ``sam_model_registry`` of `streamseg.segment_anything` gives, which
-            has the rest already.
+        model: one that ``streamseg models`` lists; or what ``sam_model_registry`` of `streamseg.segment_anything`
+            gives, which has the rest already.
         checkpoint: the user's own weights for that model.
         device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
         engine: see `streamseg.sam.engines`.
@@ -48,7 +48,8 @@ class Predictor:
         engine: str = "auto",
     ) -> None:
         self.model = StillModel(model, checkpoint, device, engine) if isinstance(model, str) else model
-        self.transform = ResizeLongestSide(self.model.image_encoder.img_size)
+        fitting = StretchToSquare if self.model.stretches else ResizeLongestSide
+        self.transform = fitting(self.model.image_encoder.img_size)
         self.reset_image()
 
     @property
