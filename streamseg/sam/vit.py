@@ -8,6 +8,7 @@ caches, which on a CPU is also quicker than `scaled_dot_product_attention` a hea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from torch.nn import functional as F
 
 _BAND_CELLS = 1 << 20
 """Of a table of scores, about as many at once: 4 MB of float32. Bands of half and of twice that took as long."""
+AtOnce = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Computes what `attend_at_once` computes, from the same arguments."""
+
 _LINEARS = ("attn.qkv", "attn.proj", "mlp.lin1", "mlp.lin2")
 
 
@@ -25,12 +29,13 @@ class ViTEncoder(nn.Module):
     Args:
         network: with its weights. With `dtype` those of its blocks are converted in place.
         dtype: what the products in blocks are computed in; sums and norms stay as they are. None: that of the weights.
+        at_once: attends to all there is in one call; None: on a CPU in bands, elsewhere by `attend_at_once`.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype | None = None, at_once: AtOnce | None = None) -> None:
         super().__init__()
         self.network = network
-        self._dtype = dtype
+        self._dtype, self._at_once = dtype, at_once
         if dtype is not None:
             for block in network.blocks:  # type: ignore[union-attr]
                 for name in _LINEARS:
@@ -48,8 +53,7 @@ class ViTEncoder(nn.Module):
     def _cast(self, x: torch.Tensor) -> torch.Tensor:
         return x if self._dtype is None else x.to(self._dtype)
 
-    @staticmethod
-    def _attention(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    def _attention(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """(B, h, w, C) -> the same; in windows if the block has them."""
         attn: Any = block.attn
         size: int = block.window_size  # type: ignore[assignment]
@@ -60,7 +64,7 @@ class ViTEncoder(nn.Module):
         rows, columns = qkv.shape[1:3]
         # (3, windows, heads, rows, columns, channels of a head)
         q, k, v = qkv.unflatten(3, (3, attn.num_heads, -1)).permute(3, 0, 4, 1, 2, 5).unbind(0)
-        found = attend(q, k, v, attn.rel_pos_h, attn.rel_pos_w)
+        found = attend(q, k, v, attn.rel_pos_h, attn.rel_pos_w, self._at_once)
         found = found.permute(0, 2, 3, 1, 4).reshape(-1, rows, columns, channels)
         if size:
             found = _joined(found, (count, height, width), size)
@@ -69,7 +73,12 @@ class ViTEncoder(nn.Module):
 
 
 def attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rel_pos_h: torch.Tensor, rel_pos_w: torch.Tensor
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    rel_pos_h: torch.Tensor,
+    rel_pos_w: torch.Tensor,
+    at_once: AtOnce | None = None,
 ) -> torch.Tensor:
     """Attention with the decomposed bias of relative positions (MViTv2, https://arxiv.org/abs/2112.01526, equation 4).
 
@@ -79,6 +88,7 @@ def attend(
         v: of that shape.
         rel_pos_h: (2h - 1, c): what a query gets for how many rows a key lies below it, from h - 1 above on.
         rel_pos_w: (2w - 1, c): the same of columns.
+        at_once: see `ViTEncoder`.
 
     Returns:
         (B, heads, h, w, c).
@@ -86,9 +96,9 @@ def attend(
     # (B, heads, h, w, h) and (B, heads, h, w, w): the parts of the bias by the key's row and by its column.
     by_row = torch.einsum("bnhwc,hkc->bnhwk", q, _of_pairs(rel_pos_h, q.shape[2]).to(q.dtype))
     by_column = torch.einsum("bnhwc,wkc->bnhwk", q, _of_pairs(rel_pos_w, q.shape[3]).to(q.dtype))
-    if q.device.type == "cpu":
+    if at_once is None and q.device.type == "cpu":
         return _attend_in_bands(q * q.shape[-1] ** -0.5, k, v, by_row, by_column)
-    return attend_at_once(q, k, v, by_row, by_column)
+    return (at_once or attend_at_once)(q, k, v, by_row, by_column)
 
 
 def attend_at_once(
@@ -106,6 +116,25 @@ def attend_at_once(
     bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
     found = F.scaled_dot_product_attention(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3), attn_mask=bias)
     return found.view(q.shape)
+
+
+def attend_folded(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor
+) -> torch.Tensor:
+    """As `attend_at_once`, with no table of pairs: the bias is in longer queries, and keys that say where they are.
+
+    So a kernel without a bias can do it, which needs no memory for pairs, but three times the products for scores.
+    """
+    rows, columns, channels = q.shape[2:]
+    asked = torch.cat([q * channels**-0.5, by_row, by_column], -1).flatten(2, 3)
+    row = torch.eye(rows, dtype=k.dtype, device=k.device).repeat_interleave(columns, 0)
+    column = torch.eye(columns, dtype=k.dtype, device=k.device).repeat(rows, 1)
+    where = torch.cat([row, column], 1).expand(*k.shape[:2], -1, -1)
+    keys = torch.cat([k.flatten(2, 3), where], -1)
+    # Kernels want values as long as keys.
+    values = F.pad(v.flatten(2, 3), (0, rows + columns))
+    found = F.scaled_dot_product_attention(asked, keys, values, scale=1.0)
+    return found[..., :channels].reshape(q.shape)
 
 
 def _attend_in_bands(

@@ -16,7 +16,7 @@ from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam import vit
 from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.vit import ViTEncoder, attend, attend_at_once
+from streamseg.sam.vit import AtOnce, ViTEncoder, attend, attend_at_once, attend_folded
 
 from segment_anything.modeling import ImageEncoderViT  # isort: skip  (needs torchvision put right)
 
@@ -76,7 +76,7 @@ def test_no_picture_depends_on_what_else_is_in_its_batch() -> None:
         assert off(both[i], encoder(pixels(2)[i : i + 1])[0]) < 1e-6
 
 
-def test_at_once_is_the_same_as_in_bands() -> None:
+def test_attention_is_what_its_formula_says() -> None:
     rows, columns = 5, 7
     q, k, v = torch.randn(3, 2, 3, rows, columns, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     rel_pos_h = torch.randn(2 * rows - 1, 8, dtype=torch.float64)
@@ -99,10 +99,13 @@ def test_at_once_is_the_same_as_in_bands() -> None:
             "ij,ijc->c", scores.flatten().softmax(0).view(rows, columns), v[window, head]
         )
     torch.testing.assert_close(attend(q, k, v, rel_pos_h, rel_pos_w), true, rtol=0, atol=1e-12)
-    places = [torch.arange(side)[:, None] - torch.arange(side) + side - 1 for side in (rows, columns)]
-    by_row = torch.einsum("bnhwc,hkc->bnhwk", q, rel_pos_h[places[0]])
-    by_column = torch.einsum("bnhwc,wkc->bnhwk", q, rel_pos_w[places[1]])
-    torch.testing.assert_close(attend_at_once(q, k, v, by_row, by_column), true, rtol=0, atol=1e-12)
+    for at_once in (attend_at_once, attend_folded):
+        torch.testing.assert_close(attend(q, k, v, rel_pos_h, rel_pos_w, at_once), true, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [attend_at_once, attend_folded])
+def test_what_other_devices_compute_is_the_same(at_once: AtOnce) -> None:
+    assert off(ViTEncoder(network(), at_once=at_once)(pixels()), network()(pixels())) < 1e-5
 
 
 def test_in_bfloat16_it_is_close_and_the_sums_stay_float32() -> None:
