@@ -133,6 +133,7 @@ def test_where_the_precision_cannot_be_chosen_that_is_said() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_masks_of_vit_b_are_those_of_the_stock_network(tmp_path: Path) -> None:
     torch.manual_seed(11)
     sam = ARCHITECTURES["vit_b"].build().eval()
