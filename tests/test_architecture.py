@@ -82,6 +82,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.tracking.records",
         "streamseg.video",
     ),
+    "streamseg.batches": (*FOUNDATION, "streamseg.batches"),
     # These stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.benchmarking": (*GRAPHS, *ARRAYS, "streamseg.transport", "streamseg.benchmarking"),
