@@ -61,6 +61,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.frame_pipe",
         "streamseg.mailbox",
         "streamseg.masks",
+        "streamseg.publishing",
         "streamseg.robotics",
         "streamseg.video",
     ),

@@ -228,9 +228,13 @@ def _stem(source: str) -> str:
     if kind in _LOCAL:
         path = Path(os.path.realpath(local_path(source)))
         return _folder_name(path.name if path.is_dir() else path.stem)
+    if kind is SourceKind.TEST:
+        return "test-pattern"
     if kind is SourceKind.CAMERA:
         return f"camera-{re.sub(r'[^A-Za-z0-9]+', '-', source).strip('-')}"
-    host = re.sub(r"^.*@", "", redact(source).split("://", 1)[1].split("?")[0].split("/")[0])
+    place = redact(source).split("://", 1)[1].split("?")[0]
+    # A publisher may be a socket on this machine.
+    host = re.sub(r"^.*@", "", Path(place).stem if place.startswith("/") else place.split("/")[0])
     return f"stream-{re.sub(r'[^A-Za-z0-9.]+', '-', host).strip('-')}"
 
 

@@ -73,6 +73,9 @@ class Keywords(TrackerKeywords, total=False):
     image_fps: float | None
     """frames per second of a folder of images (default: 25.0)"""
 
+    follow_folder: float | None
+    """go on with the images that come into a folder, until none has come for S seconds"""
+
     stream: int | None
     """which of several video streams to read, from 0; without it, the best"""
 
@@ -118,6 +121,12 @@ class Keywords(TrackerKeywords, total=False):
 
     rtsp_transport: Literal["tcp", "udp"] | None
     """how pictures come from an RTSP server (default: tcp)"""
+
+    own_key: str | os.PathLike[str] | None
+    """our .key_secret file, if the publisher of a source streamseg://HOST:PORT has keys"""
+
+    server_key: str | os.PathLike[str] | None
+    """and the publisher's .key file"""
 
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
