@@ -16,7 +16,7 @@ import msgspec
 
 from streamseg.cli import resuming
 from streamseg.cli.option_flags import given_options
-from streamseg.cli.prompt_flags import everything, given_prompts, refuse_prompts
+from streamseg.cli.prompt_flags import detector, everything, given_prompts, refuse_prompts
 from streamseg.errors import UsageError
 from streamseg.graph import config
 from streamseg.graph.config import Graph
@@ -80,7 +80,10 @@ def from_sources(args: argparse.Namespace) -> Graph:
             f"here they are {names}"
         )
     sources = [given.source(source) for source in args.sources]
-    graph = standard_graph(sources[0], prompts, everything=everything(args), detect=args.detect, **options)
+    detect, of_detector = detector(args)
+    graph = standard_graph(
+        sources[0], prompts, everything=everything(args), detect=detect, **{**options, **of_detector}
+    )
     return _with_settings(with_sources(graph, args.sources), args)
 
 
@@ -129,8 +132,9 @@ def page_of(args: argparse.Namespace, bind: str) -> Graph:
         args: of ``serve``.
         bind: where the page shall be.
     """
-    options = {**given_options(args), "page": bind}
-    graph = standard_graph(given.source(args.sources[0]), [], detect=args.detect, **options)
+    detect, of_detector = detector(args)
+    options = {**given_options(args), **of_detector, "page": bind}
+    graph = standard_graph(given.source(args.sources[0]), [], detect=detect, **options)
     return with_titles(_with_settings(with_sources(graph, args.sources), args))
 
 

@@ -103,7 +103,7 @@ def check_detector_options(options: Mapping[str, Any], known: Mapping[str, Named
     use = None if detect is None else detector_node(detect)["use"]
     for option in (known[name] for name, value in options.items() if value is not None):
         if option.nodes[0] in DETECTORS and use not in option.nodes:
-            fitting = "FILE.onnx" if option.nodes == ("onnx_detector",) else "FILE.onnx or --detect motion"
+            fitting = "FILE.onnx" if option.nodes == ("onnx_detector",) else "FILE.onnx, motion or discover"
             raise UsageError(
                 f"expected --detect {fitting} with {option.flag}, which sets an option of that detector; for one of "
                 f"your own it is --set detect.OPTION=VALUE"
