@@ -16,6 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "metrics": ("prometheus_client", "rich"),
     "export": ("onnx",),
     "openvino": ("openvino",),
+    "text": ("transformers",),
     "formats": ("matplotlib", "pyarrow", "supervision"),
 }
 """Extra -> what it brings, by the names of the modules."""

@@ -283,6 +283,7 @@ LIGHT = [
     "streamseg_nodes.cleanup",
     "streamseg_nodes.decode",
     "streamseg_nodes.embed",
+    "streamseg_nodes.discover",
     "streamseg_nodes.motion",
     "streamseg_nodes.page.node",
     "streamseg_nodes.propagate.node",
@@ -291,6 +292,7 @@ LIGHT = [
     "streamseg_nodes.rerun.node",
     "streamseg_nodes.ros2.image",
     "streamseg_nodes.ros2.masks",
+    "streamseg_nodes.text_detector",
 ]
 
 

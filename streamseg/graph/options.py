@@ -21,7 +21,7 @@ PIPELINE = ("decode", "embed", "propagate", "cleanup")
 """The nodes of the standard graph, but for its sinks and a detector."""
 FRAME_BY_FRAME = PIPELINE[1:]
 """Those of them that work on a frame which the caller has in hand."""
-DETECTORS = ("motion", "onnx_detector", "discover")
+DETECTORS = ("motion", "onnx_detector", "discover", "text_detector")
 """Detectors that come along; a graph has one of them or none."""
 OF_A_LOOP = (*PIPELINE, *DETECTORS)
 """Nodes whose options are keywords of `streamseg.segment_video`."""

@@ -156,3 +156,14 @@ class Keywords(TrackerKeywords, total=False):
 
     detect_size: int | None
     """side of the pictures that it is given, in pixels, if the file leaves that open"""
+
+    text: str | None
+    """follow what words say, with commas between things ('red cup, dog'), found by OWLv2 or Grounding DINO
+    (streamseg[text]) in every 25th frame, or as --detect-every says"""
+
+    text_model: str | os.PathLike[str] | None
+    """the model of --text: a folder, or a name in the cache of transformers (default: google/owlv2-base-
+    patch16-ensemble)"""
+
+    text_score: float | None
+    """what --text is less sure of is left out (default: 0.25)"""

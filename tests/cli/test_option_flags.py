@@ -27,7 +27,7 @@ from streamseg.structs import Option
 BOX = ("--box", "0,0,18,18")
 OWN = {
     *("--help", "--help-all", "--set", "--resume", "--one-by-one", "--control", "--inline", "--json", "--verbose"),
-    *("--box", "--point", "--negative", "--choice", "--mask", "--frame", "--text"),
+    *("--box", "--point", "--negative", "--choice", "--mask", "--frame"),
     *("--metrics", "--metrics-cert", "--metrics-key", "--metrics-token", "--trace"),
     *("--prompts", "--prompts-format", "--everything", "--everything-frame", "--detect", "--discover"),
     *("--metrics", "--metrics-token", "--metrics-cert", "--metrics-key", "--trace"),
