@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
-from streamseg.cli.text import say
 from streamseg.errors import StreamsegError
 from streamseg.formats import format as formats
 from streamseg.formats.export import export
@@ -31,20 +31,20 @@ def asked_for(plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def write(folder: Path, chosen: list[str]) -> list[str]:
+def write(folder: Path, chosen: Sequence[str]) -> tuple[list[str], list[str]]:
     """Write what is in the folder of a run in formats, each into a folder of its name in there.
 
-    One that cannot be written is said and left out: the results themselves are there.
+    One that cannot be written is left out: the results themselves are there.
 
     Returns:
-        A line for each.
+        A line for each that was written, and one for each that was not, or not as it is.
     """
-    lines = []
+    lines, troubles = [], []
     for place, name in itertools.product(stream_folders(folder), chosen):
         try:
-            for note in export(load_run(place), name, place / name, overwrite=True):
-                say(f"note: {name}: {note}")
+            notes = export(load_run(place), name, place / name, overwrite=True)
+            troubles += [f"note: {name}: {note}" for note in notes]
             lines.append(f"as {name}: {place / name}")
         except StreamsegError as error:
-            say(f"warning: {place / name} could not be written: {error}")
-    return lines
+            troubles.append(f"warning: {place / name} could not be written: {error}")
+    return lines, troubles

@@ -164,7 +164,10 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
     if outcome.error is None:
         for name, formats in also.items():
             if outputs[name].is_dir():
-                written += exports.write(outputs[name], formats)
+                lines, troubles = exports.write(outputs[name], formats)
+                written += lines
+                for trouble in troubles:
+                    say(trouble)
     if args.json:
         print(json.dumps(redacted(msgspec.to_builtins(report))), flush=True)
     _say_how_it_went(report, outcome, written)

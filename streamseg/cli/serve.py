@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from streamseg.cli import run_graph
+from streamseg.cli import exports, run_graph
 from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.option_flags import given_options, hide
+from streamseg.cli.page_exports import PageExports
 from streamseg.cli.parser import Parser, port
 from streamseg.cli.prompt_flags import add_detectors, detector
 from streamseg.cli.run import add_groups, add_run_options, command_queue_of, run_plan
@@ -71,11 +72,6 @@ def run(args: argparse.Namespace) -> int:
 def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     """Files can be paused and gone to and fro in, so they are played without a graph of processes."""
     output = given_options(args).get("output")
-    if given_options(args).get("also"):
-        raise UsageError(
-            "--also is written at the end of a run, and the page exports files when asked to; leave it out, "
-            "and say 'streamseg convert' afterwards"
-        )
     if output is not None and len(args.sources) > 1:
         raise UsageError(
             f"expected one file with -o {output}, got {len(args.sources)}, and their results would mix; leave it out: "
@@ -83,6 +79,7 @@ def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
         )
     graph = run_graph.page_of(args, bind)
     plan = Plan(graph)
+    also = exports.asked_for(plan)
     options: dict[str, Any] = dict(plan.options)
     run_graph.fetch_checkpoints(plan)
     stems = options["page"].titles
@@ -99,9 +96,10 @@ def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     record = options.get("record", Record.Config())
     files = {name: options[name] for name, spec in graph.nodes.items() if "source" in spec.options}
     say(title)
+    exporting = PageExports(plan, files, next(iter(also.values()), []))
     with (
         Interrupts() as interrupts,
-        FilesPage(files, steps, options["page"], record, folder, threads=cores()) as page,
+        FilesPage(files, steps, options["page"], record, folder, exporting, threads=cores()) as page,
     ):
         say(f"page: {page.url}" + (" (it asks for the token)" if options["page"].token else ""))
         while not interrupts.wait(3600.0):

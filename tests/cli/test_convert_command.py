@@ -150,7 +150,7 @@ def test_a_run_writes_other_formats_at_its_end(tmp_path: Path, capsys: pytest.Ca
     assert f"as coco: {results / 'coco'}" in capsys.readouterr().err
     assert main(["run", str(graph), "--inline", "--overwrite", "--set", "record.also=[davis]"]) == 0
     assert (results / "davis/ImageSets/2017/val.txt").is_file()
-    assert main(["serve", str(video), "--also", "coco"]) == 2
-    assert "'streamseg convert' afterwards" in capsys.readouterr().err
+    assert main(["serve", str(video), "--also", "cocoo"]) == 2
+    assert "did you mean 'coco'" in capsys.readouterr().err
     assert main(["run", str(graph), "--inline", "--overwrite", "--also", "cocoo"]) == 2
     assert "did you mean 'coco'" in capsys.readouterr().err

@@ -331,8 +331,11 @@ def test_a_file_is_pointed_at_followed_and_gone_to_and_fro_in(browser: Browser, 
         page.locator("#follow").click()
         expect(page.locator("#clock")).not_to_contain_text("follow again", timeout=PATIENCE_MS)
         expect(page.locator("#follow")).to_have_text("Follow from here", timeout=PATIENCE_MS)
+        expect(page.locator("#format option")).to_have_count(20)
+        page.locator("#format").select_option("coco")
         page.locator("#export").click()
-        eyes.said("Written")
+        eyes.said("as coco")
+        assert (tmp_path / "out" / "coco" / "instances.json").exists()
         assert {line["id"] for line in tracks(tmp_path / "out")} == {1}
         page.locator("#scrub").fill("0")
         eyes.wait_for_frame(0)

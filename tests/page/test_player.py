@@ -29,8 +29,10 @@ from support.command import eventually, streamseg, tracks
 from support.disks import box_of, picture, truth
 from support.media import write_video
 
+from streamseg.cli.page_exports import PageExports
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import MediaError, PromptError
+from streamseg.formats.run import load_run
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
 from streamseg.masks.measures import mask_iou
@@ -79,7 +81,9 @@ class At:
 
     def __init__(self, clip: Path) -> None:
         self.screen = Screen()
-        self.player = Player("disks", Decode.Config(source=str(clip)), options(), self.screen, lambda player: "there")
+        self.player = Player(
+            "disks", Decode.Config(source=str(clip)), options(), self.screen, lambda player, also: "there"
+        )
         self.player.start()
         assert eventually(lambda: self.player.spool.done)
 
@@ -230,18 +234,28 @@ def test_playing_goes_on_by_itself_and_stops_at_the_end(at: At) -> None:
 def test_a_page_of_files_exports_what_a_run_would_write(clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     page = Page.Config(bind="127.0.0.1:0")
-    sources = {"disks": Decode.Config(source=str(clip))}
-    with FilesPage(sources, options(), page, Record.Config(), lambda stream: str(folder), threads=1) as files:
+    sources = {"decode": Decode.Config(source=str(clip))}
+    graph = standard_graph(str(clip), [])
+    exports = PageExports(Plan(graph, results_from="cleanup"), sources, ["mot"])
+    with FilesPage(sources, options(), page, Record.Config(), lambda stream: str(folder), exports, threads=1) as files:
         assert files.url.startswith("http://127.0.0.1:")
-        player = files._players["disks"]
+        player = files._players["decode"]
         done = threading.Event()
         player.give(msgspec.msgpack.encode({"box": box_of(0, 0)}), lambda answer: done.set())
         assert done.wait(60)
         player.act("follow", None)
         assert eventually(lambda: player.spool.done and player.history.first_open(0) == FRAMES, 100)
-        player.act("export", None)
-        assert eventually(lambda: (folder / "prompts.yaml").exists(), 60)
+        player.act("export", None, "nonsense")
+        assert eventually(lambda: player.mode == "paused")
+        assert not folder.exists(), "what was not offered is not written"
+        player.act("export", None, "coco")
+        assert eventually(lambda: (folder / "coco" / "instances.json").exists(), 60)
+        assert (folder / "mot" / "out" / "gt" / "gt.txt").exists()
     assert [line["frame"] for line in tracks(folder)] == list(range(FRAMES))
+    found = load_run(folder)
+    assert found.report is not None
+    assert (found.report["frames_out"], found.report["model"]["name"]) == (FRAMES, "tiny")
+    assert found.image(3).shape == picture(3).shape, "the folder says where its pictures are"
     assert json.loads((folder / "prompts.yaml").read_text()) == [{"id": 1, "frame": 0, "box": box_of(0, 0)}]
     again = streamseg("run", clip, "--prompts", folder / "prompts.yaml", "-o", tmp_path / "again", "--no-overlay")
     assert again.returncode == 0, again.stderr

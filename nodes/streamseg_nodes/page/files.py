@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Protocol
 
 import msgspec
 
 from streamseg.commands import Refused, Reply
-from streamseg.errors import OutputError
+from streamseg.errors import OutputError, UsageError
 from streamseg.node import NodeContext
 from streamseg.prompts.model import ObjectPrompt
 from streamseg_nodes.decode_options import DecodeOptions
@@ -25,6 +26,26 @@ from streamseg_nodes.record.node import Record
 PROMPTS = "prompts.yaml"
 
 
+class Exports(Protocol):
+    """What becomes of a folder of results, once they are written."""
+
+    formats: Mapping[str, str]
+    """Name of each format that may be asked for -> what it holds."""
+
+    def write(self, stream: str, folder: Path, facts: Mapping[str, dict[str, Any]], also: str) -> list[str]:
+        """Write down what the results come from, and write them in other formats.
+
+        Args:
+            stream: that they are of.
+            folder: where they are.
+            facts: what the nodes say of themselves.
+            also: a format that was asked for, or none.
+
+        Returns:
+            A line for each thing that was written, or could not be.
+        """
+
+
 class FilesPage:
     """Use as a context manager: entering it opens files and port, leaving it closes them.
 
@@ -34,6 +55,7 @@ class FilesPage:
         page: where the page is.
         record: what is written when somebody exports.
         folder: stream -> where to, a folder that is not there yet or may be replaced.
+        exports: what else is written there.
         threads: that the encoder uses.
     """
 
@@ -44,6 +66,7 @@ class FilesPage:
         page: Page.Config,
         record: Record.Config,
         folder: Callable[[str], str],
+        exports: Exports,
         *,
         threads: int,
     ) -> None:
@@ -52,6 +75,7 @@ class FilesPage:
         self._page = page
         self._record = record
         self._folder = folder
+        self._exports = exports
         self._threads = threads
         self._players: dict[str, Player] = {}
         self._written: set[str] = set()
@@ -92,7 +116,8 @@ class FilesPage:
             self._close_players()
             raise
         self.url = self._server.url
-        for player in self._players.values():
+        for stream, player in self._players.items():
+            self.say(stream, "formats", formats=self._exports.formats)
             player.start()
         return self
 
@@ -119,12 +144,17 @@ class FilesPage:
         for player in self._players.values():
             player.close()
 
-    def _save(self, player: Player) -> str:
-        """Write what was followed, as record does, and the prompts that led to it.
+    def _save(self, player: Player, also: str) -> str:
+        """Write what was followed, as record does, the prompts that led to it, and what else is asked for.
 
         Raises:
+            UsageError: there is no such format.
             OutputError: it cannot be written.
         """
+        if also and also not in self._exports.formats:
+            raise UsageError(
+                f"there is no format {also!r} to export in; those that there are can be chosen on the page"
+            )
         folder = self._folder(player.stream)
         options = msgspec.structs.replace(
             self._record, output=folder, overwrite=self._record.overwrite or folder in self._written
@@ -136,10 +166,13 @@ class FilesPage:
             for index in range(len(player.spool)):
                 record.process(player.result(index))
             record.finish(player.stream)
+            facts = {**player.facts(), "record": record.describe()}
         finally:
             record.close()
         _write_prompts(Path(folder).expanduser() / PROMPTS, player.marks.prompts)
-        return f"{folder} ({len(player.spool)} frames, and {PROMPTS} for 'streamseg run --prompts')"
+        more = self._exports.write(player.stream, Path(folder).expanduser(), facts, also)
+        where = f"{folder} ({len(player.spool)} frames, and {PROMPTS} for 'streamseg run --prompts')"
+        return "; ".join([where, *more])
 
 
 def _write_prompts(path: Path, prompts: list[ObjectPrompt]) -> None:

@@ -21,8 +21,8 @@ Give = Callable[[bytes, Reply], None]
 class Plays(Protocol):
     """What plays a file; may be called from any thread."""
 
-    def act(self, do: str, frame: int | None) -> None:
-        """Play, pause, follow, export, or go to a frame."""
+    def act(self, do: str, frame: int | None, also: str = "") -> None:
+        """Play, pause, follow, export (also in a format), or go to a frame."""
 
     def give(self, body: bytes, reply: Reply) -> None:
         """Take a prompt."""
@@ -153,7 +153,7 @@ class Hub:
                 self._show_last(viewer)
         elif isinstance(said, Act):
             if said.stream in self._players:
-                self._players[said.stream].act(said.do, said.frame)
+                self._players[said.stream].act(said.do, said.frame, said.format)
         else:
             self._point(viewer, said)
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import msgspec
@@ -28,8 +28,8 @@ from streamseg_nodes.page.spool import Spool
 from streamseg_nodes.page.stepper import StepOptions, Stepper
 
 Mode = Literal["paused", "playing", "following", "exporting"]
-Save = Callable[["Player"], str]
-"""Writes what was followed; says where."""
+Save = Callable[["Player", str], str]
+"""Writes what was followed, also in a format if one is named; says where."""
 
 _BANDS_EVERY_S = 0.5
 _IDLE_S = 0.5
@@ -107,13 +107,13 @@ class Player:
         self._do(self._show)
         self._thread.start()
 
-    def act(self, do: str, frame: int | None) -> None:
-        """Play, pause, follow, export, go to a frame, or show once more what there is."""
+    def act(self, do: str, frame: int | None, also: str = "") -> None:
+        """Play, pause, follow, export (also in a format), go to a frame, or show once more what there is."""
         actions: dict[str, Callable[[], None]] = {
             "play": lambda: self._set_mode("playing"),
             "pause": self._pause,
             "follow": lambda: self._set_mode("following"),
-            "export": self._export,
+            "export": lambda: self._export(also),
             "show": self._show_all,
             "seek": lambda: self._seek(frame or 0),
         }
@@ -330,7 +330,7 @@ class Player:
         state = next((each.state for each in self._objects() if each.id == identity), "")
         return Applied(what=what, id=identity, stream=self.stream, frame=self.at, state=state)
 
-    def _export(self) -> None:
+    def _export(self, also: str) -> None:
         index = self.history.first_open(self.marks.first_frame() or 0)
         if not self.marks.prompts or not self.spool.done or index < len(self.spool):
             raise PromptError(
@@ -339,7 +339,7 @@ class Player:
         self.mode = "exporting"
         self._tell_position()
         try:
-            where = self._save(self)
+            where = self._save(self, also)
             self._screen.say(self.stream, "event", about="done", text=f"Written: {where}")
         finally:
             self._set_mode("paused")
@@ -351,6 +351,10 @@ class Player:
             msgspec.structs.replace(each, label=self.marks.labels.get(each.id, each.label)) for each in found.objects
         ]
         return msgspec.structs.replace(found, objects=objects)
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What the nodes say of themselves, by their names."""
+        return {self.stream: self.spool.facts, **self._stepper.describe()}
 
     def _show_all(self) -> None:
         self._show()

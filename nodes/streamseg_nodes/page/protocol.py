@@ -65,6 +65,8 @@ class Act(FromBrowser, frozen=True):
     stream: Name
     do: Literal["play", "pause", "follow", "export", "seek"]
     frame: Number | None = None
+    format: Name = ""
+    """To export in, besides what is always written; one of those that were offered, or none."""
 
 
 Said = Watch | Shown | Prompt | Act

@@ -36,10 +36,11 @@ class Spool:
         self._stream = stream
         self._decode = Decode(options, NodeContext(stream, streams=(stream,), threads=1))
         self._decode.setup()
-        facts = self._decode.describe()
-        self.fps: float = facts["fps"] or 25.0
+        self.facts = self._decode.describe()
+        """What decode says of the file."""
+        self.fps: float = self.facts["fps"] or 25.0
         """Frames a second, as the file says."""
-        self.expected: int | None = facts["frames"]
+        self.expected: int | None = self.facts["frames"]
         """How many frames there seem to be."""
         self._file = tempfile.TemporaryFile(prefix="streamseg-")  # noqa: SIM115 (open as long as this is)
         self._most_bytes = min(_MOST_BYTES, int(shutil.disk_usage(tempfile.gettempdir()).free * _SHARE_OF_DISK))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -121,6 +122,10 @@ class Stepper:
         self._begin(frame.stamp.index, [prompt], None)
         found = self._propagate.choices(self._embed.process(frame))
         return pictured(found, frame.image_rgb)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What the nodes say of themselves, by their names."""
+        return {"embed": self._embed.describe(), "propagate": self._propagate.describe()}
 
     def close(self) -> None:
         """Let go of the models."""

@@ -34,7 +34,7 @@ const stage = new Stage(find("stage"), { onClick: click, onBox: box });
 const list = new ObjectList(find("objects"), { onSelect: select, onRename: rename, onHide: hide, onRemove: remove });
 const meanings = new Meanings(find("meanings"), { onChoose: choose });
 const figures = new FigureLine(find("figures"));
-const player = new PlayerBar({ act: (what, frame = null) => connection.send({ type: "act", stream: state.stream, do: what, frame }) });
+const player = new PlayerBar({ act: (what, frame = null, format = "") => connection.send({ type: "act", stream: state.stream, do: what, frame, format }) });
 const runPanel = new RunPanel();
 const connection = new Connection({ onMessage: hear, onPicture: receive, onState: lost });
 
@@ -106,7 +106,7 @@ setInterval(veil, 500);
 
 function hear(message) {
   if (message.type === "hello") welcome(message);
-  else if (message.type === "position" || message.type === "timeline") {
+  else if (["position", "timeline", "formats"].includes(message.type)) {
     if (message.stream === state.stream) player.hear(message);
     state.kept.set(`${message.stream} ${message.type}`, message);
   }
@@ -146,7 +146,7 @@ function showPlayer() {
   player.show(isFile());
   figures.live = !isFile();
   runPanel.watch(state.stream);
-  for (const kind of ["timeline", "position"]) {
+  for (const kind of ["formats", "timeline", "position"]) {
     const message = state.kept.get(`${state.stream} ${kind}`);
     if (isFile() && message) player.hear(message);
   }

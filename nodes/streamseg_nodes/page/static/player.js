@@ -9,7 +9,7 @@ const NAME_PX = 0;
 const find = (id) => document.getElementById(id);
 
 export class PlayerBar {
-  /** @param {{act: Function}} handlers act(what, frame) */
+  /** @param {{act: Function}} handlers act(what, frame, format) */
   constructor({ act }) {
     this.act = act;
     this.position = null;
@@ -19,7 +19,7 @@ export class PlayerBar {
     find("back").onclick = () => this.step(-1);
     find("forward").onclick = () => this.step(1);
     find("follow").onclick = () => this.follow();
-    find("export").onclick = () => act("export");
+    find("export").onclick = () => act("export", null, find("format").value);
     const scrub = find("scrub");
     scrub.oninput = () => {
       this.dragging = true;
@@ -45,10 +45,25 @@ export class PlayerBar {
 
   hear(message) {
     if (message.type === "position") this.place(message);
+    else if (message.type === "formats") this.offer(message.formats);
     else {
       this.timeline = message;
       this.draw();
     }
+  }
+
+  /** Formats to export in: each name with what it holds. What was chosen stays chosen. */
+  offer(formats) {
+    const select = find("format");
+    const chosen = select.value;
+    const [plain] = select.options;
+    const others = Object.entries(formats).map(([name, holds]) => {
+      const option = new Option(`and ${name}`, name);
+      option.title = holds;
+      return option;
+    });
+    select.replaceChildren(plain, ...others);
+    select.value = chosen in formats ? chosen : "";
   }
 
   place(position) {
@@ -60,7 +75,7 @@ export class PlayerBar {
     find("play").textContent = busy ? "Pause" : "Play";
     find("follow").textContent = position.mode === "following" ? "Following…" : "Follow from here";
     find("follow").disabled = position.mode === "following" || position.mode === "exporting";
-    find("export").disabled = busy;
+    find("export").disabled = find("format").disabled = busy;
     find("export").textContent = position.mode === "exporting" ? "Exporting…" : "Export";
     const time = (position.frame / position.fps).toFixed(2);
     const total = (Math.max(0, position.frames - 1) / position.fps).toFixed(2);
