@@ -182,7 +182,7 @@ class Decode(Source[Frame]):
 
     @property
     def dropped_by(self) -> Mapping[str, int]:
-        """The same by the reason: waited, late, damaged."""
+        """The same by the reason: waited, late, damaged, or missed on the way from another publisher."""
         return {} if self._reader is None else dict(self._reader.dropped)
 
     def counters(self) -> dict[str, int]:

@@ -42,7 +42,7 @@ _EPILOG = """names, to be remapped (--ros-args -r image:=/camera/image_raw):
   services   add_objects, correct_objects, remove_object, reset
 parameters (--ros-args -p model:=tiny): the flags above by their names, with _ for -"""
 
-_NODES = ("ros2_image", *DETECTORS, "embed", "propagate", "cleanup", "ros2_masks", "record", "publish")
+_NODES = ("ros2_image", "embed", "propagate", *DETECTORS, "cleanup", "ros2_masks", "record", "publish")
 _SINKS = {sink: option for sink, option in SINKS.items() if sink in _NODES}
 _GROUPS = {
     "topics": ("ros2_image", "ros2_masks"),

@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     bind = f"{host}:{args.port}"
     title = ", ".join(map(redact, args.sources))
     files = [source for source in args.sources if classify(source) in (SourceKind.FILE, SourceKind.FOLDER)]
-    if not files or given_options(args).get("live") or detector(args)[0] is not None:
+    options = given_options(args)
+    if not files or options.get("live") or "follow_folder" in options or detector(args)[0] is not None:
         return run_plan(Plan(run_graph.page_of(args, bind)), args, title, command_queue_of)
     if len(files) < len(args.sources):
         raise UsageError(

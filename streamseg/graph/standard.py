@@ -108,7 +108,7 @@ def check_detector_options(options: Mapping[str, Any], known: Mapping[str, Named
     """
     use = None if detect is None else detector_node(detect)["use"]
     for option in (known[name] for name, value in options.items() if value is not None):
-        if option.nodes[0] in DETECTORS and use not in option.nodes:
+        if set(option.nodes) <= set(DETECTORS) and use not in option.nodes:
             fitting = _OF_ONE.get(option.nodes, "--detect FILE.onnx, --detect motion or --discover N")
             raise UsageError(
                 f"expected {fitting} with {option.flag}, which sets an option of that detector; for one of "
