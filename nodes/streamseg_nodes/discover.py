@@ -31,7 +31,8 @@ class Discover(Detector):
         masks: Annotated[
             AutomaticMaskOptions,
             Option("what everything is, as under everything of propagate, but for when: every says that"),
-        ] = AutomaticMaskOptions(crop_n_layers=0)
+        ] = AutomaticMaskOptions(crop_n_layers=0, points_per_side=8)
+        """A coarse grid, since frames wait for it and what it misses may be found at the next look."""
 
     @classmethod
     def check(cls, config: Config) -> None:

@@ -25,17 +25,13 @@ def frames(count: int) -> list[Frame]:
     return [Frame(Stamp("s", n, n, None, (1, 25), 0, 0, n + 1), picture(n, (0, 1))) for n in range(count)]
 
 
-FEW = {"crop_n_layers": 0, "points_per_side": 8}
-"""A coarse grid, for the time it takes."""
-
-
 def run(every: int, *, frames: int, **disks: int) -> list[Segmented]:
     """What came out of propagate."""
     graph = config.parse(
         {
             "nodes": {
                 "disks": {"use": "support.disks:Disks", "options": {"frames": frames, **disks}},
-                "detect": {"use": "streamseg_nodes.discover:Discover", "options": {"every": every, "masks": FEW}},
+                "detect": {"use": "streamseg_nodes.discover:Discover", "options": {"every": every}},
                 "embed": {"use": "streamseg_nodes.embed:Embed", "options": {"device": "cpu"}},
                 "propagate": {
                     "use": "streamseg_nodes.propagate.node:Propagate",
@@ -60,8 +56,7 @@ def followed(result: Segmented, number: int) -> list[int]:
 
 
 def test_it_finds_what_there_is_in_frames_it_looks_at() -> None:
-    options = config.options_of(Discover.Config, {"every": 2, "masks": FEW}, "detect")
-    found = run_node(Discover(options), frames(3))
+    found = run_node(Discover(Discover.Config(every=2)), frames(3))
     assert [each.detections is None for each in found] == [False, True, False]
     for each in (found[0], found[2]):
         assert each.detections is not None
