@@ -16,9 +16,11 @@ import numpy as np
 import zmq
 
 from streamseg.errors import MediaError, UsageError, WireError
+from streamseg.publishing.address import checked_endpoint
 from streamseg.publishing.connection import Connection
 from streamseg.publishing.format import EndHeader, FrameHeader, Published, StatusHeader
 from streamseg.publishing.subscriber import listen, newest
+from streamseg.redaction import redact
 from streamseg.video.decode import Timing
 from streamseg.video.live_decode import DAMAGED
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
@@ -54,13 +56,21 @@ def parse_publisher(source: str) -> Publisher:
     """
     place, _, query = source.removeprefix(SCHEME).partition("?")
     given = parse_qs(query, keep_blank_values=True)
-    if not place or set(given) - {"stream"}:
+    endpoint = f"ipc://{place}" if place.startswith("/") else f"tcp://{place}"
+    if not _is_endpoint(endpoint) or set(given) - {"stream"}:
         raise MediaError(
             f"expected a publisher as streamseg://HOST:PORT or streamseg:///PATH, with ?stream=NAME behind it if there "
-            f"are several streams, got {source!r}; --publish of the other run says where it is"
+            f"are several streams, got {redact(source)!r}; --publish of the other run says where it is"
         )
-    stream = given.get("stream", [""])[-1] or None
-    return Publisher(f"ipc://{place}" if place.startswith("/") else f"tcp://{place}", stream)
+    return Publisher(endpoint, given.get("stream", [""])[-1] or None)
+
+
+def _is_endpoint(endpoint: str) -> bool:
+    try:
+        checked_endpoint(endpoint)
+    except UsageError:
+        return False
+    return True
 
 
 class PublishedReader(Reader):
@@ -109,7 +119,7 @@ class PublishedReader(Reader):
         on_event: Callable[[SourceEvent], None] | None = None,
     ) -> None:
         super().__init__(first_index, max_frames)
-        self._source = source
+        self._source = redact(source)
         publisher = parse_publisher(source)
         self._stream = publisher.stream
         self._read_timeout_s = read_timeout_s
@@ -139,12 +149,8 @@ class PublishedReader(Reader):
                 connection=self._connection,
             )
             self._await_first(_WAIT_AT_START_S if wait else open_timeout_s, wait=wait)
-        except BaseException as error:
+        except BaseException:
             self.close()
-            if isinstance(error, UsageError) and publisher.endpoint in str(error):
-                raise MediaError(
-                    f"expected a publisher as streamseg://HOST:PORT or streamseg:///PATH, got {source!r}"
-                ) from None
             raise
 
     @property

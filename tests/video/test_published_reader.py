@@ -182,6 +182,7 @@ def test_with_keys_a_friend_sees_and_a_stranger_is_told_so(tmp_path: Path) -> No
         ("streamseg://", "expected a publisher as"),
         ("streamseg://host:1?topic=x", "expected a publisher as"),
         ("streamseg://host", "expected a publisher as"),
+        ("streamseg://me:secret@host:1", r"got 'streamseg://\*\*\*@host:1'"),
     ],
 )
 def test_what_names_no_publisher_is_refused(source: str, complaint: str) -> None:
