@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-text     make lint     make bench     make keywords     make graphs
+# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-text     make test-ray     make lint     make bench     make keywords     make graphs
 # make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 OPENVINO := .venv-openvino
 TEXT := .venv-text
+RAY := .venv-ray
 INSTALLED := $(VENV)/.installed
 VIDEO ?=
 BOX ?=
@@ -18,7 +19,7 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-text faults soak lint bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-text test-ray faults soak lint bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -44,6 +45,12 @@ test-text:
 	test -x $(TEXT)/bin/python || $(PYTHON) -m venv $(TEXT)
 	$(TEXT)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,text]'
 	$(TEXT)/bin/python -m pytest tests/nodes/test_text_detector.py $(PYTEST)
+
+# A Ray cluster of several nodes, and an S3 server, on this machine.
+test-ray:
+	test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,ray,cloud]' 'moto[server]'
+	$(RAY)/bin/python -m pytest tests/batches $(PYTEST)
 
 faults: $(INSTALLED)
 	$(BIN)/python tests/faults.py
@@ -98,5 +105,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(TEXT) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(TEXT) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,6 +17,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "export": ("onnx",),
     "openvino": ("openvino",),
     "text": ("transformers",),
+    "ray": ("ray",),
+    "cloud": ("fsspec",),
     "formats": ("matplotlib", "pyarrow", "supervision"),
 }
 """Extra -> what it brings, by the names of the modules."""
