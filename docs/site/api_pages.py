@@ -16,6 +16,7 @@ AUTHORS = (
     "streamseg.commands",
     "streamseg.formats.format",
     "streamseg.formats.clip",
+    "streamseg.sam.models",
 )
 """Modules for who writes a node, a detector or a format."""
 
@@ -24,6 +25,7 @@ VALUES = (
     "streamseg.prompts.model",
     "streamseg.masks.boxes",
     "streamseg.masks.rle",
+    "streamseg.video.pattern",
     "streamseg.publishing.format",
     "streamseg.publishing.subscriber",
     "streamseg.evaluation.metrics",
