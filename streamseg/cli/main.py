@@ -30,6 +30,7 @@ _COMMANDS = {
     "top": "watch a run that has --metrics: a table that lives",
     "convert": "write results in the formats of other programs",
     "sources": "list the cameras that are plugged in",
+    "worker": "let runs on other machines have nodes work here",
     "listen": "print or record what a run publishes",
     "keys": "make and list keys for publishing to other machines",
     "eval": "measure following on video sequences with true masks",
