@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import zmq
@@ -9,6 +10,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 _MECHANISM_MISMATCH = 0x11000002
 """ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH of zmq.h: one side has keys and the other has none."""
+_numbers = itertools.count()
 _FAILURES_MAX = 5
 """One or two broken handshakes in a row are a publisher that is being started."""
 
@@ -35,7 +37,8 @@ class Connection:
 
     def watch(self, socket: zmq.Socket[Any]) -> None:
         """Hear of what becomes of a socket; to be called before it connects."""
-        self._monitor = socket.get_monitor_socket()
+        # ZeroMQ's own name for it is that of a socket which was closed a moment ago, and is still taken.
+        self._monitor = socket.get_monitor_socket(addr=f"inproc://connection-{next(_numbers)}")
         self._has_keys = socket.get(zmq.MECHANISM) == zmq.CURVE
 
     def look(self) -> None:

@@ -223,7 +223,7 @@ def _run(assignment: Assignment) -> int:
         bridge: Bridge | None = None
         try:
             bridge = Bridge(assignment, sockets, control)
-            code = bridge.run()
+            return bridge.run()
         except StreamsegError as error:
             if bridge is not None and bridge.ready:
                 # The worker counts as dead, as any other would.
@@ -232,8 +232,10 @@ def _run(assignment: Assignment) -> int:
             control.send(msgspec.msgpack.encode(setup_trouble(error, assignment.spec.name)))
             wait_for_exit(control)
             return 1
-        bridge.close()
-    return code
+        finally:
+            # Whatever it was: a connection that is left open would keep the process from ending.
+            if bridge is not None:
+                bridge.close()
 
 
 def main() -> int:

@@ -46,6 +46,8 @@ class Seat:
     def __init__(self, join: Join, session: Session, guard: Guard, longest_away_s: float) -> None:
         self.identity = join.identity
         self.nonce = join.nonce
+        self.attempt = join.attempt
+        """Number of its bridge's connection."""
         self.session = session
         self.link = Link()
         self.peer: bytes | None = None

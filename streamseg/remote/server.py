@@ -74,8 +74,8 @@ class WorkerServer:
                 self._socket.bind(address)
             except zmq.ZMQError as error:
                 raise OutputError(
-                    f"cannot listen at {address.removeprefix('tcp://')}: {error.strerror}; end what listens there, or "
-                    f"choose another port"
+                    f"cannot listen at {address.removeprefix('tcp://')}: {zmq.strerror(error.errno or 0)}; end what listens "
+                    f"there, or choose another port"
                 ) from error
             stack.callback(self._end)
             self._stack = stack.pop_all()
@@ -179,10 +179,15 @@ class WorkerServer:
                 self._answer(peer, msgspec.msgpack.encode(Unknown()))
                 return
             seat = self._add(join)
+        if join.attempt < seat.attempt:
+            return
+        self._answer(peer, msgspec.msgpack.encode(Joined(seat.link.received)))
+        if seat.peer == peer:
+            return
         if seat.peer is not None:
             self._peers.pop(seat.peer, None)
+        seat.attempt = join.attempt
         self._peers[peer] = seat
-        self._answer(peer, msgspec.msgpack.encode(Joined(seat.link.received)))
         seat.joined(peer, lambda parts: self._send(peer, parts), join.received)
 
     def _add(self, join: Join) -> Seat:

@@ -45,6 +45,8 @@ class Join(msgspec.Struct, frozen=True):
     """Of the worker."""
     nonce: str
     """Of this bridge: another one with the same identity takes the place of the first."""
+    attempt: Natural
+    """Number of the connection: what comes late by an earlier one does not count any more."""
     received: Natural
     """Number of the last message that has come from there."""
 

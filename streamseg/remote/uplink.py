@@ -36,6 +36,7 @@ _FIRST_S = 10.0
 _CONNECT_MS = 1500
 _AGAIN_MS = 150
 _HANDSHAKE_MS = 3000
+_LAST_WORDS_MS = 200
 _JOIN_AGAIN_S = 1.0
 _ATTEMPT_S = 4.0
 
@@ -72,6 +73,7 @@ class Uplink:
         self._down_s = time.monotonic()
         self._heard_s = self._pinged_s = 0.0
         self._opened_s = self._joined_s = self._down_s
+        self._attempt = 0
         self._socket, self._connection = self._opened()
 
     @property
@@ -87,8 +89,7 @@ class Uplink:
     def close(self) -> None:
         """Let go of it."""
         self._connection.close()
-        self._socket.close(linger=200)
-        self._context.term()
+        self._context.destroy(linger=_LAST_WORDS_MS)
 
     def receive(self) -> list[list[memoryview]]:
         """Messages that have come and are whole.
@@ -119,7 +120,7 @@ class Uplink:
             raise UsageError(f"{self.text}: {self._connection.refused}")
         if self.link.up:
             if now_s - self._heard_s > SILENT_S or not self._connection.up:
-                self._lose(now_s)
+                self._lose()
             elif now_s - self._pinged_s > PING_S:
                 self._pinged_s = now_s
                 self.link.ping()
@@ -139,10 +140,10 @@ class Uplink:
             f"{self._host.address}' on it, and see that the port can be reached"
         )
 
-    def _lose(self, now_s: float) -> None:
+    def _lose(self) -> None:
         log.warning("%s is away; it is waited for up to %g s", self.text, self._host.away_s)
         self.lost += 1
-        self._down_s = now_s
+        self._down_s = self._heard_s
         self._patience_s = self._host.away_s
         self.link.disconnect()
         self._open_again()
@@ -196,12 +197,17 @@ class Uplink:
         try:
             socket.connect(f"tcp://{self._host.address}")
         except zmq.ZMQError as error:
-            raise UsageError(f"{self.text} is no address that can be reached: {error.strerror}") from error
+            connection.close()
+            self._context.destroy(linger=0)
+            raise UsageError(
+                f"{self.text} is no address that can be reached: {zmq.strerror(error.errno or 0)}"
+            ) from error
+        self._attempt += 1
         # The greeting goes once there is a connection.
         self._opened_s, self._joined_s = time.monotonic(), 0.0
         return socket, connection
 
     def _join(self) -> None:
         self._joined_s = time.monotonic()
-        join = Join(self._session, self._identity, self._nonce, self.link.received)
+        join = Join(self._session, self._identity, self._nonce, self._attempt, self.link.received)
         self._send([GREETING, VERSION, msgspec.msgpack.encode(join)])

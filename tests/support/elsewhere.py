@@ -64,6 +64,8 @@ class Worker:
         )
         self.lines: list[str] = []
         """What it said on standard error."""
+        self.run_dirs = ""
+        """Where it makes the directories of its sockets."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert self.process.stdout is not None
@@ -128,6 +130,7 @@ def worker(
         command = [*before, sys.executable, "-m", "streamseg", "worker", "--listen", listen]
         command += ["--key", str(keys.server.secret), "--allow", str(keys.allow), *words]
         started = Worker(command, environment)
+        started.run_dirs = run_dirs
         try:
             yield started
             assert not [line for line in started.lines if "Traceback" in line], started.lines
