@@ -73,9 +73,9 @@ class WorkerServer:
             try:
                 self._socket.bind(address)
             except zmq.ZMQError as error:
+                where, why = address.removeprefix("tcp://"), zmq.strerror(error.errno or 0)
                 raise OutputError(
-                    f"cannot listen at {address.removeprefix('tcp://')}: {zmq.strerror(error.errno or 0)}; end what listens "
-                    f"there, or choose another port"
+                    f"cannot listen at {where}: {why}; end what listens there, or choose another port"
                 ) from error
             stack.callback(self._end)
             self._stack = stack.pop_all()
