@@ -69,7 +69,7 @@ class WorkerServer:
             stack.callback(doorkeeper.close)
             self._socket = self._context.socket(zmq.ROUTER)
             stack.callback(self._socket.close, linger=200)
-            self._prepare(doorkeeper)
+            self._prepare(doorkeeper, ipv6="[" in address)
             try:
                 self._socket.bind(address)
             except zmq.ZMQError as error:
@@ -81,13 +81,13 @@ class WorkerServer:
             self._stack = stack.pop_all()
         sweep_run_dirs()
 
-    def _prepare(self, doorkeeper: Doorkeeper) -> None:
+    def _prepare(self, doorkeeper: Doorkeeper, *, ipv6: bool) -> None:
         doorkeeper.guard(self._socket)
         # One that is away is an error when it is written to, rather than nothing.
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
         self._socket.set(zmq.SNDHWM, 0)
         self._socket.set(zmq.RCVHWM, 0)
-        self._socket.set(zmq.IPV6, 1)
+        self._socket.set(zmq.IPV6, int(ipv6))
         self._socket.set(zmq.MAXMSGSIZE, LARGEST_FRAME_BYTES)
         # What is kept for a connection that is dead is let go of.
         self._socket.set(zmq.HEARTBEAT_IVL, 1000)

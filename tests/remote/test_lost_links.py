@@ -33,6 +33,11 @@ def pump_for(supervisor: Supervisor, seconds: float) -> None:
         supervisor.pump(50)
 
 
+def resident_kib(pid: int) -> int:
+    found = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(found[0].split()[1])
+
+
 def entered(supervisor: Supervisor) -> int:
     return supervisor.stats["count"].entered if "count" in supervisor.stats else 0
 
@@ -64,15 +69,18 @@ def test_an_offline_run_waits_and_loses_nothing(tmp_path: Path, keys: Keys, toys
 
 
 def test_a_live_run_drops_and_counts_meanwhile(tmp_path: Path, keys: Keys, toys: Path) -> None:
-    options = {"count": {"frames": 100_000, "pause_s": 0.02, "live": True}}
+    options = {"count": {"frames": 100_000, "pause_s": 0.02, "live": True, "height": 480, "width": 640}}
     path = tmp_path / "out"
     with worker(keys, toys) as far, wire(far.port) as cable:
         graph = chain(path, {"far": host(keys, cable.address)}, {"sum": "far"}, options)
         with Supervisor(Plan(graph)) as supervisor:
             start(supervisor)
             pump_until(supervisor, lambda: entered(supervisor) > 20)
+            memory_kib = resident_kib(supervisor.pool.pids["sum"])
             cable.cut()
             pump_for(supervisor, _LONGER_THAN_SILENCE_S)
+            # Pictures of four seconds would be 180 MB.
+            assert resident_kib(supervisor.pool.pids["sum"]) - memory_kib < 60_000
             before, dropped = entered(supervisor), supervisor.stats["count"].dropped
             assert dropped > 20
             cable.mend()
