@@ -107,3 +107,13 @@ def test_a_job_is_not_gone_on_with_when_its_pixels_would_be_others(tmp_path: Pat
         graph(tmp_path, film, "jpeg", host(keys, far.address, pictures="jpeg", quality=90, away_s=9))
         ran(path, "--resume", str(tmp_path / "jpeg"))
     assert len(tracks(tmp_path / "jpeg")) == FRAMES
+
+
+def test_check_says_which_node_is_where(tmp_path: Path, film: Path) -> None:
+    there = {"address": "gpu.example:7700", "own_key": "k", "server_key": "k"}
+    done = streamseg("check", graph(tmp_path, film, "far", there))
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split() for line in done.stdout.partition("\n\n")[0].splitlines()}
+    assert rows["NODE"][-1] == "HOST"
+    assert (rows["embed"][-1], rows["propagate"][-1], rows["record"][-1]) == ("gpu", "gpu", "-")
+    assert "HOST" not in streamseg("check", graph(tmp_path, film, "here", None)).stdout

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,50 @@ def test_when_the_other_side_is_ended_the_run_says_so(tmp_path: Path, keys: Keys
             with pytest.raises(RunError, match="was ended, since 'streamseg worker' was"):
                 supervisor.run()
         assert far.process.wait(20) == 0
+
+
+def test_a_worker_that_hangs_over_there_is_killed(tmp_path: Path, keys: Keys, toys: Path) -> None:
+    options = {"count": {"frames": 1000, "pause_s": 0.01}}
+    with worker(keys, toys) as far:
+        there = {"far": host(keys, far.address)}
+        graph = chain(tmp_path / "out", there, {"sum": "far"}, options, recovery={"hang_s": 2})
+        with Supervisor(Plan(graph)) as supervisor:
+            start(supervisor)
+            pump_until(supervisor, lambda: "sum" in supervisor.stats and supervisor.stats["sum"].frames > 5)
+            (stopped,) = far.workers
+            os.kill(stopped, signal.SIGSTOP)
+            with pytest.raises(RunError, match="node 'sum' gave no sign of life for"):
+                supervisor.run()
+        assert wait_until(lambda: not far.workers), "stopped ones are ended, too"
+
+
+def test_several_runs_at_once_do_not_see_each_other(tmp_path: Path, keys: Keys, toys: Path) -> None:
+    with worker(keys, toys) as far, contextlib.ExitStack() as stack:
+        supervisors = []
+        for number in range(3):
+            options = {"count": {"frames": 40, "width": 64 + 16 * number}}
+            graph = chain(tmp_path / str(number), {"far": host(keys, far.address)}, {"sum": "far"}, options)
+            supervisors.append(stack.enter_context(Supervisor(Plan(graph))))
+        pending = [each for each in supervisors if each.state != "finished"]
+        while pending:
+            for each in pending:
+                each.pump(10)
+            pending = [each for each in pending if each.state != "finished"]
+        for each in supervisors:
+            each.raise_error()
+    for number in range(3):
+        assert [line["total"] for line in frames(tmp_path / str(number))] == [
+            seq * 48 * (64 + 16 * number) * 3 for seq in range(40)
+        ]
+
+
+def test_over_ipv6(tmp_path: Path, keys: Keys, toys: Path) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError as error:
+            pytest.skip(f"no IPv6 here: {error}")
+    with worker(keys, toys, listen="[::1]:0") as far:
+        assert far.address.startswith("[::1]:")
+        run(chain(tmp_path / "out", {"far": host(keys, far.address)}, {"sum": "far"}))
+    assert len(frames(tmp_path / "out")) == 10
