@@ -1,6 +1,6 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-ros2     make test-netns     make test-lowest     make test-openvino     make lint     make bench     make keywords     make graphs
+# make test     make test-slow     make test-ros2     make test-netns     make test-lowest     make test-openvino     make test-ray     make lint     make bench     make keywords     make graphs
 # make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 OPENVINO := .venv-openvino
+RAY := .venv-ray
 INSTALLED := $(VENV)/.installed
 VIDEO ?=
 BOX ?=
@@ -17,7 +18,7 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-netns test-slow test-lowest test-openvino faults soak lint bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-netns test-slow test-lowest test-openvino test-ray faults soak lint bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -41,6 +42,12 @@ test-openvino:
 	test -x $(OPENVINO)/bin/python || $(PYTHON) -m venv $(OPENVINO)
 	$(OPENVINO)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,openvino]'
 	$(OPENVINO)/bin/python -m pytest tests/sam tests/runtime tests/recovery tests/cli/test_run_command.py $(PYTEST)
+
+# A Ray cluster of several nodes, and an S3 server, on this machine.
+test-ray:
+	test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,ray,cloud]' 'moto[server]'
+	$(RAY)/bin/python -m pytest tests/batches $(PYTEST)
 
 faults: $(INSTALLED)
 	$(BIN)/python tests/faults.py
@@ -95,5 +102,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(OPENVINO) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "metrics": ("prometheus_client", "rich"),
     "export": ("onnx",),
     "openvino": ("openvino",),
+    "ray": ("ray",),
+    "cloud": ("fsspec",),
     "formats": ("matplotlib", "pyarrow", "supervision"),
 }
 """Extra -> what it brings, by the names of the modules."""

@@ -83,6 +83,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.tracking.records",
         "streamseg.video",
     ),
+    "streamseg.batches": (*FOUNDATION, "streamseg.batches"),
     # These two stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),

@@ -1,116 +1,176 @@
-"""Several sources one after the other, a folder each: what was done is kept, what cannot be done stops nobody."""
+"""``streamseg batch``: many files, side by side on this machine or on those of a Ray cluster."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+import contextlib
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from streamseg.cli.option_flags import given_options, with_option
-from streamseg.cli.run_graph import is_graph_file, source_names
-from streamseg.cli.text import error_facts, say, shown, table
-from streamseg.errors import EXIT_INTERRUPTED, PromptError, StreamsegError, UsageError
-from streamseg.regular_files import read_regular
-from streamseg.result_files import RUN
-from streamseg.video.source import redact
+import msgspec
 
-_LARGEST_REPORT_BYTES = 64 << 20
-_PROMPT_SUFFIXES = (".yaml", ".yml", ".json")
-_LONGEST_REASON = 90
+from streamseg import __version__
+from streamseg.batches import local_pool, places, ray_cluster
+from streamseg.batches.task import Ended, Task
+from streamseg.cli import one_by_one
+from streamseg.cli.interrupts import Interrupts
+from streamseg.cli.option_flags import assignment, hide
+from streamseg.cli.parser import Parser, amount, natural, positive
+from streamseg.cli.prompt_flags import add_prompts
+from streamseg.cli.run import add_groups, run_one
+from streamseg.cli.text import duration_text, redacted, say, shown
+from streamseg.errors import EXIT_INTERRUPTED, OutputError, UsageError
+from streamseg.graph.plan import cores
+from streamseg.regular_files import write_own
+from streamseg.video.source import SourceKind, classify
+
+_OF_A_RUN = ("control", "metrics", "metrics_token", "metrics_cert", "metrics_key", "trace")
+"""What only a run alone can be asked for."""
+REPORT = "batch.json"
+_DESCRIPTION = """Follow objects in many files, each into a folder of its own. One bad file stops nobody; said again,
+the same command goes on where it was ended. --jobs does several at once, --ray spreads them over the machines of a Ray
+cluster. Sources, prompts and -o may be URLs of object stores (s3://, gs://, …)."""
 
 
-class Done(NamedTuple):
-    """What became of one source."""
-
-    name: str
-    code: int
-    reason: str = ""
-
-
-def is_batch(args: argparse.Namespace) -> bool:
-    """Whether sources are meant to be followed one after the other."""
-    return bool(args.one_by_one) or (
-        args.prompts is not None and Path(args.prompts).is_dir() and not args.prompts_format
+def add_to(parser: Parser) -> None:
+    """Add its arguments."""
+    parser.description = _DESCRIPTION
+    parser.add_argument("sources", metavar="SOURCE", nargs="+", help="file, folder of images, or URL, with * in it too")
+    where = parser.add_argument_group("where it is done")
+    where.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="files at once on this machine (default: 1)"
     )
+    where.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="on a Ray cluster: HOST:PORT, or auto (if left out) for the one that this machine is part of",
+    )
+    where.add_argument(
+        "--cores", type=positive, metavar="N", help="that a file takes (default: all, or its share of them)"
+    )
+    where.add_argument("--gpus", type=amount, default=0.0, metavar="X", help="that a file takes with --ray, say 0.25")
+    where.add_argument(
+        "--retries",
+        type=natural,
+        default=2,
+        metavar="N",
+        help="begin a file again so often whose machine was lost, with --ray (default: 2)",
+    )
+    add_prompts(parser)
+    rare = add_groups(parser, without=("page",))
+    parser.add_argument_group("any other option").add_argument(
+        "--set", action="append", type=assignment, metavar="NODE.OPTION=VALUE", help="an option of a node by its name"
+    )
+    here = parser.add_argument_group("this batch")
+    here.add_argument("--json", action="store_true", help="print the report as JSON")
+    here.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
+    parser.add_argument_group("debugging").add_argument(
+        "--inline", action="store_true", help="one process for each file"
+    )
+    hide(parser, rare)
+    # What a run has besides.
+    parser.set_defaults(run=run, resume=None, **dict.fromkeys(_OF_A_RUN))
 
 
-def run(args: argparse.Namespace, run_one: Callable[[argparse.Namespace], int]) -> int:
-    """Follow objects in each source, and print what became of them; returns the exit code, of the first that failed.
-
-    Args:
-        args: of ``streamseg run``.
-        run_one: runs it with one source.
+def run(args: argparse.Namespace) -> int:
+    """Do them all; returns the exit code, of the first that failed.
 
     Raises:
-        UsageError: there is no source, or a graph file.
+        StreamsegError: something was wrong before anything started.
     """
-    if not args.sources or any(map(is_graph_file, args.sources)):
-        raise UsageError("expected files to follow objects in one after the other, got none, or a graph file")
-    if args.control is not None:
-        raise UsageError("--control is for one run; leave it out, or follow the sources one at a time")
-    options = given_options(args)
-    root = Path(options.get("output") or args.resume or "out/batch").expanduser()
-    names = source_names(args.sources)
-    done: list[Done] = []
-    for number, (source, name) in enumerate(zip(args.sources, names, strict=True), 1):
-        say(f"{number} of {len(names)}: {name}")
-        one = with_option(args, "output", str(root / name))
-        one.sources = [source]
-        # What an earlier batch has finished or begun is not done anew.
-        one.resume = None if options.get("overwrite") else ""
-        try:
-            one.prompts = _prompts_of(args, source)
-            done.append(Done(name, run_one(one)))
-        except (StreamsegError, OSError) as error:
-            known = error if isinstance(error, StreamsegError) else StreamsegError(str(error))
-            say(f"error: {name}: {error_facts(known)['message']}")
-            done.append(Done(name, known.exit_code, str(known)))
-        if done[-1].code == EXIT_INTERRUPTED:
-            say(f"ended early; the same command goes on with {name}")
-            break
-    rows = [
-        ("SOURCE", "FRAMES", "FRAMES/S", "RESULTS"),
-        *(_row(root, each, args.sources[n]) for n, each in enumerate(done)),
-    ]
-    text = table(rows)
+    began_s = time.monotonic()
+    if args.ray is None and args.gpus:
+        raise UsageError("--gpus is for --ray; on this machine all files share what --device says")
+    sources = list(itertools.chain.from_iterable(map(places.expand, args.sources)))
+    root = one_by_one.output_of(args)
+    tasks = list(one_by_one.tasks(args, sources, root))
+    done: list[Ended] = []
+    here = args.ray is None and args.jobs == 1 and not any(map(_has_urls, tasks))
+    # Ray prints what happens to its machines.
+    with Interrupts() as interrupts, contextlib.redirect_stdout(sys.stderr):
+        results = one_by_one.in_turn(args, tasks, run_one) if here else _results(args, tasks, lambda: interrupts.stop)
+        for each in results:
+            done.append(each)
+            if not here:
+                what = f"failed ({each.code}): {each.reason}" if each.code else f"{each.frames} frames"
+                say(f"{len(done)} of {len(tasks)}: {each.name}: {what}")
+            if each.code == EXIT_INTERRUPTED:
+                break
+        interrupted = interrupts.stop or (bool(done) and done[-1].code == EXIT_INTERRUPTED)
+    order = {task.name: place for place, task in enumerate(tasks)}
+    done.sort(key=lambda each: order[each.name])
+    took_s = time.monotonic() - began_s
+    _write_report(root, done, took_s)
     if args.json:
-        say(text)
-    else:
-        print(text, flush=True)
-    return next((each.code for each in done if each.code), 0)
+        print(msgspec.json.encode(_report(done, took_s)).decode(), flush=True)
+    one_by_one.say_table(done, to_stderr=args.json)
+    failed = sum(bool(each.code) for each in done)
+    say(f"{len(done) - failed} of {len(tasks)} done, {failed} failed, in {duration_text(took_s)}")
+    if interrupted:
+        say("ended early; the same command goes on")
+        return EXIT_INTERRUPTED
+    return one_by_one.exit_code(done)
 
 
-def _prompts_of(args: argparse.Namespace, source: str) -> str | None:
-    """The file of prompts of a source: of a folder, the one of its name."""
-    if args.prompts is None or not Path(args.prompts).is_dir():
-        return None if args.prompts is None else str(args.prompts)
-    folder, stem = Path(args.prompts), Path(source).stem
-    found = sorted(each for each in folder.iterdir() if each.stem == stem)
-    if not args.prompts_format:
-        found = [each for each in found if each.suffix.lower() in _PROMPT_SUFFIXES]
-    if len(found) != 1:
-        raise PromptError(
-            f"expected one file of prompts for {redact(source)} in {folder}, such as {stem}.yaml, got {len(found)}"
+def _results(args: argparse.Namespace, found: Sequence[Task | Ended], stopped: Callable[[], bool]) -> Iterator[Ended]:
+    """What became of each, as it comes."""
+    yield from (each for each in found if isinstance(each, Ended))
+    tasks = [each for each in found if isinstance(each, Task)]
+    if args.ray is not None:
+        yield from ray_cluster.run(
+            [_anywhere(task) for task in tasks],
+            stopped,
+            address=args.ray,
+            cores=args.cores or 1,
+            gpus=args.gpus,
+            retries=args.retries,
         )
-    return str(found[0])
+    else:
+        share = args.cores or max(1, cores() // args.jobs)
+        yield from local_pool.run(tasks, stopped, jobs=args.jobs, cores=share)
 
 
-def _row(root: Path, done: Done, source: str) -> tuple[str, str, str, str]:
-    name = shown(redact(source))
-    try:
-        report = json.loads(read_regular(root / done.name / RUN, _LARGEST_REPORT_BYTES))
-        frames, fps, error = str(report["frames_out"]), f"{report['fps']:.1f}", report.get("error")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        frames, fps, error = "", "", None
-    if not done.code:
-        return name, frames, fps, str(root / done.name)
-    reason = done.reason or (error or {}).get("message", "") or "see above"
-    short = reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 1] + "…"
-    return (
-        name,
-        frames if not done.reason else "",
-        fps if not done.reason else "",
-        f"failed ({done.code}): {shown(short)}",
+def _anywhere(task: Task) -> Task:
+    """The same for a process with another current folder."""
+    local = classify(task.source) in (SourceKind.FILE, SourceKind.FOLDER, SourceKind.BAG) and "://" not in task.source
+    return msgspec.structs.replace(
+        task,
+        source=_absolute(task.source) if local else task.source,
+        prompts=None if task.prompts is None else _absolute(task.prompts),
+        output=_absolute(task.output),
     )
+
+
+def _absolute(place: str) -> str:
+    return place if places.is_url(place) else str(Path(place).expanduser().absolute())
+
+
+def _has_urls(task: Task | Ended) -> bool:
+    return isinstance(task, Task) and any(
+        place is not None and places.is_url(place) for place in (task.source, task.prompts, task.output)
+    )
+
+
+def _report(done: Sequence[Ended], took_s: float) -> dict[str, object]:
+    """What became of all, for scripts."""
+    files = redacted(msgspec.to_builtins(list(done)))
+    return {"version": __version__, "took_s": round(took_s, 3), "files": files}
+
+
+def _write_report(root: str, done: Sequence[Ended], took_s: float) -> None:
+    """Beside the folders of the results; the results are there, should it not be possible."""
+    data = msgspec.json.format(msgspec.json.encode(_report(done, took_s)), indent=2) + b"\n"
+    try:
+        if places.is_url(root):
+            places.write(places.join(root, REPORT), data)
+        else:
+            folder = Path(root).expanduser()
+            folder.mkdir(parents=True, exist_ok=True)
+            write_own(folder / REPORT, data)
+    except (OSError, OutputError) as error:
+        say(f"warning: {REPORT} could not be written: {shown(str(error))}")

@@ -19,6 +19,7 @@ from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
 _COMMANDS = {
     "run": "follow objects in a video or a live stream",
+    "batch": "follow objects in many files, on one machine or several",
     "image": "masks of still pictures: what you point at, or everything",
     "serve": "open a page to point at what moves in cameras and files",
     "choose": "see the masks that a click may mean",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamseg.cli import batch, exports, resuming, run_graph
+from streamseg.cli import exports, one_by_one, resuming, run_graph
 from streamseg.cli.execution import How, Outcome, execute
 from streamseg.cli.option_flags import add_options, assignment, hide
 from streamseg.cli.parser import Parser
@@ -112,10 +112,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    return batch.run(args, _run_one) if batch.is_batch(args) else _run_one(args)
+    return one_by_one.run(args, run_one) if one_by_one.is_asked_for(args) else run_one(args)
 
 
-def _run_one(args: argparse.Namespace) -> int:
+def run_one(args: argparse.Namespace) -> int:
+    """Run it with its sources side by side; returns the exit code.
+
+    Raises:
+        StreamsegError: something was wrong before anything started.
+    """
     graph = run_graph.asked_for(args)
     shown = ", ".join(map(redact, args.sources)) or redact(args.resume)
     return run_plan(Plan(graph), args, shown, command_queue_of)

@@ -322,7 +322,14 @@ def threads_for(kind: type[AnyNode], options: NodeConfig, threads: int | None, r
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
+    """Processor cores this process may use; the environment variable ``STREAMSEG_CORES`` says that it be fewer."""
+    allowed = os.environ.get("STREAMSEG_CORES", "")
+    if allowed.isdecimal() and int(allowed):
+        return min(int(allowed), _all_cores())
+    return _all_cores()
+
+
+def _all_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -34,6 +34,20 @@ _ODD_PIXELS = zlib.decompress(
     )
 )
 
+# A transport stream that was damaged at its start: FFmpeg 8.0 of PyAV before 17.1 wrote where it should not.
+_PACKETS = (
+    "",
+    "",
+    "47500010",
+    "47410030",
+    "47010031",
+    "47410012",
+    "47010033",
+    "474100340710000000000000000001e0",
+    "47010035",
+)
+_DAMAGED_START = b"".join(bytes.fromhex(each).ljust(188, b"\0") for each in _PACKETS) + bytes(386)
+
 FOUND = {
     "text that is not UTF-8 in a published header": (
         "published",
@@ -47,6 +61,7 @@ FOUND = {
     "a list that is in itself": ("graph", b"nodes: &a {b: *a}"),
     "more characters than a key has bytes": ("keys", b'public-key = "' + b"#" * 40 + b'"'),
     "pixels that cannot be converted": ("container", _ODD_PIXELS),
+    "a transport stream that begins in its middle": ("container", b"\2" + _DAMAGED_START),
     "weights that end in their first number": ("weights", b"J"),
 }
 

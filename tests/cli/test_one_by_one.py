@@ -9,7 +9,7 @@ import pytest
 from support.command import streamseg, tracks
 from support.media import moving_images, write_video
 
-from streamseg.cli import batch
+from streamseg.cli import one_by_one
 from streamseg.cli.main import make_parser
 from streamseg.cli.option_flags import given_options
 
@@ -60,11 +60,11 @@ def test_each_is_gone_on_with_unless_it_is_to_be_replaced_by_a_stand_in_for_the_
         return 130 if len(seen) == 2 else 0
 
     words = ["run", "x/a.mp4", "y/a.mp4", "c.mp4", "--one-by-one", "--detect", "motion", "-o", str(films / "out")]
-    assert batch.run(make_parser().parse_args(words), stand_in) == 130
+    assert one_by_one.run(make_parser().parse_args(words), stand_in) == 130
     # Ctrl-C ends the batch, not only the file that is at work.
     assert seen == [("x/a.mp4", f"{films}/out/a", ""), ("y/a.mp4", f"{films}/out/a-2", "")]
     assert "the same command goes on with a-2" in capsys.readouterr().err
-    assert batch.run(make_parser().parse_args([*words, "--overwrite"]), stand_in) == 0
+    assert one_by_one.run(make_parser().parse_args([*words, "--overwrite"]), stand_in) == 0
     assert [each[2] for each in seen[2:]] == [None] * 3
 
 
