@@ -23,7 +23,7 @@ from streamseg.node import ports
 from streamseg.publishing.keys import load_guest
 from streamseg.redaction import redact_text
 from streamseg.remote import terms
-from streamseg.remote.freight import Loader, plain, unload
+from streamseg.remote.freight import Loader, billed, plain, unload
 from streamseg.remote.terms import Ended, Order, Waybill, unpacked
 from streamseg.remote.uplink import Uplink
 from streamseg.remote.ways import buffers_there, ways_out
@@ -156,7 +156,7 @@ class Bridge:
                     link.push(plain(way, *(part.bytes for part in parts)))
 
     def _take_from_there(self, parts: list[memoryview]) -> None:
-        waybill = unpacked(parts[0], Waybill)
+        waybill = billed(parts)
         if waybill.way == terms.CONTROL:
             self._control.send(self._with_facts(bytes(parts[1])))
         elif waybill.way == terms.ENDED:

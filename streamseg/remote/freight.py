@@ -16,7 +16,7 @@ import numpy as np
 from streamseg.errors import WireError
 from streamseg.messages import End, Gap, Message, SourceStatus
 from streamseg.remote.pictures import Mode, opened, packed
-from streamseg.remote.terms import Slice, Waybill
+from streamseg.remote.terms import Slice, Waybill, unpacked
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.wire import Buffers, MessageDecoder, sent_ns, with_sent_ns
 
@@ -80,19 +80,31 @@ def plain(way: str, *parts: bytes) -> list[bytes]:
     return [_packer.encode(Waybill(way, len(parts))), *parts]
 
 
+def billed(parts: Sequence[memoryview]) -> Waybill:
+    """The first part of a message that has come; all others that it speaks of are there.
+
+    Raises:
+        WireError: they are not, or it says nothing.
+    """
+    waybill: Waybill = unpacked(parts[0] if parts else b"", Waybill)
+    if waybill.parts < 1 or waybill.parts + len(waybill.slices) != len(parts) - 1:
+        raise WireError(
+            f"a message of {waybill.parts} parts with {len(waybill.slices)} arrays came in {len(parts) - 1}"
+        )
+    return waybill
+
+
 def unload(waybill: Waybill, parts: Sequence[memoryview], writable: dict[int, SlotBuffer]) -> list[Any]:
     """Put what has come along into the slots. Returns the parts of the message, ready to be sent on.
 
     Args:
-        waybill: as it came.
+        waybill: as `billed` gave it.
         parts: those after it.
         writable: buffers that are written on the other machine.
 
     Raises:
-        WireError: it says of parts what is not so.
+        WireError: something in it cannot be put where it says.
     """
-    if waybill.parts + len(waybill.slices) != len(parts):
-        raise WireError(f"a message of {waybill.parts} parts with {len(waybill.slices)} arrays came in {len(parts)}")
     for each, content in zip(waybill.slices, parts[waybill.parts :], strict=True):
         buffer = writable.get(each.buffer)
         if buffer is None:

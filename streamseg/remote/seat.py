@@ -13,11 +13,11 @@ from streamseg.errors import StreamsegError, WireError
 from streamseg.graph.plan import feedback_inbox, finished_inbox, inbox
 from streamseg.node import ports
 from streamseg.remote import terms
-from streamseg.remote.freight import Loader, plain, unload
+from streamseg.remote.freight import Loader, billed, plain, unload
 from streamseg.remote.guard import Guard
 from streamseg.remote.link import Link, Send
 from streamseg.remote.session import Session
-from streamseg.remote.terms import PING_S, SILENT_S, Ended, Join, Order, Waybill, unpacked
+from streamseg.remote.terms import PING_S, SILENT_S, Ended, Join, Order, unpacked
 from streamseg.remote.ways import buffers_there, endpoint_there, ways_out
 from streamseg.runtime.processes import Child
 from streamseg.runtime.worker_io import Assignment, waiting
@@ -116,7 +116,7 @@ class Seat:
         Raises:
             WireError: it is not valid.
         """
-        waybill = unpacked(parts[0], Waybill)
+        waybill = billed(parts)
         if waybill.way == terms.ORDER:
             self._begin(unpacked(parts[1], Order))
         elif waybill.way == terms.CONTROL:

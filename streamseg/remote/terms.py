@@ -6,17 +6,17 @@ and the version, stay as they are in every version. All others are pieces of num
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Annotated, Any
 
 import msgspec
 
-from streamseg import __version__
 from streamseg.errors import WireError
 from streamseg.graph.plan import WorkerSpec
 from streamseg.jobs import Job
 
 GREETING = b"streamseg-worker"
-VERSION = __version__.encode()
+VERSION = metadata.version("streamseg").encode()
 PIECE_BYTES = 128 << 10
 """Long messages go in pieces of this size, so that signs of life need not wait until they are through."""
 LARGEST_FRAME_BYTES = PIECE_BYTES + (64 << 10)

@@ -116,7 +116,8 @@ class Uplink:
     def _look_after(self) -> None:
         now_s = time.monotonic()
         self._connection.look()
-        if self._connection.refused:
+        # Once it has let us in, what looks like a refusal may be a tunnel whose other end is away.
+        if self._connection.refused and not self._was_up:
             raise UsageError(f"{self.text}: {self._connection.refused}")
         if self.link.up:
             if now_s - self._heard_s > SILENT_S or not self._connection.up:
@@ -133,7 +134,8 @@ class Uplink:
 
     def _away_text(self) -> str:
         if self._was_up:
-            return f"{self.text} has been away for {self._patience_s:g} s (away_s of the host allows more)"
+            why = f"; {self._connection.refused}" if self._connection.refused else ""
+            return f"{self.text} has been away for {self._patience_s:g} s (away_s of the host allows more){why}"
         there = "something answers there, but not as a worker does" if self._connection.answered else "nobody answers"
         return (
             f"{self.text}: {there} within {self._patience_s:g} s; start 'streamseg worker --listen "

@@ -14,7 +14,7 @@ import pytest
 
 from streamseg.errors import WireError
 from streamseg.messages import Embedded, Frame, Segmented, Stamp, View
-from streamseg.remote.freight import Loader, unload
+from streamseg.remote.freight import Loader, billed, unload
 from streamseg.remote.pictures import opened, packed
 from streamseg.remote.terms import Slice, Waybill
 from streamseg.transport.slots import HEADER_BYTES, SlotBuffer, make_shared_file
@@ -171,14 +171,28 @@ def test_what_is_not_that_array_is_refused(packing: str, data: bytes, dtype: str
         ([Slice(0, 0, 1, "raw", "|u1", [1])], [b"h", b"x"], "not within one slot"),
         ([Slice(0, SLOT_BYTES - 1, 1, "raw", "|u1", [2])], [b"h", b"xy"], "not within one slot"),
         ([Slice(0, SLOTS * SLOT_BYTES + 64, 1, "raw", "|u1", [1])], [b"h", b"x"], "not within one slot"),
-        ([], [b"h", b"x"], "came in 2"),
-        ([Slice(0, 64, 1, "raw", "|u1", [1])], [b"h"], "came in 1"),
     ],
 )
 def test_nothing_is_written_beside_its_slot(machines: Any, slices: list[Slice], parts: list[bytes], said: str) -> None:
     here, _ = machines
     with pytest.raises(WireError, match=said):
         unload(Waybill("in", 1, slices), list(map(memoryview, parts)), {0: here[0]})
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [b"junk"],
+        [msgspec.msgpack.encode(Waybill("in", 1))],
+        [msgspec.msgpack.encode(Waybill("in", 0))],
+        [msgspec.msgpack.encode(Waybill("in", 1)), b"h", b"x"],
+        [msgspec.msgpack.encode(Waybill("in", 1, [Slice(0, 64, 1, "raw", "|u1", [1])])), b"h"],
+    ],
+)
+def test_a_bill_that_is_not_of_its_parts_is_refused(parts: list[bytes]) -> None:
+    with pytest.raises(WireError):
+        billed(list(map(memoryview, parts)))
 
 
 def test_a_message_without_arrays_goes_as_it_is(machines: Any) -> None:

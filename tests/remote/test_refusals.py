@@ -64,7 +64,9 @@ def test_a_program_that_is_no_worker(tmp_path: Path, keys: Keys, toys: Path) -> 
 def test_another_version(tmp_path: Path, keys: Keys, toys: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    (other / "sitecustomize.py").write_text("import streamseg\nstreamseg.__version__ = '9.9'\n")
+    lines = ["from importlib import metadata", "found = metadata.version"]
+    lines += ["metadata.version = lambda name: '9.9' if name == 'streamseg' else found(name)", ""]
+    (other / "sitecustomize.py").write_text("\n".join(lines))
     with worker(keys, other) as far:
         said = refused(tmp_path, {"far": host(keys, far.address)}, {"sum": "far"})
     ours = VERSION.decode()
