@@ -49,7 +49,9 @@ def opened(packing: str, data: Any, dtype: str, shape: list[int]) -> Any:
         found = data
     elif packing == "zlib":
         found = _inflated(data, size_bytes)
-    elif packing in ("png", "jpeg") and _is_picture(dtype, tuple(shape)):
+    elif packing == "delta" and _is_picture(dtype, tuple(shape)):
+        found = _summed(_inflated(data, size_bytes), shape)
+    elif packing == "jpeg" and _is_picture(dtype, tuple(shape)):
         found = _decoded(data, shape)
     else:
         raise WireError(f"an array that is packed as {packing!r} cannot be opened")
@@ -63,18 +65,25 @@ def _is_picture(dtype: str, shape: tuple[int, ...]) -> bool:
 
 
 def _picture(image_rgb: np.ndarray, mode: Mode, quality: int) -> tuple[str, bytes]:
+    if mode == "lossless":
+        # What each pixel has more than its left neighbor: nearly as small as PNG, and twice as quick.
+        delta = np.empty_like(image_rgb)
+        delta[:, :1] = image_rgb[:, :1]
+        np.subtract(image_rgb[:, 1:], image_rgb[:, :-1], out=delta[:, 1:])
+        deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+        return "delta", deflater.compress(delta.tobytes()) + deflater.flush()
     import cv2
 
     image_bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
-    if mode == "jpeg":
-        done, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    else:
-        # Of zlib's ways the one that is quick with photos; it gets them smaller, too.
-        settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-        done, data = cv2.imencode(".png", image_bgr, settings)
-    if not done:
-        return "raw", image_rgb.tobytes()
-    return ("jpeg" if mode == "jpeg" else "png"), data.tobytes()
+    done, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return ("jpeg", data.tobytes()) if done else ("raw", image_rgb.tobytes())
+
+
+def _summed(delta: bytes, shape: list[int]) -> Any:
+    if len(delta) != math.prod(shape):
+        return delta  # its size is refused
+    image = np.frombuffer(delta, np.uint8).reshape(shape)
+    return np.add.accumulate(image, axis=1, dtype=np.uint8).reshape(-1).data
 
 
 def _decoded(data: Any, shape: list[int]) -> memoryview:

@@ -156,7 +156,9 @@ JPEG = packed(picture(), "jpeg", 95)[1]
         ("jpeg", JPEG, "|u1", [48, 65, 3], "another size"),
         ("jpeg", JPEG[: len(JPEG) // 3] + b"\0", "<u2", [48, 64, 3], "packed as 'jpeg'"),
         ("jpeg", b"", "|u1", [48, 64, 3], "cannot be decoded"),
-        ("png", b"junk", "|u1", [48, 64, 3], "cannot be decoded"),
+        ("delta", b"junk", "|u1", [48, 64, 3], "cannot be decompressed"),
+        ("delta", zlib.compress(bytes(48 * 64)), "|u1", [48, 64, 3], "9216 bytes came with 3072"),
+        ("delta", zlib.compress(bytes(48)), "<u2", [4, 2, 3], "packed as 'delta'"),
     ],
 )
 def test_what_is_not_that_array_is_refused(packing: str, data: bytes, dtype: str, shape: list[int], said: str) -> None:
