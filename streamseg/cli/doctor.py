@@ -123,7 +123,7 @@ def _torch() -> Iterator[Finding]:
         heavy = ", ".join(name for name, info in MODELS.items() if packaged_graphs.find(info) is None)
         yield Finding(
             "torch",
-            f"not here ({', '.join(missing)}): SAM's own ViT checkpoints ({heavy}), GPUs, 'train' and 'export' need"
+            f"not here ({', '.join(missing)}): all models but the bundled one ({heavy}), GPUs, 'train' and 'export' need"
             f" it; install it: {extras.TORCH_COMMAND}",
         )
         return
