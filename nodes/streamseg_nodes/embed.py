@@ -106,7 +106,7 @@ class Embed(Node[Frame, Embedded]):
 
         In ONNX Runtime two are a little quicker, and with focus there is a core to spare: propagate waits meanwhile.
         """
-        if not find(config.model).bundled:
+        if not find(config.model).light:
             return "all"
         return "one" if config.engine == "torch" or config.focus == "off" else "two"
 

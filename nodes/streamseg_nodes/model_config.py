@@ -7,7 +7,7 @@ from typing import Annotated
 from streamseg.node import NodeConfig, Option
 from streamseg.sam.engines import Engine
 
-Model = Annotated[str, Option("tiny, vit_b, vit_l or vit_h; see 'streamseg models'", flag="--model", metavar="M")]
+Model = Annotated[str, Option("tiny, vit_b, vit_h, …: 'streamseg models' lists them", flag="--model", metavar="M")]
 Checkpoint = Annotated[
     str | None, Option("the model's weights, if not the original ones", flag="--checkpoint", metavar="FILE")
 ]

@@ -13,7 +13,7 @@ class TrackerKeywords(TypedDict, total=False):
     """Options of the nodes, as their flags of ``streamseg run`` are called. None leaves the choice to the node."""
 
     model: str | None
-    """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""
+    """tiny, vit_b, vit_h, …: 'streamseg models' lists them (default: tiny)"""
 
     checkpoint: str | os.PathLike[str] | None
     """the model's weights, if not the original ones"""

@@ -17,7 +17,7 @@ from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.matching import MATCHER, Matching
-from streamseg.sam.models import ModelInfo, find
+from streamseg.sam.models import ModelInfo, find, half
 
 Half = TypeVar("Half", ImageEncoder, MaskDecoder, Matching)
 
@@ -44,7 +44,7 @@ def load_encoder(
     """Load a model's image encoder, and only that half.
 
     Args:
-        name: one of `streamseg.sam.models.MODELS`; it is downloaded if it is neither bundled nor in the cache.
+        name: one of `streamseg.sam.models.MODELS`; most are downloaded if they are neither bundled nor in the cache.
         checkpoint: the user's own weights for that model.
         device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
         engine: see `streamseg.sam.engines`.
@@ -71,9 +71,7 @@ def load_encoder(
 
             loaded = OnnxEncoder(info, path, threads)
         else:
-            from streamseg.sam.torch_engine import TorchEncoder
-
-            loaded = TorchEncoder(info, path, chosen)
+            loaded = half(info, info.encoder)(info, path, chosen)
         return ImageEncoder(info, loaded, sha256)
 
     return _shared(load, path, info.name, "encoder", kind, chosen, threads)
@@ -104,9 +102,7 @@ def load_decoder(
 
             loaded = OnnxDecoder(info, path, threads)
         else:
-            from streamseg.sam.torch_engine import TorchDecoder
-
-            loaded = TorchDecoder(info, path, chosen)
+            loaded = half(info, info.decoder)(info, path, chosen)
         return MaskDecoder(info, loaded, sha256)
 
     return _shared(load, path, info.name, "decoder", kind, chosen, threads)

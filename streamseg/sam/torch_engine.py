@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from streamseg.sam import devices
 from streamseg.sam.architectures import ARCHITECTURES
@@ -22,6 +23,17 @@ _PROMPTS_PER_CALL = 64
 _CELLS_PER_CPU_CALL = 4 * 64 * 64
 
 
+def load_decoder_module(info: ModelInfo, path: Path, device: str) -> DecoderModule:
+    """A model's prompt encoder and mask decoder with their weights.
+
+    Raises:
+        CheckpointError: the weights are damaged, or do not fit.
+    """
+    architecture = ARCHITECTURES[info.name]
+    prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)
+    return DecoderModule(info, prompt_encoder, load_part(info, path, architecture.mask_decoder, device))
+
+
 class TorchEncoder:
     """See `streamseg.sam.engines.EncoderEngine`."""
 
@@ -32,11 +44,20 @@ class TorchEncoder:
         # The encoder only: see `encode`.
         self.precision = "bf16" if device.startswith("cuda") else "f32"
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
-            network = load_part(info, path, ARCHITECTURES[info.name].encoder, device)
+            network = self.load(info, path, device)
             self._module = EncoderModule(info, network).to(device)
         if self._module.convolutional:
             fold_batch_norm(network)
         network.to(memory_format=self._module.layout)  # type: ignore[call-overload]
+
+    @staticmethod
+    def load(info: ModelInfo, path: Path, device: str) -> nn.Module:
+        """The network with its weights: (B, 3, whole_size, whole_size) normalized pixels -> (B, C, grid, grid).
+
+        Raises:
+            CheckpointError: the weights are damaged, or do not fit.
+        """
+        return load_part(info, path, ARCHITECTURES[info.name].encoder, device)
 
     def guard(self, advice: str) -> AbstractContextManager[None]:
         """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
@@ -59,12 +80,18 @@ class TorchDecoder:
 
     def __init__(self, info: ModelInfo, path: Path, device: str) -> None:
         self.device, self.precision = device, "f32"
-        architecture = ARCHITECTURES[info.name]
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
-            prompt_encoder = load_part(info, path, architecture.prompt_encoder, device)
-            mask_decoder = load_part(info, path, architecture.mask_decoder, device)
-        self._module = DecoderModule(info, prompt_encoder, mask_decoder)
+            self._module: nn.Module = self.load(info, path, device)
         self._positions: dict[int, torch.Tensor] = {}
+
+    @staticmethod
+    def load(info: ModelInfo, path: Path, device: str) -> nn.Module:
+        """What answers prompts, with its weights.
+
+        Raises:
+            CheckpointError: the weights are damaged, or do not fit.
+        """
+        return load_decoder_module(info, path, device)
 
     def guard(self, advice: str) -> AbstractContextManager[None]:
         """Turn running out of memory inside the block into a `DeviceError` that ends with `advice`."""
@@ -88,7 +115,7 @@ class TorchDecoder:
         """See `streamseg.sam.engines.DecoderEngine.decode`."""
         grid = features.shape[-1]
         if grid not in self._positions:
-            self._positions[grid] = self._module.positions(grid, grid)
+            self._positions[grid] = self._module.positions(grid, grid)  # type: ignore[operator]
         logits, scores = self._module(
             self._tensor(features),
             self._tensor(points_xy),

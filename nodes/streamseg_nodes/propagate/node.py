@@ -73,7 +73,7 @@ class Propagate(Node[Embedded, Segmented]):
     @classmethod
     def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
         """The bundled model is so light that threads wait for each other longer than they work (benchmarks/)."""
-        return "one" if find(config.model).bundled else "all"
+        return "one" if find(config.model).light else "all"
 
     @classmethod
     def check(cls, config: Config) -> None:
