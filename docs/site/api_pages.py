@@ -21,6 +21,7 @@ AUTHORS = (
 
 VALUES = (
     "streamseg.types",
+    "streamseg.video.pattern",
     "streamseg.prompts.model",
     "streamseg.masks.boxes",
     "streamseg.masks.rle",
