@@ -11,8 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 OPENVINO := .venv-openvino
-TEXT := .venv-text
 MODELS := .venv-models
+TEXT := .venv-text
 STUDIO := .venv-label-studio
 MOBILE_SAM ?= git+https://github.com/ChaoningZhang/MobileSAM
 RAY := .venv-ray
@@ -23,8 +23,8 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-models test-text test-label-studio test-ray test-install faults \
-	soak lint docs bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-models test-text test-label-studio test-ray test-install \
+	faults soak lint docs bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -45,12 +45,6 @@ test-openvino:
 	$(OPENVINO)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,openvino]'
 	$(OPENVINO)/bin/python -m pytest tests/sam tests/runtime tests/recovery tests/cli/test_run_command.py $(PYTEST)
 
-# In an environment of its own: transformers and what it brings are for those who want to find things by words.
-test-text:
-	test -x $(TEXT)/bin/python || $(PYTHON) -m venv $(TEXT)
-	$(TEXT)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,text]'
-	$(TEXT)/bin/python -m pytest tests/nodes/test_text_detector.py $(PYTEST)
-
 # Wheel and sdist into empty environments. PYTHONS="python3.12 python3.13": with these; INSTALL="--full --extras": all of it.
 test-install:
 	$(PYTHON) tests/install.py $(INSTALL) $(PYTHONS)
@@ -67,6 +61,12 @@ test-label-studio: $(INSTALLED)
 	test -x $(STUDIO)/bin/python || $(PYTHON) -m venv $(STUDIO)
 	$(STUDIO)/bin/python -m pip install --disable-pip-version-check -q label-studio==1.23.2
 	LABEL_STUDIO=$(STUDIO)/bin/label-studio $(BIN)/python -m pytest -m label_studio $(PYTEST)
+
+# In an environment of its own: transformers and what it brings are for those who want to find things by words.
+test-text:
+	test -x $(TEXT)/bin/python || $(PYTHON) -m venv $(TEXT)
+	$(TEXT)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,text]'
+	$(TEXT)/bin/python -m pytest tests/nodes/test_text_detector.py $(PYTEST)
 
 # A Ray cluster of several nodes, and an S3 server, on this machine.
 test-ray:
@@ -133,5 +133,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(TEXT) $(MODELS) $(STUDIO) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(MODELS) $(TEXT) $(STUDIO) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

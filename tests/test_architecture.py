@@ -93,8 +93,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "streamseg.cvat": (*FOUNDATION, *ARRAYS, "streamseg.runtime.tracker", "streamseg.stills", "streamseg.cvat"),
     "streamseg.batches": (*FOUNDATION, "streamseg.batches"),
-    # These two stand beside the command, on top of everything: nothing below may need them.
+    # These stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
+    "streamseg.benchmarking": (*GRAPHS, *ARRAYS, "streamseg.transport", "streamseg.benchmarking"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),

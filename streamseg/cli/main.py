@@ -38,6 +38,7 @@ _COMMANDS = {
     "eval-images": "measure box and click prompts on photos with true masks",
     "train": "train the bundled model on your own masks",
     "export": "write a model as ONNX files",
+    "bench": "measure how fast this machine is",
     "doctor": "what this machine can do, and what is missing",
 }
 """Command -> what it is for."""

@@ -32,6 +32,10 @@ class TrackerKeywords(TypedDict, total=False):
     """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
     the model can: more is sharper and slower (default: 3)"""
 
+    precision: Literal["auto", "f32", "bf16"] | None
+    """what torch computes the encoder in; auto: bf16 on CUDA, f32 elsewhere; bf16 on a CPU is for SAM's own models,
+    where the processor has bfloat16: quicker, and a little less exact (default: auto)"""
+
     cache: str | os.PathLike[str] | None
     """a folder that keeps embeddings, so that a later run encodes the same pictures no second time; most is gained
     with focus off, where every frame is seen as a whole"""
