@@ -1,7 +1,7 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-models     make test-text
-# make test-label-studio     make test-ray     make test-install
+# make test     make test-slow     make test-ros2     make test-netns     make test-lowest     make test-openvino     make test-models
+# make test-text     make test-label-studio     make test-ray     make test-install
 # make lint     make docs     make bench     make keywords     make graphs     make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
@@ -23,8 +23,8 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-models test-text test-label-studio test-ray test-install \
-	faults soak lint docs bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-netns test-slow test-lowest test-openvino test-models test-text test-label-studio test-ray \
+	test-install faults soak lint docs bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -38,6 +38,10 @@ test-ros2: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)
+
+# Two network namespaces with a long cable that loses packets and is cut: needs root, iproute2 and /dev/net/tun.
+test-netns: $(INSTALLED)
+	STREAMSEG_NETNS=1 $(BIN)/python -m pytest -m netns tests/remote $(PYTEST)
 
 # In an environment of its own, since what has OpenVINO computes with it.
 test-openvino:

@@ -75,6 +75,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.monitoring": (*NODE, "streamseg.graph", "streamseg.transport", "streamseg.monitoring"),
     "streamseg.runtime": (*GRAPHS, "streamseg.masks", "streamseg.transport"),
+    "streamseg.remote": (*GRAPHS, "streamseg.publishing", "streamseg.remote", "streamseg.transport"),
     "streamseg.formats": (
         *FOUNDATION,
         "streamseg.formats",

@@ -32,6 +32,7 @@ _COMMANDS = {
     "convert": "write results in the formats of other programs",
     "label-studio": "answer Label Studio: masks and tracks while people draw",
     "sources": "list the cameras that are plugged in",
+    "worker": "let runs on other machines have nodes work here",
     "listen": "print or record what a run publishes",
     "keys": "make and list keys for publishing to other machines",
     "eval": "measure following on video sequences with true masks",

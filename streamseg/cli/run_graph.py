@@ -216,7 +216,8 @@ def fetch_checkpoints(plan: Plan) -> None:
     for name in plan.order:
         options = plan.options[name]
         model, checkpoint = getattr(options, "model", None), getattr(options, "checkpoint", None)
-        if not isinstance(model, str):
+        # On another machine it is that one's.
+        if not isinstance(model, str) or plan.graph.nodes[name].host:
             continue
         info = find(model)
         check_installed(info)
