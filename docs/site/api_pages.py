@@ -22,6 +22,7 @@ AUTHORS = (
 
 VALUES = (
     "streamseg.types",
+    "streamseg.video.pattern",
     "streamseg.prompts.model",
     "streamseg.masks.boxes",
     "streamseg.masks.rle",
