@@ -45,7 +45,7 @@ _PAGES = {
     ),
     "reference/api-authors.md": (
         "Python: for authors of nodes, formats and models",
-        "What nodes, detectors, formats and models of your own are made of. [Plug-ins](../start/plugins.md) says how to begin.",
+        "What nodes, detectors, formats and models of yours are made of. [Plug-ins](../start/plugins.md) says how to begin.",
         AUTHORS,
     ),
     "reference/api-values.md": (

@@ -123,8 +123,8 @@ def _torch() -> Iterator[Finding]:
         heavy = ", ".join(name for name, info in MODELS.items() if packaged_graphs.find(info) is None)
         yield Finding(
             "torch",
-            f"not here ({', '.join(missing)}): all models but the bundled one ({heavy}), GPUs, 'train' and 'export' need"
-            f" it; install it: {extras.TORCH_COMMAND}",
+            f"not here ({', '.join(missing)}): all models but the bundled one ({heavy}), GPUs, 'train' and 'export' "
+            f"need it; install it: {extras.TORCH_COMMAND}",
         )
         return
     import torch
