@@ -1,7 +1,8 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-ros2     make test-netns     make test-lowest     make test-openvino     make test-ray     make lint     make bench     make keywords     make graphs
-# make fuzz     make clean
+# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-models
+# make test-label-studio     make test-ray     make test-netns     make test-install
+# make lint     make docs     make bench     make keywords     make graphs     make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
 
@@ -10,6 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 OPENVINO := .venv-openvino
+MODELS := .venv-models
+STUDIO := .venv-label-studio
+MOBILE_SAM ?= git+https://github.com/ChaoningZhang/MobileSAM
 RAY := .venv-ray
 INSTALLED := $(VENV)/.installed
 VIDEO ?=
@@ -18,13 +22,14 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-netns test-slow test-lowest test-openvino test-ray faults soak lint bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-netns test-slow test-lowest test-openvino test-models test-label-studio test-ray test-install faults \
+	soak lint docs bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not fastdds" $(PYTEST)
+	$(BIN)/python -m pytest -m "not slow and not fastdds and not label_studio" $(PYTEST)
 
 # Needs Fast DDS, its generator and a compiler: apt-get install g++ libfastrtps-dev fastddsgen default-jre-headless
 test-ros2: $(INSTALLED)
@@ -33,15 +38,32 @@ test-ros2: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)
 
-# Two network namespaces with a long cable that loses packets and is cut: needs root, iproute2 and /dev/net/tun.
-test-netns: $(INSTALLED)
-	STREAMSEG_NETNS=1 $(BIN)/python -m pytest -m netns tests/remote $(PYTEST)
-
 # In an environment of its own, since what has OpenVINO computes with it.
 test-openvino:
 	test -x $(OPENVINO)/bin/python || $(PYTHON) -m venv $(OPENVINO)
 	$(OPENVINO)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,openvino]'
 	$(OPENVINO)/bin/python -m pytest tests/sam tests/runtime tests/recovery tests/cli/test_run_command.py $(PYTEST)
+
+# Two network namespaces with a long cable that loses packets and is cut: needs root, iproute2 and /dev/net/tun.
+test-netns: $(INSTALLED)
+	STREAMSEG_NETNS=1 $(BIN)/python -m pytest -m netns tests/remote $(PYTEST)
+
+# Wheel and sdist into empty environments. PYTHONS="python3.12 python3.13": with these; INSTALL="--full --extras": all of it.
+test-install:
+	$(PYTHON) tests/install.py $(INSTALL) $(PYTHONS)
+# In an environment of its own, with the packages that the models of others are compared with. The first is on no index.
+test-models:
+	test -x $(MODELS)/bin/python || $(PYTHON) -m venv $(MODELS)
+	$(MODELS)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,bench]' timm
+	$(MODELS)/bin/python -m pip install --disable-pip-version-check -q --no-deps '$(MOBILE_SAM)'
+	SAM2_BUILD_CUDA=0 $(MODELS)/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation sam2==1.1.0
+	$(MODELS)/bin/python -m pytest tests/sam/test_models_with_their_references.py $(PYTEST)
+
+# Label Studio is in an environment of its own: it pins much of what streamseg uses too.
+test-label-studio: $(INSTALLED)
+	test -x $(STUDIO)/bin/python || $(PYTHON) -m venv $(STUDIO)
+	$(STUDIO)/bin/python -m pip install --disable-pip-version-check -q label-studio==1.23.2
+	LABEL_STUDIO=$(STUDIO)/bin/label-studio $(BIN)/python -m pytest -m label_studio $(PYTEST)
 
 # A Ray cluster of several nodes, and an S3 server, on this machine.
 test-ray:
@@ -59,7 +81,7 @@ soak: $(INSTALLED)
 test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -q -c constraints-lowest.txt -e '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not slow and not fastdds" $(PYTEST)
+	$(LOWEST)/bin/python -m pytest -m "not slow and not fastdds and not label_studio" $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -77,6 +99,12 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/own_loop.py
 	$(BIN)/python benchmarks/listening.py
 	$(BIN)/python benchmarks/memory.py
+
+# The documentation as a site, in out/site; a warning, or a link that leads nowhere, is an error.
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python docs/site/make.py out/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The type of segment_video's keywords anew, after a change of the nodes' options.
 keywords: $(INSTALLED)
@@ -102,5 +130,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(MODELS) $(STUDIO) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

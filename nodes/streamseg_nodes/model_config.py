@@ -12,7 +12,7 @@ class ModelConfig(NodeConfig, frozen=True):
     """Which model, and where and in what it runs."""
 
     model: Annotated[
-        str, Option("tiny, vit_b, vit_l or vit_h; see 'streamseg models'", flag="--model", metavar="M")
+        str, Option("tiny, vit_b, vit_h, …: 'streamseg models' lists them", flag="--model", metavar="M")
     ] = "tiny"
     checkpoint: Annotated[
         str | None, Option("the model's weights, if not the original ones", flag="--checkpoint", metavar="FILE")

@@ -9,7 +9,7 @@ from streamseg.cli.parser import Parser
 from streamseg.cli.text import shown, table
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.sam.models import find
+from streamseg.sam.models import check_installed, find
 
 
 def add_to(parser: Parser) -> None:
@@ -24,13 +24,13 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         GraphError: it is not sound.
-        ModelError: it names a model that there is not.
+        ModelError: it names a model that there is not, or that needs a package that is not installed.
     """
     graph = config.load(Path(args.graph))
     plan = Plan(graph)
     for options in plan.options.values():
         if isinstance(model := getattr(options, "model", None), str):
-            find(model)
+            check_installed(find(model))
     rows = [("NODE", "USE", "TAKES", "GIVES", "PROCESSES", "THREADS", *(["HOST"] if graph.hosts else []))]
     for name in plan.order:
         spec, port = graph.nodes[name], plan.ports[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -12,16 +13,17 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import NamedTuple
 
-from streamseg import extras
+from streamseg import __version__, extras
+from streamseg.cli.models import whereabouts
 from streamseg.cli.parser import Parser
 from streamseg.cli.text import size_text, table
-from streamseg.errors import StreamsegError
+from streamseg.errors import ModelError, StreamsegError
 from streamseg.graph import registry
 from streamseg.graph.plan import cores
 from streamseg.ros2.opening import has_rclpy
-from streamseg.sam import engines
+from streamseg.sam import engines, packaged_graphs
 from streamseg.sam.checkpoints import cache_dir, is_here
-from streamseg.sam.models import MODELS
+from streamseg.sam.models import MODELS, find
 from streamseg.transport.sockets import make_run_dir
 
 _PACKAGES = (
@@ -30,10 +32,11 @@ _PACKAGES = (
     "numpy",
     "onnxruntime",
     "opencv-python-headless",
+    "pillow",
+    "platformdirs",
+    "pyyaml",
     "pyzmq",
-    "segment-anything",
-    "torch",
-    "torchvision",
+    "safetensors",
 )
 
 
@@ -48,28 +51,33 @@ class Finding(NamedTuple):
 
 def add_to(parser: Parser) -> None:
     """Add its arguments."""
-    parser.description = f"{__doc__} Exit code 1 if needed."
+    parser.description = f"{__doc__} Exit code 1 if something is missing that every run needs."
+    parser.add_argument("--json", action="store_true", help="print the findings as one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is there and what is not; 1 if something is missing that every run needs."""
     findings = list(_findings())
-    print(table([("ok" if f.ok else "MISSING", f.topic, f.text) for f in findings]))
     missing = [f.topic for f in findings if not f.ok]
-    print(f"\nmissing: {', '.join(missing)}" if missing else "\neverything that is needed is here")
+    if args.json:
+        facts = {"version": __version__, "ok": not missing, "findings": [f._asdict() for f in findings]}
+        print(json.dumps(facts))
+    else:
+        print(table([("ok" if f.ok else "MISSING", f.topic, f.text) for f in findings]))
+        print(f"\nmissing: {', '.join(missing)}" if missing else "\neverything that is needed is here")
     return 1 if missing else 0
 
 
 def _findings() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} ({sys.executable})")
+    yield Finding("system", platform.platform())
     yield from _packages()
     yield Finding("cores", f"{cores()} of {os.cpu_count()} may be used")
     yield Finding("memory", _memory())
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
-        _devices,
         _engines,
-        _torchvision,
+        _torch,
         _video,
         _extras,
         _nodes,
@@ -86,10 +94,16 @@ def _findings() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     for package in _PACKAGES:
-        try:
-            yield Finding("package", f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            yield Finding("package", f"{package} is not installed: pip install {package}", ok=False)
+        found = _version(package)
+        text = f"{package} is not installed: pip install {package}" if found is None else f"{package} {found}"
+        yield Finding("package", text, ok=found is not None)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _memory() -> str:
@@ -99,10 +113,22 @@ def _memory() -> str:
         return "unknown"
 
 
-def _devices() -> Iterator[Finding]:
+def _torch() -> Iterator[Finding]:
+    missing = extras.missing_for_torch()
+    for package in extras.TORCH.values():
+        if package not in missing:
+            yield Finding("package", f"{package} {_version(package)}")
+    yield Finding("device", "cpu")
+    if missing:
+        heavy = ", ".join(name for name, info in MODELS.items() if packaged_graphs.find(info) is None)
+        yield Finding(
+            "torch",
+            f"not here ({', '.join(missing)}): SAM's own ViT checkpoints ({heavy}), GPUs, 'train' and 'export' need"
+            f" it; install it: {extras.TORCH_COMMAND}",
+        )
+        return
     import torch
 
-    yield Finding("device", "cpu")
     for number in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(number)
         yield Finding("device", f"cuda:{number} {properties.name}, {size_text(properties.total_memory)}")
@@ -111,29 +137,28 @@ def _devices() -> Iterator[Finding]:
     if not torch.cuda.is_available() and torch.version.cuda is None and torch.version.hip is None:
         yield Finding("device", "no GPU: this torch is built for the CPU; a GPU needs another build (pytorch.org)")
 
+    from streamseg.sam.torchvision_ops import ensure_torchvision
+
+    patched = ensure_torchvision()
+    yield Finding("torchvision", "its compiled operators do not load; ours stand in" if patched else "healthy")
+
 
 def _engines() -> Iterator[Finding]:
     import onnxruntime
 
     light = engines.quickest()
-    able = [name for name, info in MODELS.items() if engines.choose(info, "auto", "cpu")[0] == light]
+    able = packaged_graphs.names()
     said = f"onnxruntime {onnxruntime.__version__}"
     if light == "openvino":
         from streamseg.sam import openvino_engine
 
         said = f"openvino {openvino_engine.version()} in {openvino_engine.precision()}"
-    yield Finding("engine", f"{said}: {', '.join(able)} on the CPU; torch: all else")
+    rest = "all else needs torch" if extras.missing_for_torch() else "torch: all else"
+    yield Finding("engine", f"{said}: {', '.join(able)} on the CPU; {rest}")
     if light != "openvino" and engines.has_bfloat16():
         yield Finding(
             "engine", f"this processor has bfloat16, so openvino takes half the time: {extras.command('openvino')}"
         )
-
-
-def _torchvision() -> Iterator[Finding]:
-    from streamseg.sam.torchvision_ops import ensure_torchvision
-
-    patched = ensure_torchvision()
-    yield Finding("torchvision", "its compiled operators do not load; ours stand in" if patched else "healthy")
 
 
 def _video() -> Iterator[Finding]:
@@ -163,9 +188,13 @@ def _nodes() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    for info in MODELS.values():
-        here = "here" if is_here(info) else f"not here; downloaded at its first use, or put by hand: {info.url}"
-        yield Finding("model", f"{info.name}: {here}", ok=is_here(info) or not info.bundled)
+    for name in MODELS:
+        try:
+            info = find(name)
+        except ModelError as error:
+            yield Finding("model", str(error), ok=False)
+            continue
+        yield Finding("model", f"{name}: {whereabouts(info)}", ok=is_here(info) or not info.bundled)
 
 
 def _folders() -> Iterator[Finding]:

@@ -30,6 +30,7 @@ _COMMANDS = {
     "models": "list the models: here, or to be had",
     "top": "watch a run that has --metrics: a table that lives",
     "convert": "write results in the formats of other programs",
+    "label-studio": "answer Label Studio: masks and tracks while people draw",
     "sources": "list the cameras that are plugged in",
     "worker": "let runs on other machines have nodes work here",
     "listen": "print or record what a run publishes",
@@ -38,10 +39,15 @@ _COMMANDS = {
     "eval-images": "measure box and click prompts on photos with true masks",
     "train": "train the bundled model on your own masks",
     "export": "write a model as ONNX files",
+    "bench": "measure how fast this machine is",
     "doctor": "what this machine can do, and what is missing",
 }
 """Command -> what it is for."""
-_ADD_TO = {"eval": "evaluate:add_videos_to", "eval-images": "evaluate:add_photos_to"}
+_ADD_TO = {
+    "label-studio": "label_studio:add_to",
+    "eval": "evaluate:add_videos_to",
+    "eval-images": "evaluate:add_photos_to",
+}
 """Where its arguments are added, if not by ``add_to`` in the module of its name."""
 _LONGEST_NAME = 100
 

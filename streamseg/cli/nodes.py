@@ -63,23 +63,25 @@ def _describe(kind: type[AnyNode], *, whole: bool) -> str:
         extras += [f"sends back {kind.gives_feedback.__name__}"] if kind.gives_feedback else []
         extras += [f"listens to {kind.takes_feedback.__name__}"] if kind.takes_feedback else []
     lines.append("  " + ", ".join([f"{takes} -> {gives}", *extras]))
-    fields = list(_fields(kind.Config, whole=whole))
-    rows = [(f"    {path}", _type_text(field.type), _default_text(field)) for path, field in fields]
-    for (_, field), row in zip(fields, table(rows).splitlines() if rows else (), strict=True):
-        lines += [row, *textwrap.wrap(_purpose(field), _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)]
+    fields = list(fields_of(kind.Config, whole=whole))
+    rows = [(f"    {path}", type_text(field.type), default_text(field)) for path, _, field in fields]
+    for (_, _, field), row in zip(fields, table(rows).splitlines() if rows else (), strict=True):
+        lines += [row, *textwrap.wrap(purpose(field), _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)]
     return "\n".join(lines)
 
 
-def _fields(kind: type[msgspec.Struct], path: str = "", *, whole: bool) -> Iterator[tuple[str, Any]]:
-    """(path, field) of each option, as ``--set`` takes it."""
+def fields_of(
+    kind: type[msgspec.Struct], path: str = "", *, whole: bool
+) -> Iterator[tuple[str, type[msgspec.Struct], Any]]:
+    """(path, struct it is in, field) of each option; the path is what ``--set`` takes."""
     for field in msgspec.structs.fields(kind):
-        yield f"{path}{field.encode_name}", field
+        yield f"{path}{field.encode_name}", kind, field
         for inner in map(bare, members(field.type) if whole else ()):
             if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-                yield from _fields(inner, f"{path}{field.encode_name}.", whole=whole)
+                yield from fields_of(inner, f"{path}{field.encode_name}.", whole=whole)
 
 
-def _purpose(field: Any) -> str:
+def purpose(field: Any) -> str:
     """What an option is for, and its flag, if it has one."""
     about = option_of(field.type)
     if about is None:
@@ -87,20 +89,20 @@ def _purpose(field: Any) -> str:
     return about.help if about.flag is None else f"{about.help} ({about.flag})"
 
 
-def _type_text(annotation: Any) -> str:
+def type_text(annotation: Any) -> str:
     """A type as one would write it, with the limits of a number behind it: ``int >= 1 | None``."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         limits = [
             f"{sign} {getattr(meta, name)}" for meta in arguments[1:] for name, sign in _LIMITS if _has(meta, name)
         ]
-        return " ".join([_type_text(arguments[0]), *limits])
+        return " ".join([type_text(arguments[0]), *limits])
     if origin in (typing.Union, types.UnionType):
-        return " | ".join(map(_type_text, arguments))
+        return " | ".join(map(type_text, arguments))
     if origin is typing.Literal:
         return " | ".join(map(repr, arguments))
     if arguments:
-        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_type_text, arguments))}]"
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(type_text, arguments))}]"
     if annotation is Ellipsis:
         return "..."
     if annotation is type(None) or annotation is None:
@@ -112,7 +114,8 @@ def _has(meta: Any, name: str) -> bool:
     return getattr(meta, name, None) is not None
 
 
-def _default_text(field: Any) -> str:
+def default_text(field: Any) -> str:
+    """What an option has if it is not given, with a ``=`` before it."""
     if isinstance(field.default, msgspec.Struct):
         return "= its own defaults"
     if field.default is not msgspec.NODEFAULT:

@@ -26,7 +26,7 @@ from streamseg.graph.standard import standard_graph
 from streamseg.regular_files import inherited_fd
 from streamseg.runtime import given
 from streamseg.sam import checkpoints
-from streamseg.sam.models import find
+from streamseg.sam.models import check_installed, find
 from streamseg.video.source import SourceKind, classify, local_path, redact
 
 _GRAPH_SUFFIXES = (".yaml", ".yml")
@@ -216,6 +216,7 @@ def fetch_checkpoints(plan: Plan) -> None:
         if not isinstance(model, str) or plan.graph.nodes[name].host:
             continue
         info = find(model)
+        check_installed(info)
         own = Path(checkpoint).expanduser() if isinstance(checkpoint, str) else None
         # What is there is verified by the node that opens it: reading it twice would take seconds.
         if not (checkpoints.is_here(info) if own is None else own.is_file()):

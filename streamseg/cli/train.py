@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from streamseg import extras
 from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.parser import Parser, positive
 from streamseg.cli.text import duration_text, say
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.recipe)
     wanted = recipe.load(path)
     output = Path(args.output) if args.output else Path("out") / path.stem
+    extras.check_torch("'streamseg train'")
     # Only now: torch takes seconds to import.
     from streamseg.training.session import Session
 

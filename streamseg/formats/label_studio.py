@@ -23,7 +23,8 @@ from streamseg.formats.json_file import Spools, writing
 from streamseg.formats.keyframes import thinned, visible_runs
 from streamseg.formats.shape import Shape, of_mask
 
-_ROW = np.dtype([("frame", "<i8"), ("box", "<f8", 4)])
+ROW = np.dtype([("frame", "<i8"), ("box", "<f8", 4)])
+"""A frame counted from 0, and a box x0, y0, x1, y1 in pixels."""
 FILE = "tasks.json"
 _ID = re.compile(r"object-(\d+)")
 
@@ -70,50 +71,18 @@ class LabelStudio(Format):
             for frame in clip:
                 for shape in frame.shapes:
                     if shape.box_xyxy is not None:
-                        spools.add(shape.id, "box", np.array((frame.position, shape.box_xyxy), _ROW).tobytes())
+                        spools.add(shape.id, "box", np.array((frame.position, shape.box_xyxy), ROW).tobytes())
             results = []
             for object_id in clip.objects:
-                rows = np.frombuffer(b"".join(spools.read(object_id, "box")), _ROW)
+                rows = np.frombuffer(b"".join(spools.read(object_id, "box")), ROW)
                 if len(rows):
-                    results.append(self._rectangle(clip, object_id, rows))
+                    size, length = clip.size, clip.length
+                    sequence = keyframes(rows, size, length, clip.fps, self.config.keyframes_px)
+                    label = clip.label(object_id)
+                    results.append(video_rectangle(f"object-{object_id}", label, sequence, size, length, clip.fps))
         yield {
             "data": {"video": self.config.url + name},
             "predictions": [{"model_version": "streamseg", "result": results}],
-        }
-
-    def _rectangle(self, clip: Clip, object_id: int, rows: np.ndarray) -> dict[str, Any]:
-        height, width = clip.size
-        sequence = []
-        for first, last in visible_runs(rows["frame"]):
-            boxes = rows["box"][first : last + 1]
-            for at in thinned(boxes, self.config.keyframes_px):
-                frame, (x0, y0, x1, y1) = int(rows["frame"][first]) + at, boxes[at].tolist()
-                sequence.append(
-                    {
-                        "frame": frame + 1,
-                        # From a keyframe that is off the object is hidden, until the next.
-                        "enabled": first + at < last or frame + 1 == clip.length,
-                        "rotation": 0,
-                        "x": x0 / width * 100,
-                        "y": y0 / height * 100,
-                        "width": (x1 - x0) / width * 100,
-                        "height": (y1 - y0) / height * 100,
-                        "time": (frame + 1) / clip.fps,
-                    }
-                )
-        return {
-            "id": f"object-{object_id}",
-            "type": "videorectangle",
-            "from_name": "box",
-            "to_name": "video",
-            "original_width": width,
-            "original_height": height,
-            "value": {
-                "framesCount": clip.length,
-                "duration": clip.length / clip.fps,
-                "sequence": sequence,
-                "labels": [clip.label(object_id)],
-            },
         }
 
     def _brushes(self, clip: Clip, folder: Path) -> Iterator[dict[str, Any]]:
@@ -122,7 +91,11 @@ class LabelStudio(Format):
             name = f"{clip.name}-{frame.position:05d}.jpg"
             if image_rgb is not None:
                 write_jpeg(folder / "images" / name, image_rgb, self.config.jpeg_quality)
-            results = [_brush(clip, shape) for shape in frame.shapes if shape.is_there]
+            results = [
+                brush_region(f"object-{shape.id}", clip.label(shape.id), shape.mask)
+                for shape in frame.shapes
+                if shape.is_there
+            ]
             yield {
                 "data": {"image": f"{self.config.url}{name}", "frame": frame.position},
                 "predictions": [{"model_version": "streamseg", "result": results}],
@@ -157,17 +130,82 @@ def _interface(clip: Clip, *, is_video: bool) -> str:
     )
 
 
-def _brush(clip: Clip, shape: Shape) -> dict[str, Any]:
-    height, width = clip.size
+def keyframes(
+    rows: np.ndarray, size: tuple[int, int], length: int, fps: float, within_px: float = 1.0
+) -> list[dict[str, Any]]:
+    """The sequence of a video rectangle: as few keyframes as say where the boxes are.
+
+    Args:
+        rows: (N,) of `ROW`, by frames; where one is left out the object is hidden.
+        size: (height, width) of the video.
+        length: its frames.
+        fps: its frames per second.
+        within_px: how far a box between two keyframes may be off the line between them.
+    """
+    height, width = size
+    sequence = []
+    for first, last in visible_runs(rows["frame"]):
+        boxes = rows["box"][first : last + 1]
+        for at in thinned(boxes, within_px):
+            frame, (x0, y0, x1, y1) = int(rows["frame"][first]) + at, boxes[at].tolist()
+            sequence.append(
+                {
+                    "frame": frame + 1,
+                    # From a keyframe that is off the object is hidden, until the next.
+                    "enabled": first + at < last or frame + 1 == length,
+                    "rotation": 0,
+                    "x": x0 / width * 100,
+                    "y": y0 / height * 100,
+                    "width": (x1 - x0) / width * 100,
+                    "height": (y1 - y0) / height * 100,
+                    "time": (frame + 1) / fps,
+                }
+            )
+    return sequence
+
+
+def video_rectangle(
+    name: str,
+    label: str,
+    sequence: list[dict[str, Any]],
+    size: tuple[int, int],
+    length: int,
+    fps: float,
+    tags: tuple[str, str] = ("box", "video"),
+) -> dict[str, Any]:
+    """A region: the track of an object in a video.
+
+    Args:
+        name: of the region.
+        label: of the object; empty for none.
+        sequence: of `keyframes`.
+        size: (height, width) of the video.
+        length: its frames.
+        fps: its frames per second.
+        tags: names in the labeling interface, of the rectangle and of the video.
+    """
+    value = {"framesCount": length, "duration": length / fps, "sequence": sequence, "labels": [label] if label else []}
+    return _region(name, "videorectangle", size, value, tags)
+
+
+def brush_region(name: str, label: str, mask: np.ndarray, tags: tuple[str, str] = ("brush", "image")) -> dict[str, Any]:
+    """A region: the mask (H, W) bool of an object in a picture. The rest is as for `video_rectangle`."""
+    value = {"format": "rle", "rle": brush.encode(mask), "brushlabels": [label] if label else []}
+    found = _region(name, "brushlabels", (mask.shape[0], mask.shape[1]), value, tags)
+    return {**found, "image_rotation": 0}
+
+
+def _region(
+    name: str, kind: str, size: tuple[int, int], value: dict[str, Any], tags: tuple[str, str]
+) -> dict[str, Any]:
     return {
-        "id": f"object-{shape.id}",
-        "type": "brushlabels",
-        "from_name": "brush",
-        "to_name": "image",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "value": {"format": "rle", "rle": brush.encode(shape.mask), "brushlabels": [clip.label(shape.id)]},
+        "id": name,
+        "type": kind,
+        "from_name": tags[0],
+        "to_name": tags[1],
+        "original_width": size[1],
+        "original_height": size[0],
+        "value": value,
     }
 
 

@@ -13,7 +13,7 @@ class TrackerKeywords(TypedDict, total=False):
     """Options of the nodes, as their flags of ``streamseg run`` are called. None leaves the choice to the node."""
 
     model: str | None
-    """tiny, vit_b, vit_l or vit_h; see 'streamseg models' (default: tiny)"""
+    """tiny, vit_b, vit_h, …: 'streamseg models' lists them (default: tiny)"""
 
     checkpoint: str | os.PathLike[str] | None
     """the model's weights, if not the original ones"""
@@ -31,6 +31,10 @@ class TrackerKeywords(TypedDict, total=False):
     views: int | None
     """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
     the model can: more is sharper and slower (default: 3)"""
+
+    precision: Literal["auto", "f32", "bf16"] | None
+    """what torch computes the encoder in; auto: bf16 on CUDA, f32 elsewhere; bf16 on a CPU is for SAM's own models,
+    where the processor has bfloat16: quicker, and a little less exact (default: auto)"""
 
     cache: str | os.PathLike[str] | None
     """a folder that keeps embeddings, so that a later run encodes the same pictures no second time; most is gained

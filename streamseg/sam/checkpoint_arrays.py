@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from streamseg import extras
 from streamseg.errors import ModelError
 from streamseg.sam import packaged_graphs
 from streamseg.sam.checkpoints import check_largest
@@ -29,7 +30,8 @@ def read_arrays(info: ModelInfo, path: Path, part: Part) -> dict[str, np.ndarray
     Raises:
         CheckpointError: the file is damaged, holds code, belongs to another network, or has numbers in it that no
             training gives.
-        ModelError: the packaged graphs are missing, or are not those of the network.
+        ModelError: the packaged graphs are missing, or are not those of the network; or the file takes torch to read,
+            which is not installed.
     """
     graphs = packaged_graphs.find(info)
     if graphs is None:
@@ -38,6 +40,7 @@ def read_arrays(info: ModelInfo, path: Path, part: Part) -> dict[str, np.ndarray
     found = _read_safetensors(path, graphs.network, names)
     if found is None:
         # Torch can read more than numpy, and says what is wrong if it cannot.
+        extras.check_torch(f"checkpoint {path}, not a plain safetensors file of {info.name!r},")
         from streamseg.sam.checkpoint_tensors import read_tensors
 
         tensors = read_tensors(info, path)

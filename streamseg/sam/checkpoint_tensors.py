@@ -17,7 +17,7 @@ from torch import nn
 from streamseg.errors import CheckpointError
 from streamseg.sam.architectures import ARCHITECTURES, describe
 from streamseg.sam.checkpoints import check_largest
-from streamseg.sam.models import ModelInfo
+from streamseg.sam.models import MODELS, ModelInfo
 
 _SCRAMBLED = (
     *(RuntimeError, EOFError, OSError, AssertionError, struct.error),
@@ -46,6 +46,24 @@ def load_part(info: ModelInfo, path: Path, part: str, device: str) -> nn.Module:
     return module.to(device).requires_grad_(False)
 
 
+def load_half(network: nn.Module, info: ModelInfo, path: Path, device: str) -> nn.Module:
+    """Give a network whose weights are some of a checkpoint's, under the same names, these weights as float32.
+
+    For a model whose halves are built without the rest of it.
+
+    Raises:
+        CheckpointError: as `load_part`.
+    """
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    weights, shapes = _read(path, tuple(wanted))
+    found = {name: shape for name, shape in shapes.items() if name in wanted}
+    if found != wanted and (looks_like := describe(shapes)) != info.name:
+        raise CheckpointError(f"checkpoint {path} is not of model {info.name!r}: it looks like {looks_like}")
+    _compare(info, path, wanted, found)
+    network.load_state_dict(_checked(path, {name: weights[name] for name in wanted}), assign=True)
+    return network.to(device).eval().requires_grad_(False)
+
+
 def read_tensors(info: ModelInfo, path: Path, parts: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
     """Weights of a checkpoint by name, on the CPU, floating-point ones as float32.
 
@@ -65,6 +83,10 @@ def _read_for(network: nn.Module, info: ModelInfo, path: Path, parts: Sequence[s
     prefixes = ("",) if parts is None else tuple(f"{part}." for part in parts)
     weights, shapes = _read(path, prefixes)
     _compare(info, path, {name: tuple(value.shape) for name, value in network.state_dict().items()}, shapes)
+    return _checked(path, weights)
+
+
+def _checked(path: Path, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, weight in weights.items():
         if weight.is_floating_point() and weight.numel():
             check_largest(path, name, float(weight.abs().amax().float()))
@@ -134,7 +156,7 @@ def _compare(
         return
     looks_like = describe(found)
     if looks_like != describe(expected):
-        known = looks_like in ARCHITECTURES
+        known = looks_like in MODELS
         advice = f"use --model {looks_like}" if known else f"give a checkpoint of {info.name}"
         raise CheckpointError(f"checkpoint {path} is not of model {info.name!r}: it looks like {looks_like}; {advice}")
     problem = f"checkpoint {path} does not fit model {info.name!r}"

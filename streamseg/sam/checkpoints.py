@@ -7,18 +7,21 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from streamseg.errors import CheckpointError
-from streamseg.sam.download import Progress, ProgressBar, fetch, sha256_of
-from streamseg.sam.models import ModelInfo, find
+from streamseg.sam.checksums import sha256_of
+from streamseg.sam.models import ModelInfo, brought_by, find
+
+if TYPE_CHECKING:
+    from streamseg.sam.download import Progress
 
 log = logging.getLogger(__name__)
 
 _LARGEST_WEIGHT = 1e6
 """Far above those of all models here, whose largest, a variance, is below 1000."""
-_BUNDLED = Path(__file__).parent / "weights"
 
 
 def cache_dir() -> Path:
@@ -29,12 +32,12 @@ def cache_dir() -> Path:
 
 def expected_path(info: ModelInfo) -> Path:
     """Where the model's own checkpoint is, or will be once it is downloaded."""
-    return (_BUNDLED if info.bundled else cache_dir()) / info.file_name
+    return (cache_dir() if info.folder is None else info.folder) / info.file_name
 
 
 def is_here(info: ModelInfo) -> bool:
-    """Whether the model can be used without a download."""
-    return expected_path(info).is_file()
+    """Whether its own checkpoint is here."""
+    return bool(info.file_name) and expected_path(info).is_file()
 
 
 def fingerprint(path: Path) -> str:
@@ -65,7 +68,7 @@ def weights_of(model: str, checkpoint: str | None) -> dict[str, str | int] | Non
 
 
 def locate(
-    info: ModelInfo, checkpoint: Path | None = None, download: bool = True, progress: Progress | None = None
+    info: ModelInfo, checkpoint: Path | None = None, download: bool | None = None, progress: Progress | None = None
 ) -> Path:
     """The file with the model's weights, its sum verified unless the user chose the file.
 
@@ -73,7 +76,7 @@ def locate(
         info: the model.
         checkpoint: the user's own file. Its sum may be any, since a fine-tuned model is welcome; that it fits the
             network is seen when it is loaded.
-        download: whether the model may be downloaded into `cache_dir` if it is not there.
+        download: whether the model may be downloaded into `cache_dir` if it is not there; None: as is usual for it.
         progress: told of the download; by default a bar on stderr if that is a terminal.
 
     Raises:
@@ -81,16 +84,30 @@ def locate(
     """
     if checkpoint is not None:
         return _given(info, checkpoint)
+    if not info.file_name:
+        raise CheckpointError(f"model {info.name!r} has no checkpoint of its own; give yours (--checkpoint FILE)")
     path = expected_path(info)
     if path.is_file():
         _verify(info, path)
         return path
+    if info.bundled:
+        raise CheckpointError(f"the weights of {info.name!r} should be at {path}; reinstall {_package(info)}")
     if info.url is None or info.sha256 is None or info.size_bytes is None:
-        raise CheckpointError(f"the weights of {info.name!r} should be at {path}; reinstall streamseg")
-    if not download:
+        raise CheckpointError(
+            f"the checkpoint of {info.name!r} is not here: put it at {path}, or give it with --checkpoint FILE"
+        )
+    if download is None and info.on_request:
+        raise CheckpointError(
+            f"the checkpoint of {info.name!r} is not here: 'streamseg models --get {info.name}' downloads "
+            f"{info.size_bytes / 1e6:,.0f} MB from {info.url}; or give yours with --checkpoint FILE"
+        )
+    if download is False:
         raise CheckpointError(
             f"the checkpoint of {info.name!r} is not here: get {info.url} and put it at {path}, or let it be downloaded"
         )
+    # Only now: a client of HTTP takes longer to import than a model that is here to be found.
+    from streamseg.sam.download import ProgressBar, fetch
+
     if progress is None and sys.stderr.isatty():
         progress = ProgressBar(f"{info.name}: {info.file_name}")
     fetch(info.url, path, info.sha256, info.size_bytes, progress)
@@ -114,6 +131,10 @@ def check_largest(path: Path, name: str, largest: float) -> None:
             f"checkpoint {path} cannot be used: expected finite weights up to {_LARGEST_WEIGHT:g}, but {name!r} has "
             f"{largest:g} in it; it is damaged, or its training went wrong"
         )
+
+
+def _package(info: ModelInfo) -> str:
+    return brought_by(info.name).partition(" ")[0] or "its package"
 
 
 def _given(info: ModelInfo, checkpoint: Path) -> Path:
@@ -144,7 +165,7 @@ def _verify(info: ModelInfo, path: Path) -> None:
         found = fingerprint(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    if found == info.sha256:
+    if found == info.sha256 or info.sha256 is None:
         return
-    remedy = "reinstall streamseg" if info.bundled else "remove it, and it will be downloaded again"
+    remedy = f"reinstall {_package(info)}" if info.bundled else "remove it, and it will be downloaded again"
     raise CheckpointError(f"{path} is damaged: SHA-256 {found} instead of {info.sha256}; {remedy}")

@@ -88,7 +88,9 @@ class MaskDecoder:
                 chosen = [features] if shared else [features[i] for i in members]
                 if all(each is chosen[0] for each in chosen):
                     chosen = chosen[:1]
-                pixels = np.stack(chosen).astype(np.float32, copy=False)
+                # One array of features, as is usual, is not copied.
+                pixels = np.expand_dims(chosen[0], 0) if len(chosen) == 1 else np.stack(chosen)
+                pixels = pixels.astype(np.float32, copy=False)
                 asked = _batch([prompts[i] for i in members], geometry)
                 logits[members], scores[members] = self._engine.decode(pixels, *asked, wanted)
         return Decoded(logits, scores)
@@ -96,7 +98,8 @@ class MaskDecoder:
     def upscale(self, logits: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
         """(..., 4h, 4w) logits in the model's square -> (..., H, W) float32 at the picture's size.
 
-        Twice bilinear with the padding cut off in between, as ``Sam.postprocess_masks`` does it.
+        Twice bilinear with the padding cut off in between, as ``Sam.postprocess_masks`` does it; for a model that
+        stretches pictures there is no padding, and once is enough.
 
         Raises:
             UsageError: the logits are not those of a picture of that size.
@@ -107,6 +110,10 @@ class MaskDecoder:
             raise UsageError(f"expected logits (..., {side}, {side}) for a picture of {image_size}, got {logits.shape}")
         height, width = geometry.input_size
         found = np.empty((*logits.shape[:-2], *image_size), np.float32)
+        if self.info.stretches:
+            for place in np.ndindex(logits.shape[:-2]):
+                found[place] = cv2.resize(np.asarray(logits[place], np.float32), (image_size[1], image_size[0]))
+            return found
         for place in np.ndindex(logits.shape[:-2]):
             square = cv2.resize(np.asarray(logits[place], np.float32), (geometry.square, geometry.square))
             inside = square[:height, :width]

@@ -16,19 +16,21 @@ import numpy as np
 from streamseg import extras
 from streamseg.errors import DeviceError, ModelError, UsageError, nearest
 from streamseg.sam import packaged_graphs
-from streamseg.sam.models import MODELS, ModelInfo
+from streamseg.sam.models import ModelInfo, check_installed
 from streamseg.sam.openvino_package import import_openvino
 
 Engine = Literal["auto", "openvino", "onnxruntime", "torch"]
 """auto: for a model with a packaged graph, on the CPU: OpenVINO if it is installed, else ONNX Runtime; all else runs
 in torch."""
 
+Precision = Literal["auto", "f32", "bf16"]
+"""What torch computes an encoder in; auto: bfloat16 on CUDA, float32 elsewhere. Other engines choose by themselves."""
+
 LIGHT = ("openvino", "onnxruntime")
 """Those that run packaged graphs, on the CPU and without torch; the quickest first."""
 
 # Where it has been measured to be the quicker one.
 _OPENVINO_MACHINES = ("x86_64", "amd64")
-_INSTALL = {"openvino": extras.command("openvino"), "onnxruntime": "pip install onnxruntime"}
 
 # What a Linux machine has if torch could find a GPU: NVIDIA's driver (also in a container, in WSL, on a Jetson), AMD's.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvmap", "/dev/kfd")
@@ -38,7 +40,7 @@ class EncoderEngine(Protocol):
     """Runs an image encoder."""
 
     name: str
-    """``torch``, ``onnxruntime`` or ``openvino``."""
+    """``torch``, ``onnxruntime`` or ``openvino``; an engine of others may have another."""
     precision: str
     """What it computes in: ``f32`` or ``bf16``."""
     device: str
@@ -91,9 +93,10 @@ def choose(info: ModelInfo, engine: str, device: str) -> tuple[str, str]:
 
     Raises:
         UsageError: no such engine.
-        ModelError: the engine is not installed, or cannot run this model.
+        ModelError: the engine, or what the model needs, is not installed; or the engine cannot run this model.
         DeviceError: no such device, or not one that the engine can use.
     """
+    check_installed(info)
     if engine in LIGHT:
         _check_light(info, engine, device)
         return engine, "cpu"
@@ -102,6 +105,8 @@ def choose(info: ModelInfo, engine: str, device: str) -> tuple[str, str]:
     light = quickest() if engine == "auto" and packaged_graphs.find(info) is not None else None
     if light is not None and (device == "cpu" or (device == "auto" and not may_have_gpu())):
         return light, "cpu"
+    what = "engine 'torch'" if engine == "torch" else f"model {info.name!r}"
+    extras.check_torch(what if light is None else f"device {device!r}")
     from streamseg.sam import devices
 
     chosen = devices.resolve(device)
@@ -136,6 +141,8 @@ def default_threads() -> int:
 
 def may_have_gpu() -> bool:
     """Whether it is worth asking torch, which takes seconds to import, for a GPU."""
+    if extras.missing_for_torch():
+        return False
     if sys.platform != "linux":
         return True
     with contextlib.suppress(metadata.PackageNotFoundError):
@@ -158,9 +165,8 @@ def _check_light(info: ModelInfo, engine: str, device: str) -> None:
     if device not in ("auto", "cpu"):
         raise DeviceError(f"engine {engine!r} runs on the CPU, not on {device!r}; use engine torch, or device cpu")
     if packaged_graphs.find(info) is None:
-        able = ", ".join(name for name, each in MODELS.items() if packaged_graphs.find(each) is not None)
+        able = ", ".join(packaged_graphs.names())
         raise ModelError(f"engine {engine!r} runs {able}, not {info.name!r}; use engine auto or torch")
     if not is_installed(engine):
-        raise ModelError(
-            f"engine {engine!r} needs the package {engine}: {_INSTALL[engine]!r} installs it; or use engine auto"
-        )
+        command = extras.command("openvino") if engine == "openvino" else "pip install onnxruntime"
+        raise ModelError(f"engine {engine!r} needs the package {engine}: {command!r} installs it; or use engine auto")

@@ -23,7 +23,7 @@ from streamseg import extras
 from streamseg.errors import ModelError
 from streamseg.sam.architectures import ARCHITECTURES, Architecture
 from streamseg.sam.matching import MATCHER
-from streamseg.sam.models import MODELS, ModelInfo
+from streamseg.sam.models import ModelInfo, find
 from streamseg.sam.networks import DecoderModule, EncoderModule
 from streamseg.sam.packaged_graphs import FOLDER, WEIGHTS_LOCATION, Half, PackagedGraphs, facts_path, graph_path
 
@@ -196,6 +196,4 @@ def write_packaged(info: ModelInfo, folder: Path = FOLDER) -> None:
 
 
 if __name__ == "__main__":
-    for each in MODELS.values():
-        if each.bundled:
-            write_packaged(each)
+    write_packaged(find("tiny"))

@@ -39,12 +39,13 @@ def fit(info: ModelInfo, image_size: tuple[int, int]) -> Geometry:
 
     A square of `focus_size` is a focus view and is taken as it is, and so is a smaller one, in steps of `FOCUS_STEP`
     down to `least_focus_size`; everything else is resized so that its long side is `whole_size`, rounded as
-    segment-anything's `ResizeLongestSide.get_preprocess_shape` rounds.
+    segment-anything's `ResizeLongestSide.get_preprocess_shape` rounds, or stretched to the square if the model wants
+    that.
     """
     height, width = image_size
     if height == width and (height == info.focus_size or _is_small_focus(info, height)):
         return Geometry(image_size, image_size, height, height // info.stride)
-    resized = resized_size(image_size, info.whole_size)
+    resized = (info.whole_size,) * 2 if info.stretches else resized_size(image_size, info.whole_size)
     return Geometry(image_size, resized, info.whole_size, info.whole_size // info.stride)
 
 

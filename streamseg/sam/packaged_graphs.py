@@ -44,6 +44,11 @@ def facts_path(name: str, folder: Path = FOLDER) -> Path:
     return folder / f"{name}.json"
 
 
+def names(folder: Path = FOLDER) -> list[str]:
+    """The models that have graphs."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
 @lru_cache(maxsize=8)
 def find(info: ModelInfo) -> PackagedGraphs | None:
     """The graphs of a model; None if it has none."""

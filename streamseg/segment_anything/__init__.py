@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from streamseg.sam.models import MODELS
 from streamseg.stills.automatic import AutomaticMaskGenerator as SamAutomaticMaskGenerator
 from streamseg.stills.model import StillModel
 from streamseg.stills.predictor import Predictor as SamPredictor
@@ -49,9 +50,6 @@ build_sam_vit_b = partial(_build, "vit_b")
 
 sam_model_registry: dict[str, Callable[..., StillModel]] = {
     "default": build_sam,
-    "tiny": partial(_build, "tiny"),
-    "vit_h": build_sam_vit_h,
-    "vit_l": build_sam_vit_l,
-    "vit_b": build_sam_vit_b,
+    **{name: partial(_build, name) for name in MODELS},
 }
 """Name -> what builds the model: ``sam_model_registry["tiny"]()``, ``sam_model_registry["vit_b"](checkpoint=FILE)``."""

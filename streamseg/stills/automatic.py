@@ -45,7 +45,8 @@ class AutomaticMaskGenerator:
         found = streamseg.AutomaticMaskGenerator().generate(image_rgb)
 
     Args:
-        model: tiny, vit_b, vit_l, vit_h; or what ``sam_model_registry`` gives; or a `Predictor`, whose model it takes.
+        model: one that ``streamseg models`` lists; or what ``sam_model_registry`` gives; or a `Predictor`, whose model
+            it takes.
         points_per_side: of the grid of points.
         points_per_batch: how many to ask at once at most, which bounds memory.
         pred_iou_thresh: the model's own estimate of a mask's IoU must be above this; 0 lets all pass.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from streamseg import extras
 from streamseg.errors import UsageError
 from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam import checkpoints, engines
@@ -31,11 +32,22 @@ class EncoderFacts:
     """Long side of the picture that the network sees, pixels."""
 
 
+@dataclass(frozen=True)
+class PromptEncoderFacts:
+    """What scripts ask of ``sam.prompt_encoder``."""
+
+    embed_dim: int
+    """Channels of the features of a picture."""
+    image_embedding_size: tuple[int, int]
+    """Their height and width."""
+
+
 class StillModel:
     """A model as `Predictor` and `AutomaticMaskGenerator` take it; also what ``sam_model_registry`` gives.
 
     Args:
-        name: tiny, vit_b, vit_l or vit_h; what is neither bundled nor in the cache is downloaded once and verified.
+        name: one that ``streamseg models`` lists; what is neither bundled nor in the cache is downloaded once and
+            verified, if that is usual for the model.
         checkpoint: the user's own weights for that model.
         device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
         engine: see `streamseg.sam.engines`.
@@ -56,16 +68,26 @@ class StillModel:
     ) -> None:
         info = find(name)
         self.name = name
-        self._checkpoint = None if checkpoint is None else Path(checkpoint).expanduser()
+        self.checkpoint = None if checkpoint is None else Path(checkpoint).expanduser()
+        """The user's own weights; None if it has its own."""
         self._wanted_engine = engine
         self._halves: dict[str, Any] = {}
         self._engine, self._device = engines.choose(info, engine, device)
-        checkpoints.locate(info, self._checkpoint)
+        checkpoints.locate(info, self.checkpoint)
         self.image_encoder = EncoderFacts(info.whole_size)
+        self.stretches = info.stretches
+        """Whether it sees pictures stretched to a square."""
+        grid = info.whole_size // info.stride
+        self.prompt_encoder = PromptEncoderFacts(info.width, (grid, grid))
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Where it computes, as torch says it.
+
+        Raises:
+            ModelError: torch is not installed.
+        """
+        extras.check_torch("the device of a model")
         import torch
 
         return torch.device(self._device)
@@ -132,8 +154,10 @@ class StillModel:
         """
         masks = np.empty((*logits.shape[:2], *original_size), np.float32 if as_logits else bool)
         for place in np.ndindex(logits.shape[:2]):
-            fine = self.decoder.upscale(logits[place], input_size)
-            if input_size != original_size:
+            # What was stretched is masks of any size at once, and nothing is padding.
+            stretched = self.decoder.info.stretches
+            fine = self.decoder.upscale(logits[place], original_size if stretched else input_size)
+            if fine.shape != original_size:
                 fine = cv2.resize(fine, original_size[::-1])
             masks[place] = fine if as_logits else fine > self.mask_threshold
         return masks
@@ -175,7 +199,7 @@ class StillModel:
     def _half(self, kind: str, load: Any) -> Any:
         # The loaded half itself is kept too: it is shared as long as somebody has it.
         if kind not in self._halves:
-            half = load(self.name, checkpoint=self._checkpoint, device=self._device, engine=self._engine)
+            half = load(self.name, checkpoint=self.checkpoint, device=self._device, engine=self._engine)
             self._halves[kind] = (half, half.without_focus())
         return self._halves[kind][1]
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streamseg import extras
 from streamseg.errors import PromptError, UsageError
 from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.decoder import Decoded
 from streamseg.stills.model import StillModel, array_of_tensor, picture_of_tensor
 from streamseg.stills.prompts import make_prompts
-from streamseg.stills.transform import ResizeLongestSide
+from streamseg.stills.transform import ResizeLongestSide, StretchToSquare
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +27,8 @@ class Predictor:
         masks, scores, logits = predictor.predict(box=np.array([60, 240, 130, 300]), multimask_output=False)
 
     Args:
-        model: tiny, vit_b, vit_l or vit_h; or what ``sam_model_registry`` of `streamseg.segment_anything` gives, which
-            has the rest already.
+        model: one that ``streamseg models`` lists; or what ``sam_model_registry`` of `streamseg.segment_anything`
+            gives, which has the rest already.
         checkpoint: the user's own weights for that model.
         device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``.
         engine: see `streamseg.sam.engines`.
@@ -47,19 +48,29 @@ class Predictor:
         engine: str = "auto",
     ) -> None:
         self.model = StillModel(model, checkpoint, device, engine) if isinstance(model, str) else model
-        self.transform = ResizeLongestSide(self.model.image_encoder.img_size)
+        fitting = StretchToSquare if self.model.stretches else ResizeLongestSide
+        self.transform = fitting(self.model.image_encoder.img_size)
         self.reset_image()
 
     @property
     def device(self) -> torch.device:
-        """Where it computes, and where the tensors are that it gives."""
+        """Where it computes, and where the tensors are that it gives.
+
+        Raises:
+            ModelError: torch is not installed.
+        """
         return self.model.device
 
     @property
     def features(self) -> torch.Tensor | None:
-        """(1, C, h, w) float32, those of the picture; None if there is none."""
+        """(1, C, h, w) float32, those of the picture; None if there is none.
+
+        Raises:
+            ModelError: torch is not installed.
+        """
         if self._features is None:
             return None
+        extras.check_torch("a tensor")
         import torch
 
         return torch.from_numpy(self._features)[None].to(self.device)

@@ -80,3 +80,12 @@ class ResizeLongestSide:
         height, width = original_size
         new_height, new_width = self.get_preprocess_shape(height, width, self.target_length)
         return new_width / width, new_height / height
+
+
+class StretchToSquare(ResizeLongestSide):
+    """Stretching to a square of so many pixels, with the same names."""
+
+    @staticmethod
+    def get_preprocess_shape(oldh: int, oldw: int, long_side_length: int) -> tuple[int, int]:
+        """(height, width) of any picture after stretching."""
+        return long_side_length, long_side_length

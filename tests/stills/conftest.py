@@ -1,10 +1,12 @@
-"""Models with random weights for these tests: a very small SAM, and ViT-B itself."""
+"""Models with random weights for these tests, a very small SAM and ViT-B itself; and a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from support.nano import NanoSam, nano
@@ -29,3 +31,16 @@ def vit_b(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NanoSam]:
     torch.save(sam.state_dict(), path)
     yield NanoSam("vit_b", sam, path)
     path.unlink()
+
+
+@pytest.fixture(scope="session")
+def image() -> np.ndarray:
+    """(200, 300, 3) uint8 RGB: a disk with a disk in it, and a small one beside."""
+    picture = np.full((200, 300, 3), (40, 90, 60), np.uint8)
+    for center, radius, color in (
+        ((100, 110), 80, (240, 200, 60)),
+        ((100, 110), 40, (60, 60, 200)),
+        ((245, 55), 30, (230, 230, 230)),
+    ):
+        cv2.circle(picture, center, radius, color, -1)
+    return cv2.GaussianBlur(picture, (3, 3), 0)

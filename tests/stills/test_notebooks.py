@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from streamseg.masks.boxes import box_iou
+from streamseg.sam.models import MODELS
 from streamseg.segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from streamseg.segment_anything.utils.transforms import ResizeLongestSide
 from streamseg.stills.model import StillModel
 
 BODY, WINDOW, MOON = (20, 30, 180, 190), (60, 70, 140, 150), (215, 25, 275, 85)
-
-
-@pytest.fixture(scope="module")
-def image() -> np.ndarray:
-    """(200, 300, 3) uint8 RGB: a disk with a disk in it, and a small one beside."""
-    picture = np.full((200, 300, 3), (40, 90, 60), np.uint8)
-    for center, radius, color in (
-        ((100, 110), 80, (240, 200, 60)),
-        ((100, 110), 40, (60, 60, 200)),
-        ((245, 55), 30, (230, 230, 230)),
-    ):
-        cv2.circle(picture, center, radius, color, -1)
-    return cv2.GaussianBlur(picture, (3, 3), 0)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +139,7 @@ def test_everything(sam, image):
 
 @pytest.mark.slow
 def test_the_registry(nano, vit_b):
-    assert set(sam_model_registry) == {"default", "tiny", "vit_b", "vit_l", "vit_h"}
+    assert set(sam_model_registry) == {"default", *MODELS}
     assert sam_model_registry["default"]().name == "tiny"
     assert sam_model_registry["default"](checkpoint=vit_b.checkpoint).name == "vit_h"
     model = sam_model_registry["vit_b"](checkpoint=str(vit_b.checkpoint))
