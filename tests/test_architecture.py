@@ -61,6 +61,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.frame_pipe",
         "streamseg.mailbox",
         "streamseg.masks",
+        "streamseg.publishing",
         "streamseg.robotics",
         "streamseg.video",
     ),
@@ -294,6 +295,7 @@ LIGHT = [
     "streamseg_nodes.cleanup",
     "streamseg_nodes.decode",
     "streamseg_nodes.embed",
+    "streamseg_nodes.discover",
     "streamseg_nodes.motion",
     "streamseg_nodes.page.node",
     "streamseg_nodes.propagate.node",
@@ -302,6 +304,7 @@ LIGHT = [
     "streamseg_nodes.rerun.node",
     "streamseg_nodes.ros2.image",
     "streamseg_nodes.ros2.masks",
+    "streamseg_nodes.text_detector",
 ]
 
 

@@ -28,8 +28,9 @@ def run(args: argparse.Namespace) -> int:
     """
     graph = config.load(Path(args.graph))
     plan = Plan(graph)
-    for options in plan.options.values():
-        if isinstance(model := getattr(options, "model", None), str):
+    for name, options in plan.options.items():
+        # On another machine it is that one's.
+        if not graph.nodes[name].host and isinstance(model := getattr(options, "model", None), str):
             check_installed(find(model))
     rows = [("NODE", "USE", "TAKES", "GIVES", "PROCESSES", "THREADS", *(["HOST"] if graph.hosts else []))]
     for name in plan.order:
