@@ -18,10 +18,11 @@ AUTHORS = (
     "streamseg.formats.clip",
     "streamseg.sam.models",
 )
-"""Modules for who writes a node, a detector or a format."""
+"""Modules for who writes a node, a detector, a format or a model."""
 
 VALUES = (
     "streamseg.types",
+    "streamseg.video.pattern",
     "streamseg.prompts.model",
     "streamseg.masks.boxes",
     "streamseg.masks.rle",
@@ -29,6 +30,7 @@ VALUES = (
     "streamseg.publishing.format",
     "streamseg.publishing.subscriber",
     "streamseg.evaluation.metrics",
+    "streamseg.video.pattern",
     "streamseg.segment_anything",
     "streamseg.errors",
 )
@@ -43,8 +45,8 @@ _PAGES = {
         MAIN,
     ),
     "reference/api-authors.md": (
-        "Python: for authors of nodes and formats",
-        "What nodes, detectors and formats of your own are made of. [Plug-ins](../start/plugins.md) says how to begin.",
+        "Python: for authors of nodes, formats and models",
+        "What nodes, detectors, formats and models of yours are made of. [Plug-ins](../start/plugins.md) says how to begin.",
         AUTHORS,
     ),
     "reference/api-values.md": (
