@@ -155,6 +155,10 @@ def test_every_public_name_of_streamseg_is_documented(folder: Path) -> None:
         assert f"::: streamseg.{name}\n" in page
 
 
+def test_no_module_is_in_the_reference_twice() -> None:
+    assert len(set(api.MODULES)) == len(api.MODULES)
+
+
 def test_what_has_no_docstring_is_seen() -> None:
     class Thing:
         """One."""
