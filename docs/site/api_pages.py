@@ -29,7 +29,6 @@ VALUES = (
     "streamseg.publishing.format",
     "streamseg.publishing.subscriber",
     "streamseg.evaluation.metrics",
-    "streamseg.video.pattern",
     "streamseg.segment_anything",
     "streamseg.errors",
 )
@@ -45,7 +44,7 @@ _PAGES = {
     ),
     "reference/api-authors.md": (
         "Python: for authors of nodes, formats and models",
-        "What nodes, detectors, formats and models of yours are made of. [Plug-ins](../start/plugins.md) says how to begin.",
+        "What nodes, detectors, formats and models of yours are made of. [Plug-ins](../start/plugins.md) says how.",
         AUTHORS,
     ),
     "reference/api-values.md": (
