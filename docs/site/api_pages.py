@@ -26,6 +26,7 @@ VALUES = (
     "streamseg.prompts.model",
     "streamseg.masks.boxes",
     "streamseg.masks.rle",
+    "streamseg.video.pattern",
     "streamseg.publishing.format",
     "streamseg.publishing.subscriber",
     "streamseg.evaluation.metrics",
