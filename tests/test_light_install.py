@@ -56,8 +56,8 @@ def test_run(tmp_path: Path) -> None:
 
 def test_run_where_there_may_be_a_gpu(tmp_path: Path) -> None:
     """Jetsons have a device file that would have torch asked."""
-    script = "from streamseg.sam import engines\nfrom streamseg.sam.models import find\n"
-    script += "engines._GPU_FILES = ('/dev/null',)\nprint(engines.choose(find('tiny'), 'auto', 'auto'))"
+    script = "from streamseg.sam import engines, models\nengines._GPU_FILES = ('/dev/null',)\n"
+    script += "print(engines.choose(models.find('tiny'), 'auto', 'auto'))"
     done = python(script)
     assert done.stdout in ("('onnxruntime', 'cpu')\n", "('openvino', 'cpu')\n"), done.stderr
 
@@ -102,8 +102,7 @@ def test_doctor_says_what_is_true() -> None:
     assert "everything that is needed is here" in done.stdout
     assert "reinstall" not in done.stdout
     (line,) = (line for line in done.stdout.splitlines() if COMMAND_FOR_TORCH in line)
-    assert "all models but the bundled one (" in line
-    assert "vit_b" in line
+    assert "SAM's own ViT checkpoints (vit_b, vit_l, vit_h)" in line
     found = json.loads(streamseg("doctor", "--json").stdout)
     assert found["ok"] is True
     assert [f["ok"] for f in found["findings"] if f["topic"] == "torch"] == [True]
