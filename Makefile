@@ -1,7 +1,7 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
-# make test     make test-slow     make test-ros2     make test-lowest     make test-openvino     make test-models
-# make test-label-studio     make test-ray     make test-install
+# make test     make test-slow     make test-ros2     make test-netns     make test-lowest     make test-openvino     make test-models
+# make test-text     make test-label-studio     make test-ray     make test-install
 # make lint     make docs     make bench     make keywords     make graphs     make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 OPENVINO := .venv-openvino
 MODELS := .venv-models
+TEXT := .venv-text
 STUDIO := .venv-label-studio
 MOBILE_SAM ?= git+https://github.com/ChaoningZhang/MobileSAM
 RAY := .venv-ray
@@ -22,8 +23,8 @@ OUT ?= out/demo
 PYTEST ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test test-ros2 test-slow test-lowest test-openvino test-models test-label-studio test-ray test-install faults \
-	soak lint docs bench keywords graphs fuzz install clean
+.PHONY: demo test test-ros2 test-netns test-slow test-lowest test-openvino test-models test-text test-label-studio test-ray \
+	test-install faults soak lint docs bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -37,6 +38,10 @@ test-ros2: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)
+
+# Two network namespaces with a long cable that loses packets and is cut: needs root, iproute2 and /dev/net/tun.
+test-netns: $(INSTALLED)
+	STREAMSEG_NETNS=1 $(BIN)/python -m pytest -m netns tests/remote $(PYTEST)
 
 # In an environment of its own, since what has OpenVINO computes with it.
 test-openvino:
@@ -60,6 +65,12 @@ test-label-studio: $(INSTALLED)
 	test -x $(STUDIO)/bin/python || $(PYTHON) -m venv $(STUDIO)
 	$(STUDIO)/bin/python -m pip install --disable-pip-version-check -q label-studio==1.23.2
 	LABEL_STUDIO=$(STUDIO)/bin/label-studio $(BIN)/python -m pytest -m label_studio $(PYTEST)
+
+# In an environment of its own: transformers and what it brings are for those who want to find things by words.
+test-text:
+	test -x $(TEXT)/bin/python || $(PYTHON) -m venv $(TEXT)
+	$(TEXT)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,text]'
+	$(TEXT)/bin/python -m pytest tests/nodes/test_text_detector.py $(PYTEST)
 
 # A Ray cluster of several nodes, and an S3 server, on this machine.
 test-ray:
@@ -126,5 +137,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(MODELS) $(STUDIO) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(OPENVINO) $(MODELS) $(TEXT) $(STUDIO) $(RAY) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

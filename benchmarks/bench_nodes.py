@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -21,63 +20,6 @@ def let_workers_import() -> None:
     """Put this folder on the import path of the worker processes."""
     paths = [str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-
-
-def write_time(image: np.ndarray) -> None:
-    """Write the time on the clock that all processes share into the first 8 bytes."""
-    image.reshape(-1)[:8].view(np.int64)[0] = time.monotonic_ns()
-
-
-def read_age_ms(image: np.ndarray) -> float:
-    """Read a frame's first and last row, then say how long ago its time was written."""
-    int(image[0].sum()) + int(image[-1].sum())
-    now_ns = time.monotonic_ns()
-    return (now_ns - int(image.reshape(-1)[:8].view(np.int64)[0])) / 1e6
-
-
-def noise(height: int, width: int) -> np.ndarray:
-    """(height, width, 3) uint8 noise."""
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-
-
-class PacedFrames(Source[Frame]):
-    """A picture that this process owns, copied into the slot of each frame; one every `pause_s`."""
-
-    class Config(NodeConfig):
-        frames: int
-        pause_s: float
-        height: int = 1080
-        width: int = 1920
-
-    def setup(self) -> None:
-        self._image = noise(self.config.height, self.config.width)
-
-    def produce(self) -> Iterator[Captured[Frame]]:
-        for index in range(self.config.frames):
-            time.sleep(self.config.pause_s)
-            yield Captured(index, index, (1, 30), time.time_ns(), self._make)
-
-    def _make(self, stamp: Stamp) -> Frame:
-        write_time(self._image)
-        image = self.context.empty(stamp, self._image.shape, np.uint8)
-        np.copyto(image, self._image)
-        return Frame(stamp, image)
-
-
-class ReadAges(Node[Frame, None]):
-    """Reads each frame and notes its age in milliseconds."""
-
-    class Config(NodeConfig):
-        path: str
-
-    def setup(self) -> None:
-        self._ages_ms: list[float] = []
-
-    def process(self, message: Frame) -> None:
-        self._ages_ms.append(read_age_ms(message.image_rgb))
-
-    def close(self) -> None:
-        Path(self.config.path).write_text(json.dumps(self._ages_ms))
 
 
 class Threshold(Node[Frame, Segmented]):

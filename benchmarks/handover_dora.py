@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from bench_nodes import noise, read_age_ms, write_time
 from dora import Node
+
+from streamseg.benchmarking.timed_nodes import noise, read_age_ms, write_time
 
 SHAPE = (1080, 1920, 3)
 FRAMES, PAUSE_S = int(os.environ["FRAMES"]), float(os.environ["PAUSE_S"])

@@ -22,11 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import zmq
-from bench_nodes import noise, read_age_ms, write_time
 
-from streamseg.graph import config
-from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.benchmarking.runs import hand_over
+from streamseg.benchmarking.timed_nodes import noise, read_age_ms, write_time
 
 HEIGHT, WIDTH = 1080, 1920
 SHAPE = (HEIGHT, WIDTH, 3)
@@ -53,18 +51,7 @@ class Way(NamedTuple):
 
 def streamseg_graph(run: Run) -> None:
     """A real graph: a source, a sink, a supervisor, tickets."""
-    options = {"frames": run.frames, "pause_s": run.pause_s, "height": HEIGHT, "width": WIDTH}
-    graph = config.parse(
-        {
-            "nodes": {
-                "frames": {"use": "bench_nodes:PacedFrames", "options": options},
-                "read": {"use": "bench_nodes:ReadAges", "options": {"path": str(run.path)}},
-            },
-            "links": ["frames -> read"],
-        }
-    )
-    with Supervisor(Plan(graph)) as supervisor:
-        supervisor.run()
+    hand_over(run.path, frames=run.frames, pause_s=run.pause_s, height=HEIGHT, width=WIDTH)
 
 
 def pyzmq_tcp(run: Run) -> None:

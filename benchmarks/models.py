@@ -29,9 +29,8 @@ import numpy as np
 import torch
 from bench_clip import Box, make_clip
 
+from streamseg.benchmarking.halves import OneObject
 from streamseg.graph.plan import cores
-from streamseg.masks import roi
-from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam import engines
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
@@ -99,18 +98,13 @@ def _streamseg(
     encoder: ImageEncoder, decoder: MaskDecoder, images: list[np.ndarray], box: Box, *, focus: bool
 ) -> dict[str, float]:
     """What embed and propagate do with a frame, the picture made of it and the mask made of the answer included."""
-    size = encoder.info.focus_size
-    region = roi.focus_region(box) if focus else roi.whole(WIDTH, HEIGHT)
-    shape = (size, size) if focus else roi.fit(WIDTH, HEIGHT, encoder.info.whole_size)
-    corners = np.array(box, float).reshape(2, 2)
-    x0, y0, x1, y1 = roi.to_view(corners, region, shape).ravel().tolist()
+    seen = OneObject(encoder.info, (HEIGHT, WIDTH), box, focus=focus)
     encode_ms, decode_ms = [], []
     for image in images:
         started_s = time.perf_counter()
-        features = encoder.encode([roi.sample(image, region, shape)])[0]
+        features = seen.encode(encoder, image)
         encoded_s = time.perf_counter()
-        answer = decoder.decode(features, shape, [DecoderPrompt((x0, y0, x1, y1))], multimask=False)
-        roi.paste_logits(answer.logits[0, 0], region, (HEIGHT, WIDTH))
+        seen.decode(decoder, features)
         encode_ms.append(1e3 * (encoded_s - started_s))
         decode_ms.append(1e3 * (time.perf_counter() - encoded_s))
     return {"encode": statistics.median(encode_ms), "decode": statistics.median(decode_ms)}

@@ -28,11 +28,11 @@ import cv2
 from bench_clip import make_clip
 from bench_nodes import compute, let_workers_import
 
+from streamseg.benchmarking.runs import run
 from streamseg.graph import config
 from streamseg.graph.plan import Plan, cores
 from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.supervisor import Supervisor
 
 WORK_MS = 10.0
 WARM_UP = 20
@@ -86,7 +86,7 @@ def _overlap(args: argparse.Namespace, clip: Path, box: tuple[int, ...], folder:
     for number in range(args.rounds):
         for name, make in graphs.items():
             own_ms = _own_times(make())
-            found[name].append(Overlap(own_ms, _steady_fps(make())))
+            found[name].append(Overlap(own_ms, run(make(), warm_up=WARM_UP).fps))
             stages = ", ".join(f"{stage} {ms:.1f}" for stage, ms in own_ms.items())
             last = found[name][-1]
             print(f"round {number + 1}  {name}: {last.fps:.1f} frames/s; own ms: {stages}", flush=True)
@@ -114,16 +114,16 @@ def _overlap(args: argparse.Namespace, clip: Path, box: tuple[int, ...], folder:
 
 
 def _script(args: argparse.Namespace, clip: Path, box: tuple[int, ...], folder: Path) -> dict[str, list[float]]:
-    run = [sys.executable, "-m", "streamseg", "run", str(clip), "--box", ",".join(map(str, box))]
-    run += ["--overwrite", "--json", "-o", str(folder / "run")]
+    words = [sys.executable, "-m", "streamseg", "run", str(clip), "--box", ",".join(map(str, box))]
+    words += ["--overwrite", "--json", "-o", str(folder / "run")]
     plain = [sys.executable, str(Path(__file__).with_name("plain_script.py")), str(clip), ",".join(map(str, box))]
     plain += [str(folder / "plain"), "--threads", str(cores())]
     ways: dict[str, Callable[[], float]] = {
         PLAIN: lambda: _plain_fps(plain),
         "plain script in torch": lambda: _plain_fps([*plain, "--engine", "torch"]),
-        "streamseg, whole frames": lambda: _run_fps([*run, "--no-overlay", "--focus", "off", "--tracker", "naive"]),
-        "streamseg, defaults, no overlay": lambda: _run_fps([*run, "--no-overlay"]),
-        "streamseg, defaults, overlay": lambda: _run_fps(run),
+        "streamseg, whole frames": lambda: _run_fps([*words, "--no-overlay", "--focus", "off", "--tracker", "naive"]),
+        "streamseg, defaults, no overlay": lambda: _run_fps([*words, "--no-overlay"]),
+        "streamseg, defaults, overlay": lambda: _run_fps(words),
     }
     goals = {"streamseg, defaults, no overlay": ">= 30", "streamseg, defaults, overlay": ">= 20"}
     fps: dict[str, list[float]] = {name: [] for name in ways}
@@ -179,22 +179,6 @@ def _own_times(graph: config.Graph) -> dict[str, float]:
     own_ms = {name: 1e3 * s.busy_s / s.frames for name, s in inline.stats.items() if s is not source}
     rest_ms = 1e3 * source.running_s / source.entered - sum(own_ms.values())
     return {Plan(graph).sources[0]: rest_ms, **own_ms}
-
-
-def _steady_fps(graph: config.Graph) -> float:
-    """Frames/s of the graph with its processes, from the first report after the warm-up to the end."""
-    plan = Plan(graph)
-    with Supervisor(plan) as supervisor:
-        first: tuple[int, float] | None = None
-        while supervisor.state != "finished":
-            supervisor.pump(100)
-            stats = supervisor.stats.get(plan.sources[0])
-            if first is None and stats is not None and stats.finished.get("done", 0) >= WARM_UP:
-                first = stats.finished["done"], stats.running_s
-        supervisor.raise_error()
-    last = supervisor.stats[plan.sources[0]]
-    done, running_s = first or (0, 0.0)
-    return (last.finished["done"] - done) / (last.running_s - running_s)
 
 
 def _plain_fps(command: list[str]) -> float:

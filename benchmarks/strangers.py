@@ -72,7 +72,7 @@ def _graph(args: argparse.Namespace, made: dict[str, keys.KeyFiles]) -> config.G
     return config.parse(
         {
             "nodes": {
-                "frames": {"use": "bench_nodes:PacedFrames", "options": paced},
+                "frames": {"use": "streamseg.benchmarking.timed_nodes:PacedFrames", "options": paced},
                 "threshold": {"use": "bench_nodes:Threshold"},
                 "publish": {"options": {"bind": "tcp://127.0.0.1:*", "masks": "raw", **door}},
             },

@@ -22,6 +22,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "metrics": ("prometheus_client", "rich"),
     "export": ("onnx",),
     "openvino": ("openvino",),
+    "text": ("transformers",),
     "ray": ("ray",),
     "cloud": ("fsspec",),
     "formats": ("matplotlib", "pyarrow", "supervision"),

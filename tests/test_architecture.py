@@ -61,6 +61,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "streamseg.frame_pipe",
         "streamseg.mailbox",
         "streamseg.masks",
+        "streamseg.publishing",
         "streamseg.robotics",
         "streamseg.video",
     ),
@@ -74,6 +75,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.graph": (*NODE, "streamseg.graph"),
     "streamseg.monitoring": (*NODE, "streamseg.graph", "streamseg.transport", "streamseg.monitoring"),
     "streamseg.runtime": (*GRAPHS, "streamseg.masks", "streamseg.transport"),
+    "streamseg.remote": (*GRAPHS, "streamseg.publishing", "streamseg.remote", "streamseg.transport"),
     "streamseg.formats": (
         *FOUNDATION,
         "streamseg.formats",
@@ -92,8 +94,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "streamseg.cvat": (*FOUNDATION, *ARRAYS, "streamseg.runtime.tracker", "streamseg.stills", "streamseg.cvat"),
     "streamseg.batches": (*FOUNDATION, "streamseg.batches"),
-    # These two stand beside the command, on top of everything: nothing below may need them.
+    # These stand beside the command, on top of everything: nothing below may need them.
     "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
+    "streamseg.benchmarking": (*GRAPHS, *ARRAYS, "streamseg.transport", "streamseg.benchmarking"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),
@@ -292,6 +295,7 @@ LIGHT = [
     "streamseg_nodes.cleanup",
     "streamseg_nodes.decode",
     "streamseg_nodes.embed",
+    "streamseg_nodes.discover",
     "streamseg_nodes.motion",
     "streamseg_nodes.page.node",
     "streamseg_nodes.propagate.node",
@@ -300,6 +304,7 @@ LIGHT = [
     "streamseg_nodes.rerun.node",
     "streamseg_nodes.ros2.image",
     "streamseg_nodes.ros2.masks",
+    "streamseg_nodes.text_detector",
 ]
 
 

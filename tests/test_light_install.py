@@ -56,8 +56,8 @@ def test_run(tmp_path: Path) -> None:
 
 def test_run_where_there_may_be_a_gpu(tmp_path: Path) -> None:
     """Jetsons have a device file that would have torch asked."""
-    script = "from streamseg.sam import engines\nengines._GPU_FILES = ('/dev/null',)\n"
-    script += "print(engines.choose(engines.MODELS['tiny'], 'auto', 'auto'))"
+    script = "from streamseg.sam import engines, models\nengines._GPU_FILES = ('/dev/null',)\n"
+    script += "print(engines.choose(models.find('tiny'), 'auto', 'auto'))"
     done = python(script)
     assert done.stdout in ("('onnxruntime', 'cpu')\n", "('openvino', 'cpu')\n"), done.stderr
 

@@ -16,14 +16,17 @@ AUTHORS = (
     "streamseg.commands",
     "streamseg.formats.format",
     "streamseg.formats.clip",
+    "streamseg.sam.models",
 )
-"""Modules for who writes a node, a detector or a format."""
+"""Modules for who writes a node, a detector, a format or a model."""
 
 VALUES = (
     "streamseg.types",
+    "streamseg.video.pattern",
     "streamseg.prompts.model",
     "streamseg.masks.boxes",
     "streamseg.masks.rle",
+    "streamseg.video.pattern",
     "streamseg.publishing.format",
     "streamseg.publishing.subscriber",
     "streamseg.evaluation.metrics",
@@ -41,8 +44,8 @@ _PAGES = {
         MAIN,
     ),
     "reference/api-authors.md": (
-        "Python: for authors of nodes and formats",
-        "What nodes, detectors and formats of your own are made of. [Plug-ins](../start/plugins.md) says how to begin.",
+        "Python: for authors of nodes, formats and models",
+        "What nodes, detectors, formats and models of yours are made of. [Plug-ins](../start/plugins.md) says how.",
         AUTHORS,
     ),
     "reference/api-values.md": (

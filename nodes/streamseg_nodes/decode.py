@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from streamseg.video.container import Opening
 from streamseg.video.extent import extent_before
 from streamseg.video.open import Picture, Reader, SourceEvent, SourceKind, classify, open_source, redact
 from streamseg.video.source import is_pipe, source_facts
-from streamseg_nodes.decode_options import DecodeOptions, camera_mode, ffmpeg_options
+from streamseg_nodes.decode_options import DecodeOptions, camera_mode, check_source, ffmpeg_options
 
 
 class Decode(Source[Frame]):
@@ -65,11 +66,12 @@ class Decode(Source[Frame]):
                 f"camera_size, camera_fps and camera_format are for cameras, and {redact(config.source)} is none; "
                 f"leave them out, or give each source a node of its own in a graph file"
             )
+        check_source(config)
 
     @classmethod
     def depends_on(cls, config: DecodeOptions) -> dict[str, Any]:
-        """The file, or those of the folder or bag."""
-        return {"source": source_facts(config.source)}
+        """The file, or those of the folder or bag; of a folder that is still being filled nothing."""
+        return {"source": source_facts(config.source) if config.follow_folder is None else None}
 
     @classmethod
     def ends_before(cls, config: DecodeOptions, frame: int | None, time_s: float | None) -> str | None:
@@ -77,6 +79,8 @@ class Decode(Source[Frame]):
         given = None if config.max_frames is None or config.live else config.start + config.max_frames
         if given is not None and frame is not None and frame >= given:
             return f"is read from frame {config.start} to {given - 1}"
+        if config.follow_folder is not None:
+            return None
         opening = Opening(
             config.source,
             config.live,
@@ -144,6 +148,9 @@ class Decode(Source[Frame]):
             topic=config.topic,
             start_s=config.start_s,
             end_s=config.end_s,
+            follow_folder=config.follow_folder,
+            own_key=None if config.own_key is None else Path(config.own_key).expanduser(),
+            server_key=None if config.server_key is None else Path(config.server_key).expanduser(),
         )
 
     def describe(self) -> dict[str, Any]:
@@ -175,7 +182,7 @@ class Decode(Source[Frame]):
 
     @property
     def dropped_by(self) -> Mapping[str, int]:
-        """The same by the reason: waited, late, damaged."""
+        """The same by the reason: waited, late, damaged, or missed on the way from another publisher."""
         return {} if self._reader is None else dict(self._reader.dropped)
 
     def counters(self) -> dict[str, int]:

@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from streamseg.errors import GraphError, MediaError
 from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.node import NodeConfig, Option
 from streamseg.video.cameras import CameraMode, camera_device, mode_options, parse_size
-from streamseg.video.source import SourceKind, classify
+from streamseg.video.pattern import parse_pattern
+from streamseg.video.published_reader import parse_publisher
+from streamseg.video.source import SourceKind, classify, local_path, redact
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -23,7 +26,11 @@ class DecodeOptions(NodeConfig, frozen=True):
     """Options of decode."""
 
     source: Annotated[
-        str, Option("a file, a folder of images, a bag (MCAP, ROS 2), a camera (0, /dev/video0) or a URL")
+        str,
+        Option(
+            "a file, a folder of images, a bag (MCAP, ROS 2), a camera (0, /dev/video0), a URL, what another run "
+            "publishes (streamseg://HOST:PORT), or a test pattern (test://)"
+        ),
     ]
     live: Annotated[
         bool | None,
@@ -36,6 +43,14 @@ class DecodeOptions(NodeConfig, frozen=True):
     fps: Annotated[
         Rate, Option("frames per second of a folder of images", flag="--image-fps", metavar="N", rare=True)
     ] = 25.0
+    follow_folder: Annotated[
+        Seconds | None,
+        Option(
+            "go on with the images that come into a folder, until none has come for S seconds",
+            flag="--follow-folder",
+            metavar="S",
+        ),
+    ] = None
     stream: Annotated[
         Count | None,
         Option(
@@ -135,6 +150,19 @@ class DecodeOptions(NodeConfig, frozen=True):
         Literal["tcp", "udp"],
         Option("how pictures come from an RTSP server", flag="--rtsp-transport", rare=True),
     ] = "tcp"
+    own_key: Annotated[
+        str | None,
+        Option(
+            "our .key_secret file, if the publisher of a source streamseg://HOST:PORT has keys",
+            flag="--own-key",
+            metavar="FILE",
+            rare=True,
+        ),
+    ] = None
+    server_key: Annotated[
+        str | None,
+        Option("and the publisher's .key file", flag="--server-key", metavar="FILE", rare=True),
+    ] = None
     max_pixels: Annotated[
         AtLeastOne,
         Option("a picture that has more, or says so in its header, is not decoded", flag="--max-pixels", rare=True),
@@ -163,3 +191,23 @@ def ffmpeg_options(options: DecodeOptions) -> dict[str, str]:
     elif options.source.lower().startswith("rtsp"):
         found = {"rtsp_transport": options.rtsp_transport}
     return found | options.input_options
+
+
+def check_source(options: DecodeOptions) -> None:
+    """Refuse options that are for another kind of source, and sources of our own that are wrongly written.
+
+    Raises:
+        GraphError: says which.
+    """
+    kind, source = classify(options.source), redact(options.source)
+    if options.follow_folder is not None and not (kind is SourceKind.FOLDER and local_path(options.source).is_dir()):
+        raise GraphError(f"follow_folder is for a folder of images, and {source} is none; make it, or leave this out")
+    if (options.own_key or options.server_key) and kind is not SourceKind.PUBLISHED:
+        raise GraphError(f"own_key and server_key are for a source streamseg://HOST:PORT, got {source}; leave them out")
+    try:
+        if kind is SourceKind.TEST:
+            parse_pattern(options.source)
+        elif kind is SourceKind.PUBLISHED:
+            parse_publisher(options.source)
+    except MediaError as error:
+        raise GraphError(str(error)) from None

@@ -17,6 +17,7 @@ from streamseg.node import Node, Option
 from streamseg.sam.automatic_masks import generate_crops
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.embedding_cache import CachedEncoder, EmbeddingCache
+from streamseg.sam.engines import Precision
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.types import Box, Region
 from streamseg_nodes.model_config import ModelConfig
@@ -71,6 +72,15 @@ class Embed(Node[Frame, Embedded]):
                 rare=True,
             ),
         ] = 3
+        precision: Annotated[
+            Precision,
+            Option(
+                "what torch computes the encoder in; auto: bf16 on CUDA, f32 elsewhere; bf16 on a CPU is for SAM's own "
+                "models, where the processor has bfloat16: quicker, and a little less exact",
+                flag="--precision",
+                rare=True,
+            ),
+        ] = "auto"
         cache: Annotated[
             str | None,
             Option(
@@ -127,6 +137,7 @@ class Embed(Node[Frame, Embedded]):
             device=self.config.device,
             engine=self.config.engine,
             threads=self.context.threads,
+            precision=self.config.precision,
         )
         self._cache: EmbeddingCache | None = None
         if self.config.cache is not None or self.config.cache_memory_mb:

@@ -28,15 +28,18 @@ def run(args: argparse.Namespace) -> int:
     """
     graph = config.load(Path(args.graph))
     plan = Plan(graph)
-    for options in plan.options.values():
-        if isinstance(model := getattr(options, "model", None), str):
+    for name, options in plan.options.items():
+        # On another machine it is that one's.
+        if not graph.nodes[name].host and isinstance(model := getattr(options, "model", None), str):
             check_installed(find(model))
-    rows = [("NODE", "USE", "TAKES", "GIVES", "PROCESSES", "THREADS")]
+    rows = [("NODE", "USE", "TAKES", "GIVES", "PROCESSES", "THREADS", *(["HOST"] if graph.hosts else []))]
     for name in plan.order:
         spec, port = graph.nodes[name], plan.ports[name]
         takes, gives = (kind.__name__ if kind else "-" for kind in (port.takes, port.gives))
-        threads = plan.worker(name, 0).threads
-        rows.append((name, spec.use, takes, gives, str(spec.replicas), str(threads)))
+        # Those of another machine are shared out there.
+        threads = spec.threads or "-" if spec.host else plan.worker(name, 0).threads
+        where = [spec.host or "-"] if graph.hosts else []
+        rows.append((name, spec.use, takes, gives, str(spec.replicas), str(threads), *where))
     print(table(rows))
     print()
     for origin, to in graph.links:

@@ -120,11 +120,10 @@ def _torch() -> Iterator[Finding]:
             yield Finding("package", f"{package} {_version(package)}")
     yield Finding("device", "cpu")
     if missing:
-        heavy = ", ".join(name for name, info in MODELS.items() if packaged_graphs.find(info) is None)
         yield Finding(
             "torch",
-            f"not here ({', '.join(missing)}): SAM's own ViT checkpoints ({heavy}), GPUs, 'train' and 'export' need"
-            f" it; install it: {extras.TORCH_COMMAND}",
+            f"not here ({', '.join(missing)}): SAM's own ViT checkpoints (vit_b, vit_l, vit_h), other such models, "
+            f"GPUs, 'train' and 'export' need it; install it: {extras.TORCH_COMMAND}",
         )
         return
     import torch

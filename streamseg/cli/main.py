@@ -32,12 +32,14 @@ _COMMANDS = {
     "convert": "write results in the formats of other programs",
     "label-studio": "answer Label Studio: masks and tracks while people draw",
     "sources": "list the cameras that are plugged in",
+    "worker": "let runs on other machines have nodes work here",
     "listen": "print or record what a run publishes",
     "keys": "make and list keys for publishing to other machines",
     "eval": "measure following on video sequences with true masks",
     "eval-images": "measure box and click prompts on photos with true masks",
     "train": "train the bundled model on your own masks",
     "export": "write a model as ONNX files",
+    "bench": "measure how fast this machine is",
     "doctor": "what this machine can do, and what is missing",
 }
 """Command -> what it is for."""

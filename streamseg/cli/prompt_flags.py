@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from streamseg.cli.option_flags import given_options
-from streamseg.cli.parser import moment, natural, numbers
+from streamseg.cli.parser import moment, natural, numbers, positive
 from streamseg.errors import PromptError, UsageError
 from streamseg.formats import prompts as formats_prompts
 from streamseg.formats.export import open_clip
 from streamseg.graph.standard import PlainPrompt, make_prompts
 from streamseg.prompts.files import plain_prompts, read_prompts
-from streamseg.prompts.rules import NO_WORDS
 
 _POINTING: dict[str, dict[str, Any]] = {
     "--box": {
@@ -43,7 +42,6 @@ _POINTING: dict[str, dict[str, Any]] = {
     },
     "--mask": {"action": "append", "metavar": "FILE", "help": "a picture that is not black on one object"},
     "--frame": {"type": natural, "metavar": "N", "help": "these prompts are for frame N (default: 0, the first)"},
-    "--text": {"metavar": "WORDS", "help": "not understood; says what to do instead"},
 }
 _FINDING: dict[str, dict[str, Any]] = {
     "--prompts": {
@@ -61,9 +59,18 @@ _FINDING: dict[str, dict[str, Any]] = {
         "help": "all objects of the first frame, without a prompt",
     },
     "--everything-frame": {"type": moment, "metavar": "N", "help": "the same in frame N, or at a time, say 2.5s"},
+}
+_TEXT_EVERY = 25
+"""It takes seconds a frame without a GPU."""
+_DETECTING: dict[str, dict[str, Any]] = {
     "--detect": {
         "metavar": "NAME",
         "help": "what a detector finds: an ONNX file, motion, or package.module:Class",
+    },
+    "--discover": {
+        "type": positive,
+        "metavar": "N",
+        "help": "whatever there is: every N frames all objects are looked for, and new ones are followed",
     },
 }
 
@@ -73,6 +80,35 @@ def add_prompts(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to follow (pixels of the frame)")
     for flag, settings in (*_POINTING.items(), *_FINDING.items()):
         group.add_argument(flag, **settings)
+    add_detectors(group)
+
+
+def add_detectors(group: argparse._ActionsContainer) -> None:
+    """Add the flags that put a detector before embed."""
+    for flag, settings in _DETECTING.items():
+        group.add_argument(flag, **settings)
+
+
+def detector(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
+    """The detector that is asked for, None if there is none, and its options that are said with it.
+
+    Raises:
+        UsageError: there are several, or one thing is said twice.
+    """
+    options = given_options(args)
+    flags = [*_given(args, _DETECTING), *(["--text"] if "text" in options else [])]
+    if len(flags) > 1:
+        raise UsageError(f"expected one detector, got {' and '.join(flags)}; leave all but one out")
+    every = options.get("detect_every")
+    if "text" in options:
+        return "text_detector", {"detect_every": _TEXT_EVERY if every is None else every}
+    if args.discover is None:
+        return args.detect, {}
+    if every is not None:
+        raise UsageError(
+            f"--discover {args.discover} says how often to look, and so does --detect-every; leave that out"
+        )
+    return "discover", {"detect_every": args.discover}
 
 
 def refuse_prompts(args: argparse.Namespace, graph: str) -> None:
@@ -81,7 +117,7 @@ def refuse_prompts(args: argparse.Namespace, graph: str) -> None:
     Raises:
         UsageError: one was given.
     """
-    for flag in _given(args, (*_POINTING, *_FINDING)):
+    for flag in _given(args, (*_POINTING, *_FINDING, *_DETECTING)):
         raise UsageError(
             f"{flag} cannot be combined with {graph}; write it there, under the options of the node it is about "
             f"('streamseg nodes' lists them)"
@@ -97,9 +133,7 @@ def given_prompts(args: argparse.Namespace) -> list[PlainPrompt]:
     flags = _given(args, _POINTING)
     if args.prompts_format is not None and args.prompts is None:
         raise PromptError(f"expected --prompts FILE beside --prompts-format {args.prompts_format}, got none")
-    if args.text is not None:
-        raise PromptError(f"--text {args.text!r}: {NO_WORDS}")
-    finds_itself = args.detect is not None or everything(args) is not None
+    finds_itself = detector(args)[0] is not None or everything(args) is not None
     if args.prompts is None and finds_itself and not (args.box or args.point or args.mask):
         return []
     if args.prompts is None and not flags and (args.control is not None or "page" in given_options(args)):

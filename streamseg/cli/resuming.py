@@ -130,11 +130,20 @@ def _essence(facts: Mapping[str, Any]) -> dict[str, Any]:
             "use": node["use"],
             "options": {key: value for key, value in node["options"].items() if key not in _NOT_THE_JOB},
             "depends on": facts["depends_on"].get(name),
+            **_pictures(graph, node),
         }
         for name, node in graph["nodes"].items()
     }
     links = {"links": graph["links"], "feedback": graph["feedback"]}
     return {"nodes": nodes, **links, "versions": facts["versions"]}
+
+
+def _pictures(graph: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
+    """How pictures travel to a node on another machine, if that changes them; where it is makes no difference."""
+    host = graph.get("hosts", {}).get(node.get("host"))
+    if host is None or host["pictures"] != "jpeg":
+        return {}
+    return {"pictures": {key: host[key] for key in ("pictures", "quality")}}
 
 
 def _first_difference(was: Any, now: Any, path: str = "") -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from streamseg.cli import run as running
 from streamseg.cli.option_flags import add_options, assignment, given_options, hide
 from streamseg.cli.parser import Parser
-from streamseg.cli.prompt_flags import add_prompts, everything, given_prompts
+from streamseg.cli.prompt_flags import add_prompts, detector, everything, given_prompts
 from streamseg.cli.text import say
 from streamseg.cli.watching import add_watching
 from streamseg.errors import UsageError
@@ -42,7 +42,7 @@ _EPILOG = """names, to be remapped (--ros-args -r image:=/camera/image_raw):
   services   add_objects, correct_objects, remove_object, reset
 parameters (--ros-args -p model:=tiny): the flags above by their names, with _ for -"""
 
-_NODES = ("ros2_image", *DETECTORS, "embed", "propagate", "cleanup", "ros2_masks", "record", "publish")
+_NODES = ("ros2_image", "embed", "propagate", *DETECTORS, "cleanup", "ros2_masks", "record", "publish")
 _SINKS = {sink: option for sink, option in SINKS.items() if sink in _NODES}
 _GROUPS = {
     "topics": ("ros2_image", "ros2_masks"),
@@ -145,11 +145,13 @@ def _graph(
         "cleanup": {},
         "masks": {"use": "ros2_masks", "options": {"node_name": f"{ros.node}_masks", "namespace": ros.namespace}},
     }
-    if args.detect is not None:
-        nodes["detect"] = detector_node(args.detect)
+    detect, of_detector = detector(args)
+    values = {**values, **of_detector}
+    if detect is not None:
+        nodes["detect"] = detector_node(detect)
         follow["detections"] = {}
         middle.append("detect")
-    check_detector_options(values, known, args.detect)
+    check_detector_options(values, known, detect)
     sinks = ["masks", *(sink for sink, option in _SINKS.items() if values.get(option) is not None)]
     nodes |= {sink: {} for sink in sinks[1:]}
     unused = {sink for sink in _SINKS if sink not in sinks}

@@ -146,6 +146,9 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
         return 0
     run_graph.keep_sources(plan, outputs)
     run_graph.fetch_checkpoints(plan)
+    elsewhere = [name for name, spec in plan.graph.nodes.items() if spec.host]
+    if args.inline and elsewhere:
+        raise UsageError(f"node {elsewhere[0]!r} is to run on another machine: leave out --inline, or its host")
     if args.inline and (args.control is not None or _is_commanded(plan)):
         raise UsageError("--control and --page need processes: leave out --inline")
     if args.inline:

@@ -16,7 +16,7 @@ import msgspec
 
 from streamseg.cli import resuming
 from streamseg.cli.option_flags import given_options
-from streamseg.cli.prompt_flags import everything, given_prompts, refuse_prompts
+from streamseg.cli.prompt_flags import detector, everything, given_prompts, refuse_prompts
 from streamseg.errors import UsageError
 from streamseg.graph import config
 from streamseg.graph.config import Graph
@@ -80,7 +80,10 @@ def from_sources(args: argparse.Namespace) -> Graph:
             f"here they are {names}"
         )
     sources = [given.source(source) for source in args.sources]
-    graph = standard_graph(sources[0], prompts, everything=everything(args), detect=args.detect, **options)
+    detect, of_detector = detector(args)
+    graph = standard_graph(
+        sources[0], prompts, everything=everything(args), detect=detect, **{**options, **of_detector}
+    )
     return _with_settings(with_sources(graph, args.sources), args)
 
 
@@ -129,8 +132,9 @@ def page_of(args: argparse.Namespace, bind: str) -> Graph:
         args: of ``serve``.
         bind: where the page shall be.
     """
-    options = {**given_options(args), "page": bind}
-    graph = standard_graph(given.source(args.sources[0]), [], detect=args.detect, **options)
+    detect, of_detector = detector(args)
+    options = {**given_options(args), **of_detector, "page": bind}
+    graph = standard_graph(given.source(args.sources[0]), [], detect=detect, **options)
     return with_titles(_with_settings(with_sources(graph, args.sources), args))
 
 
@@ -212,7 +216,8 @@ def fetch_checkpoints(plan: Plan) -> None:
     for name in plan.order:
         options = plan.options[name]
         model, checkpoint = getattr(options, "model", None), getattr(options, "checkpoint", None)
-        if not isinstance(model, str):
+        # On another machine it is that one's.
+        if not isinstance(model, str) or plan.graph.nodes[name].host:
             continue
         info = find(model)
         check_installed(info)
@@ -229,9 +234,13 @@ def _stem(source: str) -> str:
     if kind in _LOCAL:
         path = Path(os.path.realpath(local_path(source)))
         return _folder_name(path.name if path.is_dir() else path.stem)
+    if kind is SourceKind.TEST:
+        return "test-pattern"
     if kind is SourceKind.CAMERA:
         return f"camera-{re.sub(r'[^A-Za-z0-9]+', '-', source).strip('-')}"
-    host = re.sub(r"^.*@", "", redact(source).split("://", 1)[1].split("?")[0].split("/")[0])
+    place = redact(source).split("://", 1)[1].split("?")[0]
+    # A publisher may be a socket on this machine.
+    host = re.sub(r"^.*@", "", Path(place).stem if place.startswith("/") else place.split("/")[0])
     return f"stream-{re.sub(r'[^A-Za-z0-9.]+', '-', host).strip('-')}"
 
 

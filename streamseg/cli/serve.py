@@ -12,6 +12,7 @@ from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.option_flags import given_options, hide
 from streamseg.cli.page_exports import PageExports
 from streamseg.cli.parser import Parser, port
+from streamseg.cli.prompt_flags import add_detectors, detector
 from streamseg.cli.run import add_groups, add_run_options, command_queue_of, run_plan
 from streamseg.cli.text import say
 from streamseg.cli.watching import refuse_watching
@@ -36,9 +37,7 @@ def add_to(parser: Parser) -> None:
     where = parser.add_argument_group("where the page is")
     where.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="of this machine (default: 127.0.0.1)")
     where.add_argument("--port", type=port, default=8765, metavar="N", help="0 for any free one (default: 8765)")
-    parser.add_argument(
-        "--detect", metavar="NAME", help="also follow what a detector finds: an ONNX file, motion, or your own"
-    )
+    add_detectors(parser.add_argument_group("also follow"))
     rare = add_groups(parser, without=("page",))
     add_run_options(parser)
     hide(parser, rare)
@@ -55,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     bind = f"{host}:{args.port}"
     title = ", ".join(map(redact, args.sources))
     files = [source for source in args.sources if classify(source) in (SourceKind.FILE, SourceKind.FOLDER)]
-    if not files or given_options(args).get("live") or args.detect is not None:
+    options = given_options(args)
+    if not files or options.get("live") or "follow_folder" in options or detector(args)[0] is not None:
         return run_plan(Plan(run_graph.page_of(args, bind)), args, title, command_queue_of)
     if len(files) < len(args.sources):
         raise UsageError(

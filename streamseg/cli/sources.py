@@ -18,6 +18,9 @@ _ALSO = """also a source:
   rtsp://, http://, udp://,     streams: RTSP, HLS (.m3u8), motion JPEG, MPEG-TS, SRT, RTMP
   srt://, rtmp://
   drive.mcap, bag/              what a robot has recorded (streamseg[bags])
+  frames/ --follow-folder 30    a folder that is being filled, until nothing has come for 30 s
+  streamseg://HOST:PORT         what another run publishes with --publish-image jpeg
+  test://?size=640x480&fps=25   a test pattern: shapes that move
 a ROS 2 topic: streamseg ros2"""
 
 

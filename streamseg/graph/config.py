@@ -12,8 +12,11 @@
     feedback:
       - propagate -> embed
     recovery: {commit_s: 2.0, restarts: 5}
+    hosts:
+      gpu: {address: 192.168.1.20:7700, own_key: here.key_secret, server_key: gpu.key}
 
-A node takes its input from one kind of place: several links into a node are several streams, not parts of one.
+A node takes its input from one kind of place: several links into a node are several streams, not parts of one. A node
+with ``host: gpu`` runs on that machine (docs/remote.md).
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -31,9 +34,32 @@ from streamseg.errors import GraphError, nearest
 from streamseg.yaml_files import read_yaml
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 Link = tuple[str, str]
 """(from, to) by node name."""
+
+
+class HostSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another machine, where ``streamseg worker`` listens."""
+
+    address: str
+    """HOST:PORT."""
+    own_key: str
+    """The secret key file of this machine."""
+    server_key: str
+    """The public key file of the other one."""
+    pictures: Literal["raw", "lossless", "jpeg"] = "raw"
+    """How pictures travel; ``jpeg`` changes their pixels."""
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 95
+    """Of JPEG."""
+    away_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 60.0
+    """A lost link is waited for so long; then the nodes there count as dead."""
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether what arrives there is not exactly what was sent."""
+        return self.pictures == "jpeg"
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +72,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many processes share the work of this node."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
     """Threads for each of its processes; None shares out the cores."""
+    host: str = ""
+    """The machine it runs on, one of `Graph.hosts`; this one if empty."""
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +101,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     slot_mb: int = 256
     """Room for what one node makes of one frame, in MiB; only what is written takes up memory."""
     recovery: Recovery = Recovery()
+    hosts: dict[str, HostSpec] = {}
 
     def downstream(self, name: str) -> list[str]:
         """Nodes that a node's output goes to."""
@@ -91,6 +120,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tickets: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 6
     slot_mb: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 256
     recovery: Recovery = Recovery()
+    hosts: dict[str, HostSpec] = {}
 
 
 def load(path: Path) -> Graph:
@@ -125,7 +155,9 @@ def parse(data: Any) -> Graph:
         tickets=file.tickets,
         slot_mb=file.slot_mb,
         recovery=file.recovery,
+        hosts=file.hosts,
     )
+    _check_hosts(graph)
     _check_shape(graph)
     return graph
 
@@ -170,6 +202,23 @@ def _links(lines: Iterable[str], nodes: Mapping[str, NodeSpec], key: str) -> lis
                 raise GraphError(f"{key}: the link {link[0]} -> {link[1]} is there twice")
             found.append(link)
     return found
+
+
+def _check_hosts(graph: Graph) -> None:
+    for name, host in graph.hosts.items():
+        if not NAME.fullmatch(name):
+            raise GraphError(f"host name {name!r}: use a letter first, then letters, digits, '_' and '-'")
+        match = _ADDRESS.fullmatch(host.address)
+        if match is None or not 0 < int(match[1]) <= 65535:
+            raise GraphError(
+                f"host {name!r}: expected its address as HOST:PORT, such as 192.168.1.20:7700, got {host.address!r}"
+            )
+    for name, spec in graph.nodes.items():
+        if spec.host and spec.host not in graph.hosts:
+            raise GraphError(
+                f"node {name!r} is to run on the host {spec.host!r}, which is not under 'hosts'; "
+                f"{nearest(spec.host, graph.hosts)}"
+            )
 
 
 def _check_shape(graph: Graph) -> None:

@@ -21,7 +21,7 @@ PIPELINE = ("decode", "embed", "propagate", "cleanup")
 """The nodes of the standard graph, but for its sinks and a detector."""
 FRAME_BY_FRAME = PIPELINE[1:]
 """Those of them that work on a frame which the caller has in hand."""
-DETECTORS = ("motion", "onnx_detector")
+DETECTORS = ("motion", "onnx_detector", "discover", "text_detector")
 """Detectors that come along; a graph has one of them or none."""
 OF_A_LOOP = (*PIPELINE, *DETECTORS)
 """Nodes whose options are keywords of `streamseg.segment_video`."""
@@ -132,8 +132,8 @@ def with_options(graph: Graph, values: Mapping[str, Any], known: Mapping[str, Na
         if value is None and not may_be_none(option.type):
             continue
         plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-        # Of the detectors that could have the option there is one.
-        there = [use for use in option.nodes if use in DETECTORS and places[use]]
+        # Of the detectors that could have the option there is one or none.
+        there = [use for use in option.nodes if use not in DETECTORS or places[use]]
         for use in there or option.nodes:
             names = places[use]
             if len(names) != 1:

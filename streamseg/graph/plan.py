@@ -10,7 +10,7 @@ import msgspec
 
 from streamseg.errors import GraphError, PromptError
 from streamseg.graph import config, registry
-from streamseg.graph.config import Graph, NodeSpec
+from streamseg.graph.config import Graph, HostSpec, NodeSpec
 from streamseg.node import AnyNode, Awaited, Node, NodeConfig, Ports, Source, ports
 
 CALLER = "caller"
@@ -34,6 +34,21 @@ class SourceSpec(msgspec.Struct, frozen=True):
     """Nodes below that are no sinks; they report what they have begun with."""
     alone: bool = True
     """Whether no other source sends frames to those."""
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """That a process runs on another machine, and what is there too."""
+
+    name: str
+    """Of the machine, in the graph file."""
+    host: HostSpec
+    endpoints: list[str]
+    """Those of all processes of the run that are there: what goes to them stays there."""
+    buffers: list[int]
+    """Numbers of those that are written there: what lies in them need not be sent."""
+    threads: int | None
+    """As the graph file has it: the cores that are shared out are those of the other machine."""
+    replicas: int
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +80,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: str | None = None
     gives_commands: bool = False
     """Whether the node may give others commands."""
+    placed: Placed | None = None
+    """None on the machine that runs the graph."""
 
     @property
     def identity(self) -> str:
@@ -189,17 +206,31 @@ class Plan:
             source=self._source(name) if name in self.sources else None,
             output_dir=self.output_dir,
             gives_commands=name != CALLER and getattr(self.kinds[name], "gives_commands", False),
+            placed=self._placed(spec) if spec.host else None,
+        )
+
+    def _placed(self, spec: NodeSpec) -> Placed:
+        there = [name for name in self.order if self.graph.nodes[name].host == spec.host]
+        endpoints = [finished_inbox(name) for name in there if name in self.sources]
+        for name in there:
+            for replica in range(self._replicas(name)):
+                endpoints += [inbox(name, replica), feedback_inbox(name, replica)]
+        return Placed(
+            name=spec.host,
+            host=self.graph.hosts[spec.host],
+            endpoints=endpoints,
+            buffers=[self.buffers[name].number for name in there if name in self.buffers],
+            threads=spec.threads,
+            replicas=spec.replicas,
         )
 
     def _replicas(self, name: str) -> int:
         return 1 if name == CALLER else self.graph.nodes[name].replicas
 
     def _threads(self, name: str, spec: NodeSpec) -> int:
-        if spec.threads is not None:
-            return spec.threads
-        wanted = "one" if name == CALLER else self.kinds[name].threads_wanted(self.options[name])
-        limit = {"one": 1, "two": 2, "all": cores()}[wanted]
-        return max(1, min(limit, cores() // spec.replicas))
+        if name == CALLER:
+            return 1
+        return threads_for(self.kinds[name], self.options[name], spec.threads, spec.replicas)
 
     def _source(self, name: str) -> SourceSpec:
         first = self.sources.index(name) * self.graph.tickets
@@ -273,6 +304,21 @@ class Plan:
 
 def _type_name(kind: type | None) -> str:
     return "nothing" if kind is None else kind.__name__
+
+
+def threads_for(kind: type[AnyNode], options: NodeConfig, threads: int | None, replicas: int) -> int:
+    """How many threads each process of a node gets on this machine.
+
+    Args:
+        kind: class of the node.
+        options: of it.
+        threads: as the graph file has it; None shares out the cores.
+        replicas: how many processes it has.
+    """
+    if threads is not None:
+        return threads
+    limit = {"one": 1, "two": 2, "all": cores()}[kind.threads_wanted(options)]
+    return max(1, min(limit, cores() // replicas))
 
 
 def cores() -> int:

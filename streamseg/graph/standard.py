@@ -14,6 +14,12 @@ from streamseg.graph.options import DETECTORS, SINKS, NamedOption, check_names, 
 from streamseg.messages import Detected
 from streamseg.node import ports
 
+_OF_ONE: dict[tuple[str, ...], str] = {
+    ("onnx_detector",): "--detect FILE.onnx",
+    ("text_detector",): "--text WORDS",
+}
+"""What brings the detector that alone has an option."""
+
 PlainPrompt = dict[str, Any]
 """An `ObjectPrompt` as plain data, the way graph files and callers write it."""
 
@@ -102,10 +108,10 @@ def check_detector_options(options: Mapping[str, Any], known: Mapping[str, Named
     """
     use = None if detect is None else detector_node(detect)["use"]
     for option in (known[name] for name, value in options.items() if value is not None):
-        if option.nodes[0] in DETECTORS and use not in option.nodes:
-            fitting = "FILE.onnx" if option.nodes == ("onnx_detector",) else "FILE.onnx or --detect motion"
+        if set(option.nodes) <= set(DETECTORS) and use not in option.nodes:
+            fitting = _OF_ONE.get(option.nodes, "--detect FILE.onnx, --detect motion or --discover N")
             raise UsageError(
-                f"expected --detect {fitting} with {option.flag}, which sets an option of that detector; for one of "
+                f"expected {fitting} with {option.flag}, which sets an option of that detector; for one of "
                 f"your own it is --set detect.OPTION=VALUE"
             )
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import Window
 from streamseg.types import Box
 
@@ -27,7 +28,7 @@ class Runs(NamedTuple):
     """Exclusive."""
 
 
-def merge(windows: Sequence[tuple[np.ndarray, Window]], frame_size: tuple[int, int]) -> np.ndarray:
+def merge(windows: Sequence[tuple[np.ndarray, Window]], labels: np.ndarray) -> np.ndarray:
     """One label map of the logits of several objects: each pixel goes to the largest logit above 0.
 
     On a tie the earlier object keeps the pixel.
@@ -35,10 +36,13 @@ def merge(windows: Sequence[tuple[np.ndarray, Window]], frame_size: tuple[int, i
     Args:
         windows: per object, its logits (h, w) float32 and the window of the frame they belong to, as
             `streamseg.masks.roi.paste_logits` gives them. The first becomes label 1.
-        frame_size: (H, W).
+        labels: (H, W) uint16, of which everything is overwritten.
+
+    Returns:
+        `labels`.
     """
-    labels = np.zeros(frame_size, np.uint16)
-    best = np.zeros(frame_size, np.float32) if len(windows) > 1 else None
+    labels.fill(0)
+    best = np.zeros(labels.shape, np.float32) if len(windows) > 1 else None
     for label, (logits, (x0, y0, x1, y1)) in enumerate(windows, start=1):
         here = (slice(y0, y1), slice(x0, x1))
         if best is None:
@@ -48,6 +52,19 @@ def merge(windows: Sequence[tuple[np.ndarray, Window]], frame_size: tuple[int, i
         np.maximum(best[here], logits, out=best[here])
         np.copyto(labels[here], np.uint16(label), where=wins)
     return labels
+
+
+def around(windows: Sequence[tuple[np.ndarray, Window]]) -> Window | None:
+    """The window round those of several objects; None if all are empty."""
+    there = [window for logits, window in windows if logits.size]
+    if not there:
+        return None
+    return (
+        min(window[0] for window in there),
+        min(window[1] for window in there),
+        max(window[2] for window in there),
+        max(window[3] for window in there),
+    )
 
 
 def runs_of(labels: np.ndarray) -> Runs:
@@ -70,14 +87,22 @@ def runs_of(labels: np.ndarray) -> Runs:
     return Runs(label[seen], y + top, starts - y * width, ends - y * width)
 
 
-def areas_and_boxes(labels: np.ndarray, n: int) -> list[tuple[int, Box | None]]:
+def areas_and_boxes(labels: np.ndarray, n: int, within: Window | None = None) -> list[tuple[int, Box | None]]:
     """Per object its area in pixels and its tight box, None if its mask is empty.
 
     Args:
         labels: (H, W) uint16.
         n: how many objects there are; the result has n entries, labels above n are ignored.
+        within: beyond it there are no masks, as far as is known; None if nothing is.
     """
-    runs = runs_of(labels)
+    left, top_row, right, bottom = within or (0, 0, labels.shape[1], labels.shape[0])
+    here = labels[top_row:bottom, left:right]
+    if n == 1 and here.size:
+        mask = here == 1
+        only = box_of_mask(mask)
+        moved = only and (only[0] + left, only[1] + top_row, only[2] + left, only[3] + top_row)
+        return [(int(np.count_nonzero(mask)), moved)]
+    runs = runs_of(here)
     top = int(max(n, runs.label.max(initial=0))) + 1
     areas = np.bincount(runs.label, weights=runs.x1 - runs.x0, minlength=top).astype(np.int64)
     low = np.full((2, top), np.iinfo(np.int64).max)
@@ -88,6 +113,9 @@ def areas_and_boxes(labels: np.ndarray, n: int) -> list[tuple[int, Box | None]]:
     np.maximum.at(high[1], runs.label, runs.y + 1)
     found: list[tuple[int, Box | None]] = []
     for k in range(1, n + 1):
-        box = (float(low[0, k]), float(low[1, k]), float(high[0, k]), float(high[1, k]))
-        found.append((int(areas[k]), box if areas[k] else None))
+        if not areas[k]:
+            found.append((0, None))
+            continue
+        x0, y0, x1, y1 = (float(value) for value in (low[0, k], low[1, k], high[0, k], high[1, k]))
+        found.append((int(areas[k]), (x0 + left, y0 + top_row, x1 + left, y1 + top_row)))
     return found

@@ -13,8 +13,8 @@ from streamseg.masks.label_map import MAX_ID
 from streamseg.prompts.model import ObjectPrompt
 
 NO_WORDS = (
-    "Segment Anything takes boxes, clicks and masks, no words; let a detector that knows words find the thing: "
-    "put it into the graph (--detect package.module:Class, samples/detect), or give its box as the prompt (--box)"
+    "Segment Anything takes boxes, clicks and masks, no words; let a detector that knows words find the thing "
+    "(run --text WORDS, or one of your own, samples/detect), or give its box as the prompt (--box)"
 )
 
 _SAME_PLACE_PX = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import zmq
@@ -9,14 +10,22 @@ from zmq.utils.monitor import recv_monitor_message
 
 _MECHANISM_MISMATCH = 0x11000002
 """ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH of zmq.h: one side has keys and the other has none."""
+_numbers = itertools.count()
 _FAILURES_MAX = 5
 """One or two broken handshakes in a row are a publisher that is being started."""
 
 
 class Connection:
-    """Of one socket; give it to `streamseg.publishing.subscriber.listen`, then ask it now and then."""
+    """Of one socket; give it to `streamseg.publishing.subscriber.listen`, then ask it now and then.
 
-    def __init__(self) -> None:
+    Args:
+        server: what listens at the other end, as a sentence calls it.
+        allow: its option that names the folder of known keys.
+    """
+
+    def __init__(self, server: str = "publisher", allow: str = "--publish-allow") -> None:
+        self._server = server
+        self._allow = allow
         self._monitor: zmq.Socket[Any] | None = None
         self._failures = 0
         self.up = False
@@ -28,7 +37,8 @@ class Connection:
 
     def watch(self, socket: zmq.Socket[Any]) -> None:
         """Hear of what becomes of a socket; to be called before it connects."""
-        self._monitor = socket.get_monitor_socket()
+        # ZeroMQ's own name for it is that of a socket which was closed a moment ago, and is still taken.
+        self._monitor = socket.get_monitor_socket(addr=f"inproc://connection-{next(_numbers)}")
         self._has_keys = socket.get(zmq.MECHANISM) == zmq.CURVE
 
     def look(self) -> None:
@@ -46,24 +56,25 @@ class Connection:
             self.up = False
         elif event == zmq.Event.HANDSHAKE_FAILED_AUTH:
             self.refused = (
-                "the publisher does not know our key; give it our .key file, for the folder that it has as "
-                "--publish-allow"
+                f"the {self._server} does not know our key; give it our .key file, for the folder that it has as "
+                f"{self._allow}"
             )
         elif event == zmq.Event.HANDSHAKE_FAILED_PROTOCOL and value == _MECHANISM_MISMATCH:
             self.refused = (
-                "the publisher has no keys; connect without any"
+                f"the {self._server} has no keys; connect without any"
                 if self._has_keys
-                else "the publisher lets in only who has a key; give our .key_secret file and the publisher's .key file"
+                else f"the {self._server} lets in only who has a key; give our .key_secret file and the "
+                f"{self._server}'s .key file"
             )
         elif event in (zmq.Event.HANDSHAKE_FAILED_PROTOCOL, zmq.Event.HANDSHAKE_FAILED_NO_DETAIL):
             self._failures += 1
             if self._failures >= _FAILURES_MAX:
                 self.refused = (
-                    "what answers there is not the publisher whose .key file this is, or has no keys, or is no "
-                    "publisher of streamseg"
+                    f"what answers there is not the {self._server} whose .key file this is, or has no keys, or is no "
+                    f"{self._server} of streamseg"
                     if self._has_keys
-                    else "what answers there is no publisher of streamseg, or lets in only who has a key; then give "
-                    "our .key_secret file and the publisher's .key file"
+                    else f"what answers there is no {self._server} of streamseg, or lets in only who has a key; then "
+                    f"give our .key_secret file and the {self._server}'s .key file"
                 )
 
     def close(self) -> None:

@@ -11,7 +11,6 @@ import logging
 from typing import Any
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from streamseg.publishing.keys import Door, Guest
 
@@ -31,6 +30,9 @@ class Doorkeeper:
     """
 
     def __init__(self, context: zmq.Context[Any], door: Door) -> None:
+        # It brings asyncio along, which most who publish do not need.
+        from zmq.auth.thread import ThreadAuthenticator
+
         self._door = door
         self.refused = 0
         """Connections with a key that is not known."""

@@ -32,6 +32,10 @@ class TrackerKeywords(TypedDict, total=False):
     """focus: pixels encoded a frame, in views of full size; of more objects each is encoded at a lower resolution, if
     the model can: more is sharper and slower (default: 3)"""
 
+    precision: Literal["auto", "f32", "bf16"] | None
+    """what torch computes the encoder in; auto: bf16 on CUDA, f32 elsewhere; bf16 on a CPU is for SAM's own models,
+    where the processor has bfloat16: quicker, and a little less exact (default: auto)"""
+
     cache: str | os.PathLike[str] | None
     """a folder that keeps embeddings, so that a later run encodes the same pictures no second time; most is gained
     with focus off, where every frame is seen as a whole"""
@@ -72,6 +76,9 @@ class Keywords(TrackerKeywords, total=False):
 
     image_fps: float | None
     """frames per second of a folder of images (default: 25.0)"""
+
+    follow_folder: float | None
+    """go on with the images that come into a folder, until none has come for S seconds"""
 
     stream: int | None
     """which of several video streams to read, from 0; without it, the best"""
@@ -119,6 +126,12 @@ class Keywords(TrackerKeywords, total=False):
     rtsp_transport: Literal["tcp", "udp"] | None
     """how pictures come from an RTSP server (default: tcp)"""
 
+    own_key: str | os.PathLike[str] | None
+    """our .key_secret file, if the publisher of a source streamseg://HOST:PORT has keys"""
+
+    server_key: str | os.PathLike[str] | None
+    """and the publisher's .key file"""
+
     max_pixels: int | None
     """a picture that has more, or says so in its header, is not decoded (default: 134217728)"""
 
@@ -147,3 +160,14 @@ class Keywords(TrackerKeywords, total=False):
 
     detect_size: int | None
     """side of the pictures that it is given, in pixels, if the file leaves that open"""
+
+    text: str | None
+    """follow what words say, with commas between things ('red cup, dog'), found by OWLv2 or Grounding DINO
+    (streamseg[text]) in every 25th frame, or as --detect-every says"""
+
+    text_model: str | os.PathLike[str] | None
+    """the model of --text: a folder, or a name in the cache of transformers (default: google/owlv2-base-
+    patch16-ensemble)"""
+
+    text_score: float | None
+    """what --text is less sure of is left out (default: 0.25)"""

@@ -27,9 +27,17 @@ _KILLED_WITHIN_S = 10.0
 
 
 class Child:
-    """One worker process."""
+    """One worker process.
 
-    def __init__(self, assignment: Assignment) -> None:
+    Args:
+        assignment: what it is told.
+        module: whose ``main()`` it runs.
+        cwd: its working directory; None for that of this process.
+    """
+
+    def __init__(
+        self, assignment: Assignment, *, module: str = "streamseg.runtime.worker", cwd: Path | None = None
+    ) -> None:
         self.identity = assignment.spec.identity
         self.name = assignment.spec.name
         self._unending = False
@@ -37,7 +45,8 @@ class Child:
             output, its_end = os.pipe()
             try:
                 self._process = subprocess.Popen(
-                    _python("streamseg.runtime.worker"),
+                    _python(module),
+                    cwd=cwd,
                     stdin=subprocess.PIPE,
                     # What a node prints is no result of ours.
                     stdout=its_end,

@@ -63,8 +63,8 @@ def _run(assignment: Assignment) -> int:
             worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
             facts = _facts(node)
         except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
-            control.send(msgspec.msgpack.encode(_setup_trouble(error, assignment.spec.name)))
-            _wait_for_exit(control)
+            control.send(msgspec.msgpack.encode(setup_trouble(error, assignment.spec.name)))
+            wait_for_exit(control)
             return 1
         io.report(Ready(facts, live=isinstance(node, Source) and node.policy == "freshest"))
         try:
@@ -96,7 +96,8 @@ def _only_warning(doing: str) -> Iterator[None]:
         logging.getLogger(__name__).warning("the node could not %s: %s", doing, reason_of(error))
 
 
-def _setup_trouble(error: Exception, name: str) -> Trouble:
+def setup_trouble(error: Exception, name: str) -> Trouble:
+    """What the supervisor is told of a process that could not be set up."""
     found = msgspec.structs.replace(trouble(error), fatal=True)
     if isinstance(error, StreamsegError):
         named = found.message if repr(name) in found.message else f"node {name!r}: {found.message}"
@@ -106,12 +107,13 @@ def _setup_trouble(error: Exception, name: str) -> Trouble:
     )
 
 
-def _wait_for_exit(control: zmq.Socket[bytes]) -> None:
+def wait_for_exit(control: zmq.Socket[bytes]) -> None:
+    """Stay until the supervisor says so: it still has to hear what was said last."""
     while not (control.poll(int(BEAT_S * 1000)) and isinstance(decode_from_supervisor(control.recv()), Exit)):
         continue
 
 
-def _end_with_parent(run_dir: str) -> None:
+def end_with_parent(run_dir: str) -> None:
     """Go when standard input ends, because then the supervisor is gone, and leave no sockets behind."""
 
     def watch() -> None:
@@ -124,7 +126,8 @@ def _end_with_parent(run_dir: str) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _read_line() -> bytes:
+def read_line() -> bytes:
+    """The line on standard input."""
     line = bytearray()
     while not line.endswith(b"\n"):
         chunk = os.read(0, 1 << 16)  # nothing else is ever written there
@@ -138,11 +141,11 @@ def main() -> int:
     """Entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    assignment = msgspec.json.decode(_read_line(), type=Assignment)
+    assignment = msgspec.json.decode(read_line(), type=Assignment)
     logging.basicConfig(level=assignment.log_level, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         with naming_what_is_scarce("start a worker process"):
-            _end_with_parent(assignment.run_dir)
+            end_with_parent(assignment.run_dir)
             return _run(assignment)
     except RunError as error:
         logging.getLogger(__name__).error("%s", error)

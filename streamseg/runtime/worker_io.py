@@ -46,6 +46,8 @@ class Assignment(msgspec.Struct, frozen=True):
     """File descriptor of the heartbeats, and this process's number among them."""
     traced: bool = False
     """Whether to note when the node worked on what."""
+    session: str = ""
+    """Secret name of the run, the same for all its processes on other machines."""
 
 
 class WorkerIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -28,6 +29,9 @@ from streamseg.transport.spans import Span
 
 log = logging.getLogger(__name__)
 
+_MODULE = "streamseg.runtime.worker"
+_ELSEWHERE = "streamseg.remote.bridge"
+"""Stands here for a process on another machine: it lives as long as that one, and ends as that one does."""
 _MOST_SPANS = 10_000  # heartbeats that had some; nobody lets so many lie
 
 
@@ -46,6 +50,7 @@ class WorkerPool:
         self._log_level = log_level
         self._job = job
         self._traced = traced
+        self._session = secrets.token_hex(16)
         self.spans: deque[tuple[str, int, list[Span]]] = deque(maxlen=_MOST_SPANS)
         """Identity and number of a process, and when it worked on what; for whoever wants a trace to take out."""
         self._stack = contextlib.ExitStack()
@@ -115,7 +120,9 @@ class WorkerPool:
         """What a process is told at its start."""
         needed = [*spec.buffers, *([spec.own_buffer] if spec.own_buffer else [])]
         fds = {buffer.number: self._buffer_fds[buffer.number] for buffer in needed}
-        return Assignment(spec, self.run_dir, fds, self._log_level, self._job, traced=self._traced)
+        return Assignment(
+            spec, self.run_dir, fds, self._log_level, self._job, traced=self._traced, session=self._session
+        )
 
     def check_health(self, past_first_frame: Collection[str]) -> None:
         """Kill processes that hang, and see that there is a janitor.
@@ -154,7 +161,7 @@ class WorkerPool:
 
     def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
         assignment = msgspec.structs.replace(self.assignment(spec), job=job, heartbeat=(self._heartbeat_fd, number))
-        child = Child(assignment)
+        child = Child(assignment, module=_MODULE if spec.placed is None else _ELSEWHERE)
         self.children[spec.identity] = child
         self._janitor.watch(child.pid)
 

@@ -7,12 +7,16 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from streamseg.errors import CheckpointError
-from streamseg.sam.download import Progress, ProgressBar, fetch, sha256_of
+from streamseg.sam.checksums import sha256_of
 from streamseg.sam.models import ModelInfo, brought_by, find
+
+if TYPE_CHECKING:
+    from streamseg.sam.download import Progress
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +105,9 @@ def locate(
         raise CheckpointError(
             f"the checkpoint of {info.name!r} is not here: get {info.url} and put it at {path}, or let it be downloaded"
         )
+    # Only now: a client of HTTP takes longer to import than a model that is here to be found.
+    from streamseg.sam.download import ProgressBar, fetch
+
     if progress is None and sys.stderr.isatty():
         progress = ProgressBar(f"{info.name}: {info.file_name}")
     fetch(info.url, path, info.sha256, info.size_bytes, progress)

@@ -88,7 +88,9 @@ class MaskDecoder:
                 chosen = [features] if shared else [features[i] for i in members]
                 if all(each is chosen[0] for each in chosen):
                     chosen = chosen[:1]
-                pixels = np.stack(chosen).astype(np.float32, copy=False)
+                # One array of features, as is usual, is not copied.
+                pixels = np.expand_dims(chosen[0], 0) if len(chosen) == 1 else np.stack(chosen)
+                pixels = pixels.astype(np.float32, copy=False)
                 asked = _batch([prompts[i] for i in members], geometry)
                 logits[members], scores[members] = self._engine.decode(pixels, *asked, wanted)
         return Decoded(logits, scores)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import http.client
 import sys
 import time
@@ -14,18 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streamseg.errors import CheckpointError
+from streamseg.sam.checksums import sha256_of
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes here, bytes in all or None if unknown)."""
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(url: str, target: Path, sha256: str, size_bytes: int, progress: Progress | None = None) -> None:

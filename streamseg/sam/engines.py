@@ -23,6 +23,9 @@ Engine = Literal["auto", "openvino", "onnxruntime", "torch"]
 """auto: for a model with a packaged graph, on the CPU: OpenVINO if it is installed, else ONNX Runtime; all else runs
 in torch."""
 
+Precision = Literal["auto", "f32", "bf16"]
+"""What torch computes an encoder in; auto: bfloat16 on CUDA, float32 elsewhere. Other engines choose by themselves."""
+
 LIGHT = ("openvino", "onnxruntime")
 """Those that run packaged graphs, on the CPU and without torch; the quickest first."""
 

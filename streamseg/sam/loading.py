@@ -6,12 +6,14 @@ threads may use it at once; it is let go of with the last of them.
 
 from __future__ import annotations
 
+import inspect
 import os
 import weakref
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from streamseg.errors import ModelError
 from streamseg.sam import checkpoints, engines
 from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.decoder import MaskDecoder
@@ -40,6 +42,7 @@ def load_encoder(
     device: str = "auto",
     engine: str = "auto",
     threads: int | None = None,
+    precision: engines.Precision = "auto",
 ) -> ImageEncoder:
     """Load a model's image encoder, and only that half.
 
@@ -50,14 +53,17 @@ def load_encoder(
         engine: see `streamseg.sam.engines`.
         threads: of OpenVINO or ONNX Runtime; None: as many as torch would take. Torch's own are set for the whole
             process.
+        precision: see `streamseg.sam.engines`.
 
     Raises:
         UsageError: no such engine.
-        ModelError: no such model, or the engine cannot run it.
+        ModelError: no such model, or the engine cannot run it, or not in that precision.
         CheckpointError: the weights cannot be had, are damaged, or do not fit.
         DeviceError: no such device, or out of memory.
     """
     info, path, kind, chosen = _find(name, checkpoint, device, engine)
+    if precision != "auto" and kind != "torch":
+        raise ModelError(f"engine {kind!r} chooses its precision by itself; leave out precision, or use engine torch")
 
     def load(sha256: str) -> ImageEncoder:
         loaded: engines.EncoderEngine
@@ -71,10 +77,16 @@ def load_encoder(
 
             loaded = OnnxEncoder(info, path, threads)
         else:
-            loaded = half(info, info.encoder)(info, path, chosen)
+            make = half(info, info.encoder)
+            if precision == "auto":
+                loaded = make(info, path, chosen)
+            elif "precision" in inspect.signature(make).parameters:
+                loaded = make(info, path, chosen, precision=precision)
+            else:
+                raise ModelError(f"the model {info.name!r} chooses its precision by itself; leave out precision")
         return ImageEncoder(info, loaded, sha256)
 
-    return _shared(load, path, info.name, "encoder", kind, chosen, threads)
+    return _shared(load, path, info.name, "encoder", kind, chosen, threads, precision)
 
 
 def load_decoder(
@@ -87,7 +99,7 @@ def load_decoder(
 ) -> MaskDecoder:
     """Load a model's prompt encoder and mask decoder, and only that half.
 
-    Arguments and errors are those of `load_encoder`.
+    Arguments and errors are those of `load_encoder`; in torch it is computed in float32.
     """
     info, path, kind, chosen = _find(name, checkpoint, device, engine)
 

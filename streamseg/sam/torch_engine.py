@@ -9,12 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from streamseg.errors import ModelError
 from streamseg.sam import devices
 from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.checkpoint_tensors import load_part
+from streamseg.sam.engines import Precision
 from streamseg.sam.models import ModelInfo
 from streamseg.sam.networks import DecoderModule, EncoderModule
 from streamseg.sam.tiny import fold_batch_norm
+from streamseg.sam.vit import ViTEncoder
+
+# After the architectures, which put torchvision right.
+from segment_anything.modeling import ImageEncoderViT  # isort: skip
 
 # Bounds memory: a prompt needs some 30 MB in vit_h's decoder. segment-anything's own automatic mode uses 64 too.
 _PROMPTS_PER_CALL = 64
@@ -39,16 +45,29 @@ class TorchEncoder:
 
     name = "torch"
 
-    def __init__(self, info: ModelInfo, path: Path, device: str) -> None:
+    def __init__(self, info: ModelInfo, path: Path, device: str, precision: Precision = "auto") -> None:
         self.device = device
+        on_cuda = device.startswith("cuda")
         # The encoder only: see `encode`.
-        self.precision = "bf16" if device.startswith("cuda") else "f32"
+        self.precision: str = ("bf16" if on_cuda else "f32") if precision == "auto" else precision
+        self._autocast = on_cuda and self.precision == "bf16"
         with self.guard(f"{info.name} does not fit; use a smaller model, or --device cpu"):
             network = self.load(info, path, device)
-            self._module = EncoderModule(info, network).to(device)
+            self._module = EncoderModule(info, self._quick(info, network)).to(device)
         if self._module.convolutional:
             fold_batch_norm(network)
         network.to(memory_format=self._module.layout)  # type: ignore[call-overload]
+
+    def _quick(self, info: ModelInfo, network: nn.Module) -> nn.Module:
+        """What computes a network of SAM's own; any other as it is."""
+        in_blocks = self.precision == "bf16" and not self._autocast
+        if isinstance(network, ImageEncoderViT):
+            return ViTEncoder(network, torch.bfloat16 if in_blocks else None)
+        if in_blocks:
+            raise ModelError(
+                f"precision bf16 in torch on {self.device} is for SAM's own models, not for {info.name!r}; leave it out"
+            )
+        return network
 
     @staticmethod
     def load(info: ModelInfo, path: Path, device: str) -> nn.Module:
@@ -67,7 +86,7 @@ class TorchEncoder:
     def encode(self, images_rgb: np.ndarray) -> np.ndarray:
         """(B, h, w, 3) uint8 of the size the network wants -> (B, C, grid, grid) float32."""
         images = torch.from_numpy(images_rgb).to(self.device)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.startswith("cuda")):
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self._autocast):
             features = self._module(images)
         found: np.ndarray = features.float().contiguous().cpu().numpy()
         return found

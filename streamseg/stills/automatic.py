@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,16 +13,12 @@ from streamseg.masks import rle
 from streamseg.sam.automatic_masks import (
     AutomaticMaskOptions,
     Crop,
-    CropProposals,
     GeneratorSettings,
     Proposal,
     Proposals,
     clean_regions,
-    ends_at_edge,
-    generate_crops,
-    generate_masks,
-    merge_crops,
-    point_grid,
+    masks_of_picture,
+    point_grids,
     select_objects,
 )
 from streamseg.stills.model import StillModel
@@ -154,9 +149,15 @@ class AutomaticMaskGenerator:
         image = np.asarray(image)
         self.predictor.transform.check_image(image)
         size = (image.shape[0], image.shape[1])
-        crops = [Crop((0, 0, size[1], size[0]), 0)]
-        crops += generate_crops(size[1], size[0], self._settings.crop_n_layers, self._options.crop_overlap_ratio)
-        found = merge_crops([self._look(image, crop) for crop in crops], size, size, self._options)
+        model = self.predictor.model
+        found, crops = masks_of_picture(
+            model.encoder,
+            model.decoder,
+            image,
+            self._options,
+            grids=self.point_grids,
+            points_per_batch=self.points_per_batch,
+        )
         if self.min_mask_region_area > 0:
             iou = max(self._options.box_nms_thresh, self._options.crop_nms_thresh)
             cleaned = clean_regions(found.proposals, size, self.min_mask_region_area, iou, found.removed)
@@ -166,24 +167,6 @@ class AutomaticMaskGenerator:
         self.removed = dict(found.removed)
         self._warn_of_nothing(found)
         return [self._record(proposal, size, crops[proposal.view]) for proposal in found.proposals]
-
-    def _look(self, image_rgb: np.ndarray, crop: Crop) -> CropProposals:
-        """What is found in one crop."""
-        left, top, right, bottom = crop.box_xyxy
-        model, part = self.predictor.model, np.ascontiguousarray(image_rgb[top:bottom, left:right])
-        size, frame_size = (part.shape[0], part.shape[1]), (image_rgb.shape[0], image_rgb.shape[1])
-        (features,) = model.encoder.encode([part])
-        found = generate_masks(
-            model.decoder,
-            features,
-            size,
-            self._options,
-            points=self.point_grids[crop.layer],
-            points_per_batch=self.points_per_batch,
-            share=crop.area_px / (frame_size[0] * frame_size[1]),
-            is_cut=partial(ends_at_edge, crop=crop, image_size=size, frame_size=frame_size),
-        )
-        return CropProposals(crop, size, found)
 
     def _record(self, proposal: Proposal, size: tuple[int, int], crop: Crop) -> dict[str, Any]:
         x0, y0, x1, y1 = proposal.box_xyxy
@@ -213,7 +196,7 @@ class AutomaticMaskGenerator:
 def _grids(settings: GeneratorSettings, given: Sequence[np.ndarray] | None) -> list[np.ndarray]:
     layers = settings.crop_n_layers + 1
     if given is None:
-        return [point_grid(settings.points_per_side_in(layer)) for layer in range(layers)]
+        return point_grids(settings)
     grids = [np.asarray(grid, np.float64) for grid in given]
     if len(grids) < layers:
         raise UsageError(f"expected {layers} point_grids, for the picture and each layer of crops, got {len(grids)}")

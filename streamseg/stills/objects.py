@@ -73,7 +73,7 @@ def find_pointed(predictor: Predictor, image_rgb: np.ndarray, prompts: Sequence[
     fitted = [fit(pending, width, height) for pending in prompts]
     predictor.set_image(image_rgb)
     found = [_ask(predictor, prompt) for prompt in fitted]
-    labels = merge([(logits, (0, 0, width, height)) for logits, _ in found], (height, width))
+    labels = merge([(logits, (0, 0, width, height)) for logits, _ in found], np.empty((height, width), np.uint16))
     return PictureObjects(labels, [prompt.id for prompt in fitted], [score for _, score in found])
 
 

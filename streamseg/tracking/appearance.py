@@ -183,7 +183,7 @@ def likeness(first: Template, keys: np.ndarray) -> np.ndarray:
     closeness = (flat * (2 / root)).T @ memory
     closeness -= np.square(memory).sum(0) / root
     closeness -= closeness.max(axis=1, keepdims=True)
-    np.exp(closeness, out=closeness)
+    cv2.exp(closeness, closeness)
     inside, outside = (closeness @ np.stack([first.shares, 1 - first.shares], axis=1).clip(_LEAST_SHARE)).T
     return np.asarray(inside / (inside + outside)).reshape(keys.shape[1:])
 

@@ -63,6 +63,19 @@ class HeartbeatWriter:
             time.sleep(_EVERY_S)
 
 
+class RelayedHeartbeat:
+    """The signs of life of a process on another machine, written by the one that hears of them here."""
+
+    def __init__(self, fd: int, number: int) -> None:
+        self._own = _times(fd, number + 1)[number]
+
+    def tell(self, silent_s: float, busy_s: float | None) -> None:
+        """The process gave a sign so long ago, and has been at one thing for so long; None if it has nothing to do."""
+        now_ns = time.monotonic_ns()
+        self._own[0] = now_ns - round(silent_s * 1e9)
+        self._own[1] = 0 if busy_s is None else now_ns - round(busy_s * 1e9)
+
+
 def _times(fd: int, count: int) -> np.ndarray:
     return np.frombuffer(mmap.mmap(fd, count * _BYTES), np.uint64).reshape(count, 2)
 

@@ -90,6 +90,22 @@ class SlotBuffer:
         """The generation that last wrote into this slot."""
         return int(self._generations[ticket])
 
+    def write(self, offset: int, generation: int, data: Any) -> bool:
+        """Put bytes where a buffer of the same layout on another machine has them. False if the slot has moved on.
+
+        Raises:
+            WireError: they would not lie within one slot.
+        """
+        content = np.frombuffer(data, np.uint8)
+        ticket, start = divmod(offset, self.slot_bytes)
+        if not 0 <= ticket < self.slots or start < HEADER_BYTES or start + content.size > self.slot_bytes:
+            raise WireError(f"{content.size} bytes at byte {offset} are not within one slot of the buffer")
+        if self.generation(ticket) > generation:
+            return False
+        self._generations[ticket] = generation
+        np.ndarray(content.shape, np.uint8, self._map, offset)[...] = content
+        return True
+
     def view(self, offset: int, shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
         """The array at a byte offset, without a copy; read-only unless the buffer is writable.
 

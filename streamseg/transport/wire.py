@@ -151,7 +151,8 @@ class MessageDecoder:
     def __init__(self, types: Sequence[type[Message]], buffers: Buffers) -> None:
         self._buffers = buffers
         self._parts: Sequence[Any] = []
-        self._places: set[tuple[int, int]] = set()
+        self.placed: list[ArrayRef] = []
+        """The arrays of the last message that lie in slots."""
         self._unpacker = msgspec.msgpack.Decoder(reduce(or_, types), dec_hook=self._array)
 
     def decode(self, parts: Sequence[Any]) -> Message:
@@ -166,7 +167,7 @@ class MessageDecoder:
         if not parts or len(parts[0]) > HEADER_MAX_BYTES:
             raise WireError(f"expected a header of at most {HEADER_MAX_BYTES >> 20} MiB, got {len(parts)} parts")
         self._parts = [part.buffer if isinstance(part, zmq.Frame) else part for part in parts[1:]]
-        self._places.clear()
+        self.placed = []
         try:
             message: Message = self._unpacker.decode(parts[0] if isinstance(parts[0], bytes) else bytes(parts[0]))
         except WireError:
@@ -175,9 +176,10 @@ class MessageDecoder:
             raise WireError(f"not a valid message: {error}") from error
         finally:
             self._parts = []
-        if self._places:
+        places = {(ref.ticket, ref.generation) for ref in self.placed}
+        if places:
             stamp = getattr(message, "stamp", None)
-            if stamp is None or self._places != {(stamp.ticket, stamp.generation)}:
+            if stamp is None or places != {(stamp.ticket, stamp.generation)}:
                 raise WireError(f"a {type(message).__name__} refers to slots of another frame than its own")
         return message
 
@@ -213,7 +215,7 @@ class MessageDecoder:
             raise WireError(f"byte {ref.offset} is not in slot {ref.ticket}")
         if ref.offset % dtype.alignment:
             raise WireError(f"byte {ref.offset} is no place for numbers of {dtype}")
-        self._places.add((ref.ticket, ref.generation))
+        self.placed.append(ref)
         array = buffer.view(ref.offset, ref.shape, dtype)
         if buffer.generation(ref.ticket) != ref.generation:
             raise WireError(f"slot {ref.ticket} has been handed out again since the message was sent")

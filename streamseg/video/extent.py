@@ -12,6 +12,7 @@ from streamseg.errors import MediaError, UsageError
 from streamseg.video.bag_reader import count_messages
 from streamseg.video.container import Opening, open_video, stated_duration_s, stream_facts
 from streamseg.video.folder_reader import list_images
+from streamseg.video.pattern import parse_pattern
 from streamseg.video.source import SourceKind, classify, is_pipe, local_path
 from streamseg.video.stills import pictures_in
 
@@ -54,6 +55,8 @@ def extent_before(
         opened, and of times in a bag, whose stamps are in its messages.
     """
     kind = classify(opening.source)
+    if kind is SourceKind.TEST:
+        return _of_pattern(opening, frame, time_s)
     if kind not in (SourceKind.FILE, SourceKind.FOLDER, SourceKind.BAG) or is_pipe(opening.source):
         return None
     found = None
@@ -66,9 +69,21 @@ def extent_before(
             found = _of_packets(opening, frame, time_s)
     if found is None or not found.frames:
         return None
+    return found if _is_past(found, frame, time_s) else None
+
+
+def _of_pattern(opening: Opening, frame: int | None, time_s: float | None) -> Extent | None:
+    with contextlib.suppress(MediaError):
+        spec = parse_pattern(opening.source)
+        found = None if spec.frames is None else Extent(spec.frames, (spec.frames - 1) / spec.fps)
+        return found if found is not None and not opening.live and _is_past(found, frame, time_s) else None
+    return None
+
+
+def _is_past(found: Extent, frame: int | None, time_s: float | None) -> bool:
     if frame is not None:
-        return found if frame >= found.frames else None
-    return found if time_s is not None and found.last_s is not None and time_s > found.last_s + _SAME_S else None
+        return frame >= found.frames
+    return time_s is not None and found.last_s is not None and time_s > found.last_s + _SAME_S
 
 
 def _of_pictures(path: Path, image_fps: float) -> Extent:

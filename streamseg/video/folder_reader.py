@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import logging
 import re
 import time
 from collections.abc import Iterator
@@ -17,27 +15,12 @@ import cv2
 import numpy as np
 
 from streamseg.errors import MediaError
-from streamseg.masks.image_files import FILE_MAX_BYTES, PIXELS_MAX, decode_image
-from streamseg.regular_files import read_regular
-from streamseg.video.pixels import bits_in_use, to_eight_bits
+from streamseg.masks.image_files import PIXELS_MAX
+from streamseg.video.image_loading import ImageLoading
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
-from streamseg.video.stills import (
-    decode_still,
-    is_transparent,
-    may_be_deep_or_transparent,
-    note_on_depth,
-    note_on_transparency,
-    pictures_beside,
-)
 
 _NUMBERS_AND_WORDS = re.compile(r"(?<![\d.])\d+\.\d+(?!\.?\d)|\d+|\D+")
-_NO_PICTURE = frozenset({errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG})
-"""A link that leads nowhere, a folder or a FIFO among the images costs one of them."""
-_LOOKED_AT = 16
-"""So many images are looked at beforehand, from all over the folder."""
-
-_log = logging.getLogger("streamseg.video")
 
 
 class FolderReader(Reader):
@@ -58,17 +41,15 @@ class FolderReader(Reader):
         max_pixels: int = PIXELS_MAX,
     ) -> None:
         super().__init__(start_index, max_frames)
-        self._max_pixels = max_pixels
-        self._reason = ""
         self._paths = list_images(path)
-        self._bits = self._look_at_depth()
+        self._images = ImageLoading(self._paths, max_pixels, self.note)
         rate = Fraction(fps).limit_denominator(1001)
-        first = next((image for image in map(self._load, self._paths) if image is not None), None)
+        first = next((image for image in map(self._images.load, self._paths) if image is not None), None)
         if first is None:
             raise MediaError(
-                f"expected images in {path}, but none of its {len(self._paths)} can be decoded: {self._reason}"
+                f"expected images in {path}, but none of its {len(self._paths)} can be decoded: {self._images.reason}"
             )
-        self.damaged = 0
+        self._images.left_out = 0
         self._interval_s = float(1 / rate)
         self._info = SourceInfo(
             kind=SourceKind.FOLDER,
@@ -84,55 +65,11 @@ class FolderReader(Reader):
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _load(self, path: Path) -> np.ndarray | None:
-        """(H, W, 3) uint8 BGR; None, counted, if the file is no image, or one that is too large."""
-        try:
-            data = read_regular(path, FILE_MAX_BYTES)
-            image = decode_still(data, self._max_pixels)
-        except OSError as error:
-            if error.errno in _NO_PICTURE:
-                self._leave_out(path, str(error.strerror))
-                return None
-            raise MediaError(f"expected a readable image, but {path} gave: {error.strerror}; check its mode") from None
-        except ValueError as error:
-            self._leave_out(path, str(error))
-            return None
-        count = pictures_beside(path, data)
-        if count > 1:
-            self.note(f"{path} has {count} pictures, of which the first is taken; give it by itself for all of them")
-        if image.dtype == np.uint16 and image.max() >> self._bits:
-            self.note(f"{path} uses more than the {self._bits} bits that others use: its brightest pixels are cut")
-        return to_eight_bits(image, self._bits)
-
-    def _leave_out(self, path: Path, reason: str) -> None:
-        self.damaged += 1
-        self._reason = reason
-        _log.warning("%s: %s; left out", path, reason)
-
-    def _look_at_depth(self) -> int:
-        """How many bits the images use, by a few of them; says so, and whether some are transparent."""
-        largest, transparent = 0, False
-        for path in self._paths[:: max(1, len(self._paths) // _LOOKED_AT)]:
-            with contextlib.suppress(OSError, ValueError):
-                data = read_regular(path, FILE_MAX_BYTES)
-                if not may_be_deep_or_transparent(path, data):
-                    continue
-                image = decode_image(data, cv2.IMREAD_UNCHANGED, self._max_pixels)
-                if not transparent and is_transparent(image):
-                    transparent = True
-                    others = ", perhaps others as well," if len(self._paths) > 1 else ""
-                    self.note(note_on_transparency(f"{path}{others}"))
-                if image.dtype != np.uint16:
-                    continue
-                largest = max(largest, int((image if image.ndim == 2 else image[..., :3]).max()))
-        bits = bits_in_use(largest) if largest else 16
-        self.note(note_on_depth(f"images in {self._paths[0].parent}", bits))
-        return bits
-
     def _read(self) -> Iterator[Picture]:
         start_s = time.monotonic()
         for index in range(self._start_index, len(self._paths)):
-            image = self._load(self._paths[index])
+            image = self._images.load(self._paths[index])
+            self.damaged = self._images.left_out
             if image is None:
                 continue
             if image.shape[:2] != (self.info.height, self.info.width):
@@ -150,11 +87,12 @@ class FolderReader(Reader):
                 captured_ns=time.time_ns(),
                 width=self.info.width,
                 height=self.info.height,
-                fill=partial(_write, image),
+                fill=partial(write_bgr, image),
             )
 
 
-def _write(image_bgr: np.ndarray, out: np.ndarray) -> None:
+def write_bgr(image_bgr: np.ndarray, out: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 BGR into `out` as RGB."""
     cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB, dst=out)
 
 

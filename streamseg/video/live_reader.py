@@ -31,7 +31,8 @@ from streamseg.video.timeline import Timeline
 _log = logging.getLogger("streamseg.video")
 
 _FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 10.0
+_LONGEST_WAIT_S = 2.0
+"""So that a source is seen again within three seconds of its return."""
 _MOST_PATIENCE = 8
 _CLOSE_WITHIN_S = 0.2
 _MANY_LATE = 50
@@ -59,7 +60,7 @@ class LiveReader(Reader):
     counted in `dropped`.
 
     A connection that ends, breaks or gives no picture for the read timeout is made anew, after 0.5 s and then ever
-    longer, up to 10 s. Numbers and presentation times go on growing; the time that was lost shows in them.
+    longer, up to 2 s. Numbers and presentation times go on growing; the time that was lost shows in them.
     A frame of another size than the first one is scaled to the size of the first.
 
     Args:
@@ -364,7 +365,7 @@ def _reason(error: MediaError) -> str:
 
 
 def waits_s(attempts: int | None) -> Iterator[float]:
-    """Seconds to wait before each attempt: doubling from 0.5 to 10, each 0 to 25 % longer by chance.
+    """Seconds to wait before each attempt: doubling from 0.5 to 2, each 0 to 25 % longer by chance.
 
     The chance keeps many readers of one server from all coming back in the same instant.
     """

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -22,8 +23,11 @@ from streamseg.video.bag_reader import BagReader
 from streamseg.video.container import Opening, is_endless, is_picture, open_video
 from streamseg.video.file_reader import FileReader
 from streamseg.video.folder_reader import FolderReader
+from streamseg.video.followed_folder import FollowedFolderReader
 from streamseg.video.live_reader import LiveReader
 from streamseg.video.memory_reader import MemoryReader
+from streamseg.video.pattern_reader import PatternReader
+from streamseg.video.published_reader import PublishedReader
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.source import BAG_SUFFIXES, SourceKind, classify, local_path, redact
 from streamseg.video.stills import pictures_in
@@ -55,6 +59,9 @@ def open_source(
     topic: str | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
+    follow_folder: float | None = None,
+    own_key: Path | None = None,
+    server_key: Path | None = None,
 ) -> Reader:
     """Open a source and decode its first picture, so that its size is known.
 
@@ -64,8 +71,9 @@ def open_source(
 
     Args:
         source: see `streamseg.video.source.classify`.
-        live: whether frames come at the source's pace. None: yes for cameras and streams, no for files and
-            for URLs that have a known duration. True with a file or folder plays it in real time.
+        live: whether frames come at the source's pace. None: yes for cameras and streams, and for test patterns
+            without an end; no for files and for URLs that have a known duration. True with a file or folder plays it
+            in real time.
         open_timeout_s: for cameras and URLs.
         read_timeout_s: for cameras and URLs: so long without a picture counts as a lost connection.
         reconnect: connect again when a live source is lost (`streamseg.video.live_reader.LiveReader`).
@@ -92,6 +100,10 @@ def open_source(
         topic: of a bag, the topic with the pictures; None takes the only one.
         start_s: of a bag, begin with what was recorded so many seconds after the topic's first message.
         end_s: of a bag, end before what was recorded so many seconds after it.
+        follow_folder: of a folder of images, go on with those that come until none has come for so many seconds; None
+            reads those that are there.
+        own_key: for ``streamseg://``, our ``.key_secret`` file, if the publisher has keys.
+        server_key: for ``streamseg://``, the publisher's ``.key`` file.
 
     Raises:
         MediaError: the source is missing, unreachable, forbidden, not a video, or has no picture.
@@ -118,6 +130,16 @@ def open_source(
         if stream:
             raise UsageError(f"expected stream 0 or none for the pictures in {source}, got {stream}; leave it out")
         path = local_path(source)
+        if follow_folder is not None:
+            return FollowedFolderReader(
+                path,
+                fps=image_fps,
+                idle_s=follow_folder,
+                live=bool(live),
+                start_index=start_index,
+                max_frames=max_frames,
+                max_pixels=max_pixels,
+            )
         several = path.is_file() and pictures_in(path) > 1
         pictures = AnimationReader if several else FolderReader
         return pictures(
@@ -136,6 +158,32 @@ def open_source(
             max_frames=max_frames,
             max_pixels=max_pixels,
             max_age_s=max_age_s,
+        )
+    if kind is SourceKind.TEST:
+        return PatternReader(
+            source,
+            live=live,
+            start_index=start_index,
+            max_frames=max_frames,
+            max_pixels=max_pixels,
+            max_age_s=max_age_s,
+        )
+    if kind is SourceKind.PUBLISHED:
+        return PublishedReader(
+            source,
+            own_key=own_key,
+            server_key=server_key,
+            open_timeout_s=open_timeout_s,
+            read_timeout_s=read_timeout_s,
+            reconnect=reconnect,
+            reconnect_attempts=reconnect_attempts,
+            wait=wait and reconnect,
+            max_frames=max_frames,
+            first_index=first_index,
+            max_pixels=max_pixels,
+            max_age_s=max_age_s,
+            keep_damaged=keep_damaged,
+            on_event=on_event,
         )
     opening = Opening(
         source,

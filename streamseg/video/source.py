@@ -40,6 +40,13 @@ class SourceKind(StrEnum):
     URL = "url"
     MEMORY = "memory"
     """Frames that another process has in memory."""
+    TEST = "test"
+    """A test pattern, which is drawn as it goes."""
+    PUBLISHED = "published"
+    """What another streamseg publishes."""
+
+
+_OWN_SCHEMES = {"frames": SourceKind.MEMORY, "test": SourceKind.TEST, "streamseg": SourceKind.PUBLISHED}
 
 
 def classify(source: str) -> SourceKind:
@@ -47,8 +54,9 @@ def classify(source: str) -> SourceKind:
 
     A bare number, ``/dev/videoN``, whatever leads to one such as ``/dev/v4l/by-id/…``, and ``video=NAME`` (DirectShow)
     are cameras; to read a file that is called
-    ``0`` write ``./0``. Anything with ``scheme://`` is a URL, except ``file://``, and ``frames://``, with which
-    `streamseg.segment_video` calls the pipe that it hands frames over on. What is left is a path: a directory or an
+    ``0`` write ``./0``. Anything with ``scheme://`` is a URL, except ``file://``, ``test://``, ``streamseg://``, and
+    ``frames://``, with which `streamseg.segment_video` calls the pipe that it hands frames over on. What is left is a
+    path: a directory or an
     image file is a folder, the rest is a file, whether or not it exists. A file that is called like a
     bag is one, and so is a directory with such files and no images.
     """
@@ -56,7 +64,7 @@ def classify(source: str) -> SourceKind:
         return SourceKind.CAMERA
     scheme = _SCHEME.match(source)
     if scheme and scheme[1].lower() != "file":
-        return SourceKind.MEMORY if scheme[1] == "frames" else SourceKind.URL
+        return _OWN_SCHEMES.get(scheme[1], SourceKind.URL)
     path = local_path(source)
     if _is_camera(path):
         return SourceKind.CAMERA

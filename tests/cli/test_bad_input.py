@@ -44,7 +44,7 @@ CASES: dict[str, tuple[tuple[str, ...], int, str, tuple[str, ...]]] = {
         "PromptError",
         ("--prompts",),
     ),
-    "text": (("run", "clip.mp4", "--text", "a dog"), 2, "PromptError", ("'a dog'", "no words", "detector", "--box")),
+    "no words": (("run", "clip.mp4", "--text", " , "), 2, "GraphError", ("words that say what to find", "--text")),
     "text in a file": (
         ("run", "clip.mp4", "--prompts", "words.yaml"),
         2,

@@ -27,9 +27,9 @@ from streamseg.structs import Option
 BOX = ("--box", "0,0,18,18")
 OWN = {
     *("--help", "--help-all", "--set", "--resume", "--one-by-one", "--control", "--inline", "--json", "--verbose"),
-    *("--box", "--point", "--negative", "--choice", "--mask", "--frame", "--text"),
+    *("--box", "--point", "--negative", "--choice", "--mask", "--frame"),
     *("--metrics", "--metrics-cert", "--metrics-key", "--metrics-token", "--trace"),
-    *("--prompts", "--prompts-format", "--everything", "--everything-frame", "--detect"),
+    *("--prompts", "--prompts-format", "--everything", "--everything-frame", "--detect", "--discover"),
     *("--metrics", "--metrics-token", "--metrics-cert", "--metrics-key", "--trace"),
 }
 """Flags of ``streamseg run`` that are not options of nodes."""

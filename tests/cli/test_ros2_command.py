@@ -16,9 +16,32 @@ from support.command import running, streamseg
 from support.dds_peer import PeerProcess, enter_domain, peer
 from support.media import moving_images
 
+from streamseg.cli import ros2
+from streamseg.cli.main import make_parser
+from streamseg.graph.options import named_options
+from streamseg.ros2 import arguments
+
 START_NS = 1_764_000_000_000_000_001
 HEADER = {"stamp": {"sec": 0, "nanosec": 0}, "frame_id": ""}
 BOX = {"center": {"position": {"x": 70.0, "y": 45.0}, "theta": 0.0}, "size_x": 30.0, "size_y": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "detect"),
+    [
+        (("--detect", "motion", "--model", "tiny", "--detect-every", "2"), ("motion", {"every": 2})),
+        (("--discover", "30", "--device", "cpu"), ("discover", {"every": 30, "device": "cpu"})),
+        (("--text", "red cup"), ("text_detector", {"words": "red cup", "every": 25})),
+    ],
+)
+def test_detectors_and_the_model_have_their_options(words: tuple[str, ...], detect: tuple[str, dict[str, Any]]) -> None:
+    args = make_parser().parse_args(["ros2", *words])
+    names, known = arguments.parse([], "streamseg"), named_options(ros2._NODES)
+    graph = ros2._graph(args, names, ros2._values(args, names, known), known)
+    assert (graph.nodes["detect"].use, graph.nodes["detect"].options) == detect
+    device = {"device": "cpu"} if "--device" in words else {}
+    assert graph.nodes["embed"].options == device
+    assert ("image", "detect") in graph.links and ("detect", "embed") in graph.links
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from support.optional import Brushed, Clashing, use_as_cleanup
 from streamseg.errors import GraphError, UsageError
 from streamseg.graph import config
 from streamseg.graph.config import Graph
-from streamseg.graph.options import by_node, named_options, with_option_at, with_options
+from streamseg.graph.options import by_node, frame_by_frame_options, named_options, with_option_at, with_options
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
 
@@ -32,12 +32,12 @@ def options_of(graph: Graph, node: str) -> dict[str, Any]:
 
 def test_an_option_that_two_nodes_have_is_one():
     known = named_options()
-    assert known["model"].nodes == ("embed", "propagate")
+    assert known["model"].nodes == ("embed", "propagate", "discover")
     made = graph(model="vit_b", device="cpu")
     for node in ("embed", "propagate"):
         given = {key: value for key, value in options_of(made, node).items() if key != "prompts"}
         assert given == {"model": "vit_b", "device": "cpu"}
-    shared = [name for name, option in known.items() if option.nodes == ("embed", "propagate")]
+    shared = [name for name, option in known.items() if option.nodes == ("embed", "propagate", "discover")]
     for kind in (Embed, Propagate):
         assert set(shared) <= {field.name for field in msgspec.structs.fields(kind.Config)}
 
@@ -109,7 +109,7 @@ def test_one_flag_for_two_things_is_refused(monkeypatch: pytest.MonkeyPatch):
 
 def test_values_by_node():
     values = {"tracker": "naive", "device": "cpu"}
-    assert by_node(values, named_options()) == {
+    assert by_node(values, frame_by_frame_options()) == {
         "embed": {"device": "cpu"},
         "propagate": {"tracker": "naive", "device": "cpu"},
     }

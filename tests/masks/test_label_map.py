@@ -5,25 +5,30 @@ from hypothesis import strategies as st
 from streamseg.masks import label_map as label_maps
 
 
+def merged(windows, size):
+    """The map of some windows, in a place where something was before."""
+    return label_maps.merge(windows, np.full(size, 9, np.uint16))
+
+
 def test_the_larger_logit_wins_and_masks_do_not_overlap():
     first = np.array([[1.0, 1.0, -1.0], [3.0, 1.0, 0.0]], np.float32)
     second = np.array([[2.0, 2.0], [0.5, -1.0]], np.float32)
-    labels = label_maps.merge([(first, (1, 1, 4, 3)), (second, (2, 1, 4, 3))], (4, 5))
+    labels = merged([(first, (1, 1, 4, 3)), (second, (2, 1, 4, 3))], (4, 5))
     assert labels.dtype == np.uint16
     assert labels.tolist() == [[0, 0, 0, 0, 0], [0, 1, 2, 2, 0], [0, 1, 1, 0, 0], [0, 0, 0, 0, 0]]
 
 
 def test_merging_nothing_one_object_and_an_empty_window():
-    assert label_maps.merge([], (3, 4)).tolist() == np.zeros((3, 4)).tolist()
-    one = label_maps.merge([(np.array([[1.0, -1.0]], np.float32), (1, 0, 3, 1))], (1, 4))
+    assert merged([], (3, 4)).tolist() == np.zeros((3, 4)).tolist()
+    one = merged([(np.array([[1.0, -1.0]], np.float32), (1, 0, 3, 1))], (1, 4))
     assert one.tolist() == [[0, 1, 0, 0]]
     empty = np.zeros((0, 3), np.float32)
-    assert not label_maps.merge([(empty, (0, 2, 3, 2)), (empty, (0, 2, 3, 2))], (3, 4)).any()
+    assert not merged([(empty, (0, 2, 3, 2)), (empty, (0, 2, 3, 2))], (3, 4)).any()
 
 
 def test_the_earlier_object_keeps_a_tie():
     logits = np.ones((1, 1), np.float32)
-    assert label_maps.merge([(logits, (0, 0, 1, 1)), (logits, (0, 0, 1, 1))], (1, 1)).tolist() == [[1]]
+    assert merged([(logits, (0, 0, 1, 1)), (logits, (0, 0, 1, 1))], (1, 1)).tolist() == [[1]]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
@@ -36,6 +41,20 @@ def test_areas_and_boxes_agree_with_the_plain_way(seed, n):
         ys, xs = np.nonzero(labels == k)
         assert area_px == len(xs)
         assert box == (None if len(xs) == 0 else (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+    bordered = np.pad(labels, ((2, 1), (3, 4)))
+    moved = [(area, box and (box[0] + 3, box[1] + 2, box[2] + 3, box[3] + 2)) for area, box in found]
+    assert label_maps.areas_and_boxes(bordered, n) == moved
+    assert label_maps.areas_and_boxes(bordered, n, within=(3, 2, 10, 8)) == moved
+
+
+def test_where_there_are_masks_at_all():
+    full, empty = np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32)
+    assert label_maps.around([]) is None
+    assert label_maps.around([(empty, (0, 2, 3, 2))]) is None
+    windows = [(full, (4, 1, 7, 3)), (empty, (0, 0, 3, 0)), (full, (2, 5, 5, 7))]
+    assert label_maps.around(windows) == (2, 1, 7, 7)
+    assert label_maps.areas_and_boxes(np.zeros((4, 5), np.uint16), 1, within=(2, 1, 2, 1)) == [(0, None)]
+    assert label_maps.areas_and_boxes(np.zeros((4, 5), np.uint16), 1) == [(0, None)]
 
 
 def test_a_run_ends_at_the_right_edge_of_its_row():

@@ -65,7 +65,8 @@ def test_masks_and_scores_are_the_predictors(nano, encoder, decoder, shape):
     predictor = SamPredictor(nano.reference)
     predictor.set_image(image)
     features = encoder.encode([image])[0]
-    np.testing.assert_array_equal(features, predictor.get_image_embedding()[0].numpy())
+    true = predictor.get_image_embedding()[0].numpy()
+    assert np.linalg.norm(features - true) <= 1e-5 * np.linalg.norm(true)
     assert features.shape == features_shape(encoder.info, size)
     assert features.dtype == np.float32
     for name, prompt in prompts(*size).items():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from streamseg.errors import UsageError
+from streamseg.sam import matching as matching_module
 from streamseg.sam.loading import load_matching
 from streamseg.sam.matching import Matching
 from streamseg.sam.tiny import KEY_WIDTH, WIDTH, Matcher
@@ -82,3 +83,14 @@ def test_what_does_not_fit_is_refused(matching):
 def test_only_the_bundled_model_compares():
     assert load_matching("tiny") is not None
     assert load_matching("vit_b") is None
+
+
+@pytest.mark.parametrize("cells", [8, 16, 24])
+def test_cells_are_compared_some_at_a_time(matching, monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    rng = np.random.default_rng(cells)
+    keys = matching.keys(rng.normal(size=(128, cells, cells)).astype(np.float32))
+    memory = rng.normal(size=(len(keys), 100)).astype(np.float32)
+    covered = rng.random(100).astype(np.float32)
+    found = matching.added(keys, memory, covered)
+    monkeypatch.setattr(matching_module, "_CELLS", 1 << 20)
+    np.testing.assert_allclose(found, matching.added(keys, memory, covered), atol=1e-5)

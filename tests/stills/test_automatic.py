@@ -15,7 +15,7 @@ import streamseg
 from streamseg.errors import UsageError
 from streamseg.masks import rle
 from streamseg.sam.automatic_masks import crops as crop_module
-from streamseg.stills import automatic
+from streamseg.sam.automatic_masks import picture
 from streamseg.stills.automatic import AutomaticMaskGenerator
 from streamseg.stills.predictor import Predictor
 
@@ -100,7 +100,7 @@ def test_records_are_those_of_sam_automatic_mask_generator(nano, its, mine, imag
         def cut(proposal: Any, crop: Any, image_size: Any, frame_size: Any) -> bool:
             return sum(proposal.box_xyxy) % 2 == 1
 
-        monkeypatch.setattr(automatic, "ends_at_edge", cut)
+        monkeypatch.setattr(picture, "ends_at_edge", cut)
         monkeypatch.setattr(crop_module, "ends_at_edge", cut)
         monkeypatch.setattr(automatic_mask_generator, "is_box_near_crop_edge", lambda boxes, *_: boxes.sum(1) % 2 == 1)
     reference = SamAutomaticMaskGenerator(nano.reference, **CASES[case])

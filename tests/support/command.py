@@ -136,6 +136,11 @@ def eventually(condition: Callable[[], object], seconds: float = 40.0) -> bool:
     return bool(condition())
 
 
+def lines_in(file: Path) -> int:
+    """How many lines a file has so far; 0 if it is not there."""
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
 def tracks(folder: Path) -> list[dict[str, Any]]:
     """The lines of ``tracks.jsonl``."""
     return [json.loads(line) for line in (folder / "tracks.jsonl").read_text().splitlines()]

@@ -24,7 +24,7 @@ def test_three_hundred_objects_keep_their_ids_while_some_are_gone() -> None:
     update = things.step()
     assert [track.id for track in update.state.tracks] == list(range(1, 301))
     assert {track.id for track in update.state.tracks if track.state == "LOST"} == {1, 151, 299}
-    labels = merge(update.masks, (HEIGHT, WIDTH))
+    labels = merge(update.masks, np.empty((HEIGHT, WIDTH), np.uint16))
     for k, (x, y) in enumerate(places):
         assert labels[int(y) + 10, int(x) + 10] == (0 if k in things.hidden else k + 1)
     things.hidden = set()

@@ -84,6 +84,6 @@ class DecoderQueries:
         """Those of the view, with what earlier views of the object add to them."""
         if self._matching is None or query.view.keys is None or not query.templates:
             return query.view.features
-        return np.asarray(
-            query.view.features + self._matching.added(query.view.keys, *stack_templates(query.templates))
-        )
+        added = self._matching.added(query.view.keys, *stack_templates(query.templates))
+        added += query.view.features
+        return added

@@ -388,13 +388,13 @@ class Propagate(Node[Embedded, Segmented]):
 
     def _segmented(self, message: Embedded, update: Update, prompts: Sequence[FramePrompt]) -> Segmented:
         frame = message.frame
-        height, width = frame.image_rgb.shape[:2]
-        kept = self.context.empty(frame.stamp, (height, width), np.uint16)
-        np.copyto(kept, label_map.merge(update.masks, (height, width)))
+        kept = self.context.empty(frame.stamp, frame.image_rgb.shape[:2], np.uint16)
+        label_map.merge(update.masks, kept)
         tracks = update.state.tracks
+        measured = label_map.areas_and_boxes(kept, len(tracks), label_map.around(update.masks))
         objects = [
             ObjectResult(track.id, track.state, track.score, box, area, track.label, track.reason)
-            for track, (area, box) in zip(tracks, label_map.areas_and_boxes(kept, len(tracks)), strict=True)
+            for track, (area, box) in zip(tracks, measured, strict=True)
         ]
         tracker = msgspec.Raw(tracking.to_bytes(update.state))
         return Segmented(frame, objects, kept, tracker, list(map(as_given, prompts)))

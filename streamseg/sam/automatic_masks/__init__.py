@@ -8,6 +8,7 @@ from streamseg.sam.automatic_masks.crops import Crop, CropProposals, ends_at_edg
 from streamseg.sam.automatic_masks.filters import object_logits, select_objects
 from streamseg.sam.automatic_masks.generate import Proposal, Proposals, clean_regions, generate_masks, point_grid
 from streamseg.sam.automatic_masks.options import AutomaticMaskOptions, GeneratorSettings
+from streamseg.sam.automatic_masks.picture import masks_of_picture, point_grids
 
 __all__ = [
     "AutomaticMaskOptions",
@@ -20,8 +21,10 @@ __all__ = [
     "ends_at_edge",
     "generate_crops",
     "generate_masks",
+    "masks_of_picture",
     "merge_crops",
     "object_logits",
     "point_grid",
+    "point_grids",
     "select_objects",
 ]
