@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 from xml.etree.ElementTree import Element
-from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
 import numpy as np
 
 from streamseg.errors import UsageError
+from streamseg.formats import xml_file
 from streamseg.formats.clip import Clip, ReadClip, need_masks
 from streamseg.formats.format import Format, FormatConfig, Option, Tolerance
 from streamseg.formats.json_file import Spools, writing
@@ -47,6 +47,8 @@ class Cvat(Format):
 
     def write(self, clip: Clip, folder: Path) -> None:
         """Write ``annotations.xml``, to be uploaded to a task with the same video."""
+        for sentence in xml_file.not_held(clip.categories):
+            self.note(sentence)
         path = folder / FILE
         with writing(path), Spools(folder) as spools, path.open("w", encoding="utf-8") as file:
             _write_head(file, clip)
@@ -121,11 +123,13 @@ def row_runs(mask: np.ndarray) -> list[int]:
 
 
 def _write_head(file: TextIO, clip: Clip) -> None:
-    labels = "".join(f"<label><name>{escape(name)}</name><attributes></attributes></label>" for name in clip.categories)
+    labels = "".join(
+        f"<label><name>{xml_file.text(name)}</name><attributes></attributes></label>" for name in clip.categories
+    )
     height, width = clip.size
     file.write(
         f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta><task>'
-        f"<name>{escape(clip.name)}</name><size>{clip.length}</size><mode>interpolation</mode><overlap>0</overlap>"
+        f"<name>{xml_file.text(clip.name)}</name><size>{clip.length}</size><mode>interpolation</mode><overlap>0</overlap>"
         f"<start_frame>0</start_frame><stop_frame>{clip.length - 1}</stop_frame><labels>{labels}</labels>"
         f"<original_size><width>{width}</width><height>{height}</height></original_size></task></meta>\n"
     )
@@ -133,7 +137,8 @@ def _write_head(file: TextIO, clip: Clip) -> None:
 
 def _track(clip: Clip, object_id: int) -> str:
     # CVAT numbers tracks anew; the group stays.
-    return f'  <track id="{object_id}" label={quoteattr(clip.label(object_id))} source="auto" group_id="{object_id}">\n'
+    label = xml_file.attribute(clip.label(object_id))
+    return f'  <track id="{object_id}" label={label} source="auto" group_id="{object_id}">\n'
 
 
 def _box(frame: int, box: np.ndarray, *, key: bool, outside: bool) -> str:

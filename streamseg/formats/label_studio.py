@@ -8,13 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from xml.sax.saxutils import quoteattr
 
 import msgspec
 import numpy as np
 
 from streamseg.errors import UsageError
-from streamseg.formats import brush
+from streamseg.formats import brush, xml_file
 from streamseg.formats.clip import Clip, ReadClip, need_masks
 from streamseg.formats.coco import read_json, with_images
 from streamseg.formats.format import Format, FormatConfig, Option, Quality
@@ -55,6 +54,8 @@ class LabelStudio(Format):
 
     def write(self, clip: Clip, folder: Path) -> None:
         """Write ``tasks.json`` and ``config.xml``, and ``images/`` if asked for."""
+        for sentence in xml_file.not_held(clip.categories):
+            self.note(sentence)
         is_video = self.config.kind == "video"
         write_file(folder / "config.xml", _interface(clip, is_video=is_video))
         path = folder / FILE
@@ -117,7 +118,7 @@ class LabelStudio(Format):
 
 
 def _interface(clip: Clip, *, is_video: bool) -> str:
-    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in clip.categories)
+    labels = "".join(f"    <Label value={xml_file.attribute(name)}/>\n" for name in clip.categories)
     if is_video:
         return (
             f'<View>\n  <Labels name="label" toName="video">\n{labels}  </Labels>\n'

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
-from xml.sax.saxutils import escape
 
 import numpy as np
 
 from streamseg.errors import UsageError
+from streamseg.formats import xml_file
 from streamseg.formats.clip import Clip, ReadClip, files_of
 from streamseg.formats.coco import with_images
 from streamseg.formats.format import Format, FormatConfig, Option, Quality
@@ -36,6 +36,8 @@ class Voc(Format):
 
     def write(self, clip: Clip, folder: Path) -> None:
         """Write the folders of VOC, ``ImageSets/`` and ``labelmap.txt``."""
+        for sentence in xml_file.not_held(clip.categories):
+            self.note(sentence)
         if len(clip.categories) > _MOST:
             raise UsageError(f"expected at most {_MOST} labels in Pascal VOC, got {len(clip.categories)}; use fewer")
         colors = voc_palette()
@@ -113,7 +115,7 @@ def _annotation(clip: Clip, name: str, shapes: list[Shape]) -> str:
     height, width = clip.size
     objects = "".join(_object(clip, shape) for shape in shapes)
     return (
-        f"<annotation>\n  <folder>JPEGImages</folder>\n  <filename>{escape(name)}.jpg</filename>\n"
+        f"<annotation>\n  <folder>JPEGImages</folder>\n  <filename>{xml_file.text(name)}.jpg</filename>\n"
         f"  <source><database>streamseg</database></source>\n"
         f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
         f"  <segmented>{int(clip.has_masks)}</segmented>\n{objects}</annotation>\n"
@@ -125,7 +127,8 @@ def _object(clip: Clip, shape: Shape) -> str:
     x0, y0, x1, y1 = shape.box_xyxy or (0.0, 0.0, 0.0, 0.0)
     cut = int(x0 <= 0 or y0 <= 0 or x1 >= clip.size[1] or y1 >= clip.size[0])
     return (
-        f"  <object><name>{escape(clip.label(shape.id))}</name><pose>Unspecified</pose><truncated>{cut}</truncated>"
+        f"  <object><name>{xml_file.text(clip.label(shape.id))}</name>"
+        f"<pose>Unspecified</pose><truncated>{cut}</truncated>"
         f"<difficult>0</difficult><track_id>{shape.id}</track_id><bndbox><xmin>{x0 + 1:g}</xmin><ymin>{y0 + 1:g}</ymin>"
         f"<xmax>{x1:g}</xmax><ymax>{y1:g}</ymax></bndbox></object>\n"
     )

@@ -1,15 +1,35 @@
-"""XML of strangers."""
+"""XML: texts that we write, files of strangers that we read."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
+from xml.sax import saxutils
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.regular_files import read_regular
 
 _LARGEST_BYTES = 1 << 30
+_NOT_HELD = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, not even escaped."""
+
+
+def text(value: str) -> str:
+    """A text as the content of an element; what XML cannot hold becomes U+FFFD."""
+    return saxutils.escape(_NOT_HELD.sub("\ufffd", value))
+
+
+def attribute(value: str) -> str:
+    """A text as the value of an attribute, in quotes; what XML cannot hold becomes U+FFFD."""
+    return saxutils.quoteattr(_NOT_HELD.sub("\ufffd", value))
+
+
+def not_held(labels: Iterable[str]) -> list[str]:
+    """A sentence on each label that XML cannot hold as it is."""
+    return [f"the label {label!r} has characters that XML cannot hold" for label in labels if _NOT_HELD.search(label)]
 
 
 def parse_xml(path: Path, root: str) -> Element:

@@ -17,7 +17,8 @@ from support.strange_masks import HEIGHT, LOST, WIDTH
 
 from streamseg.errors import UsageError
 from streamseg.formats import brush
-from streamseg.formats.clip import Clip
+from streamseg.formats import format as formats
+from streamseg.formats.clip import Clip, ReadClip
 from streamseg.formats.cvat import Cvat
 from streamseg.formats.export import export
 from streamseg.formats.format import Format
@@ -25,6 +26,7 @@ from streamseg.formats.keyframes import thinned
 from streamseg.formats.label_studio import LabelStudio
 from streamseg.formats.labelme import Labelme
 from streamseg.formats.run import Run
+from streamseg.formats.shape import of_mask
 from streamseg.formats.voc import Voc
 from streamseg.masks.polygons import fill
 
@@ -325,6 +327,20 @@ def test_what_is_wrong_is_named(tmp_path: Path, kind: type[Format], text: str, s
     path.write_text(text)
     with pytest.raises(UsageError, match=said):
         kind.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("cvat", "annotations.xml"), ("voc", "Annotations"), ("label-studio", "config.xml")]
+)
+def test_labels_that_xml_cannot_hold(tmp_path: Path, name: str, file: str) -> None:
+    shape = of_mask(1, np.ones((6, 8), bool), label="b\x01d & \x0b\ud7ff")
+    format_ = formats.make(name, {"images": False} if name == "voc" else {})
+    format_.write(ReadClip("clip", (6, 8), 1, {0: [shape]}, {1: shape.label}), tmp_path)
+    assert "has characters that XML cannot hold" in " ".join(format_.notes)
+    path = tmp_path / file
+    root = ElementTree.parse(next(path.iterdir()) if path.is_dir() else path).getroot()
+    held = [*(each.text for each in root.iter()), *(value for each in root.iter() for value in each.attrib.values())]
+    assert "b\ufffdd & \ufffd\ud7ff" in held
 
 
 def test_a_video_of_one_frame(one_frame: Run, tmp_path: Path) -> None:
