@@ -31,6 +31,16 @@ ELSEWHERE = {
 }
 """Page -> the file of the repository that it is."""
 
+MADE_OF = {
+    "nodes/streamseg_nodes": "reference/nodes.md",
+    "streamseg/__init__.py": "reference/api.md",
+    "streamseg/errors.py": "reference/errors.md",
+    "streamseg/formats": "reference/formats.md",
+    "streamseg/formats/format.py": "reference/api-authors.md",
+    "streamseg/node.py": "reference/api-authors.md",
+}
+"""Code that pages link to, for who reads in the repository -> the generated page that the link leads to on the site."""
+
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 
 
@@ -72,6 +82,8 @@ def page_of(path: str, known: set[str]) -> str | None:
     """What a file of the repository is called on the site; None if it is not there."""
     if path == "README.md":
         return "index.md"
+    if path in MADE_OF:
+        return MADE_OF[path]
     for page, elsewhere in ELSEWHERE.items():
         if path == elsewhere:
             return page

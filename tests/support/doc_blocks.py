@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 _MARK = re.compile(r"^<!-- not run here: (.+) -->$")
 _FENCE = re.compile(r"^```(\w*)$")
-PROGRAMS = ("streamseg", "pip", "make", "python", "sudo", "cmake", "npm", "node")
+PROGRAMS = ("streamseg", "pip", "make", "python", "sudo", "cmake", "npm", "node", "mkdir", "scp")
 """What commands begin with."""
 
 
