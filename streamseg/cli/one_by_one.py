@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from streamseg.batches import places
 from streamseg.batches.task import Ended, Task, ended
 from streamseg.cli.option_flags import given_options, with_option
@@ -74,13 +76,9 @@ def _tasks(
     for source, name in zip(sources, source_names(named), strict=True):
         task = Task(name=name, source=source, output=places.join(root, name), settings=settings)
         try:
-            yield Task(**{**_fields(task), "prompts": _prompts_of(args, source, files)})
+            yield msgspec.structs.replace(task, prompts=_prompts_of(args, source, files))
         except StreamsegError as error:
             yield ended(task, error.exit_code, str(error))
-
-
-def _fields(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in task.__struct_fields__}
 
 
 def in_turn(args: argparse.Namespace, found: Iterable[Task | Ended], run_one: RunOne) -> Iterator[Ended]:

@@ -141,7 +141,7 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
     """
     outputs = run_graph.outputs(plan)
     also = exports.asked_for(plan)
-    if args.resume is not None and resuming.finished(outputs):
+    if args.resume is not None and resuming.finished(plan, outputs):
         say(f"the run in {', '.join(map(str, outputs.values()))} is finished; there is nothing to do")
         return 0
     run_graph.keep_sources(plan, outputs)
