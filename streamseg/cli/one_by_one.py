@@ -64,7 +64,8 @@ def tasks(args: argparse.Namespace, sources: Sequence[str], root: str) -> Iterat
         raise UsageError("--control is for one run; leave it out, or follow the sources one at a time")
     settings: dict[str, Any] = {name: value for name, value in vars(args).items() if name not in _OF_THE_BATCH}
     # What an earlier batch has finished or begun is not done anew.
-    settings |= {"resume": None if given_options(args).get("overwrite") else "", "json": False}
+    go_on = not given_options(args).get("overwrite")
+    settings |= {"resume": "" if go_on else None, "resume_if_possible": True, "json": False}
     files = _files_of_prompts(args)
     return _tasks(args, sources, root, settings, files)
 

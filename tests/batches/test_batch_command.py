@@ -108,6 +108,24 @@ def test_a_report_that_is_none_is_no_reason_to_stop(tmp_path: Path) -> None:
         assert (found.frames, found.fps, found.reason) == (None, None, "it says more above")
 
 
+def test_nodes_that_cannot_go_on_are_followed_from_the_start(films: Path) -> None:
+    words = (
+        "batch",
+        "a.mp4",
+        "--detect",
+        "support.detectors:Colored",
+        "--set",
+        "detect.words=[red]",
+        "-o",
+        "out",
+        *FAST,
+    )
+    assert streamseg(*words, cwd=films).returncode == 0
+    again = streamseg(*words, cwd=films)
+    assert again.returncode == 0
+    assert "is finished; there is nothing to do" in again.stderr
+
+
 def test_results_that_cannot_be_put_away_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def full(*_: object) -> None:
         raise ConnectionError("no room at https://user:secret@store/")
