@@ -18,3 +18,8 @@ SEGMENT = re.compile(r"segment-(\d{9,})")
 def mask_name(index: int) -> str:
     """File name of the mask of a frame by its number in the source; more digits than five where it needs them."""
     return f"{index:05d}.png"
+
+
+def is_finished(report: object) -> bool:
+    """Whether the content of a ``run.json`` says that its run has come to its end."""
+    return isinstance(report, dict) and report.get("error", "") is None and report.get("stopped_early") is False

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 
@@ -17,11 +17,16 @@ import msgspec
 
 from streamseg.batches import places
 from streamseg.batches.task import Ended, Task, ended, parsed_report
-from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
-from streamseg.result_files import RUN
+from streamseg.errors import EXIT_INTERRUPTED, RunError, StreamsegError, UsageError
+from streamseg.redaction import redact
+from streamseg.result_files import RUN, is_finished
 
 CORES = "STREAMSEG_CORES"
 """Environment variable: processor cores that a run may use."""
+TASK = "task.json"
+"""Beside results in an object store: what they are of."""
+_NOT_OF_RESULTS = ("verbose", "resume", "json", "option output", "option overwrite")
+# A program of the command's own; it does what 'streamseg run' does.
 _COMMAND = (sys.executable, "-m", "streamseg.cli.task")
 _LOOK_S = 0.1
 _ENDS_WITHIN_S = 15.0
@@ -49,10 +54,8 @@ def do(task: Task, stopped: Callable[[], bool], *, cores: int | None = None) -> 
 
 def _do(task: Task, scratch: Path, stopped: Callable[[], bool], cores: int | None, host: str) -> Ended:
     stored = places.is_url(task.output)
-    if stored and not task.settings.get("overwrite"):
-        report = parsed_report(places.read(places.join(task.output, RUN)) or b"")
-        if report is not None and report.get("error", "") is None and report.get("stopped_early") is False:
-            return Ended(name=task.name, source=task.source, output=task.output, code=0, frames=report["frames_out"])
+    if stored and not task.settings.get("option overwrite") and (found := _finished(task)) is not None:
+        return found
     here = msgspec.structs.replace(
         task,
         source=_here(task.source, scratch / "source"),
@@ -62,8 +65,33 @@ def _do(task: Task, scratch: Path, stopped: Callable[[], bool], cores: int | Non
     code, reason = _run(here, stopped, cores)
     folder = Path(here.output)
     if stored and folder.is_dir():
+        (folder / TASK).write_bytes(_asked(task))
         places.put(folder, task.output, last=RUN)
     return ended(task, code, reason, folder=folder, host=host)
+
+
+def _finished(task: Task) -> Ended | None:
+    """What became of a task whose results are whole in an object store; None if they are not.
+
+    Raises:
+        UsageError: they are of another task.
+    """
+    report = parsed_report(places.read(places.join(task.output, RUN)) or b"")
+    if not is_finished(report):
+        return None
+    if places.read(places.join(task.output, TASK)) != _asked(task):
+        raise UsageError(
+            f"the results at {redact(task.output)} were made of another source, or with other prompts or options; "
+            f"choose another -o, or say --overwrite"
+        )
+    return ended(task, 0, report=report)
+
+
+def _asked(task: Task) -> bytes:
+    """What of a task its results depend on, as it is kept beside them."""
+    settings = {name: value for name, value in task.settings.items() if name not in _NOT_OF_RESULTS}
+    plain = {"source": redact(task.source), "prompts": task.prompts and redact(task.prompts), "settings": settings}
+    return msgspec.json.format(msgspec.json.encode(plain, order="deterministic"), indent=2) + b"\n"
 
 
 def _here(place: str, folder: Path) -> str:
@@ -80,6 +108,7 @@ def _run(task: Task, stopped: Callable[[], bool], cores: int | None) -> tuple[in
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        cwd=task.folder if task.folder is not None and Path(task.folder).is_dir() else None,
         env=os.environ if cores is None else {**os.environ, CORES: str(cores)},
         # Ctrl-C is for whoever started the batch.
         process_group=0,
@@ -104,11 +133,18 @@ def _run(task: Task, stopped: Callable[[], bool], cores: int | None) -> tuple[in
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
     listening.join(_ENDS_WITHIN_S)
-    pipe.close()
-    said = [line.removeprefix(_ERROR).strip() for line in last if line.startswith(_ERROR)]
+    if not listening.is_alive():
+        pipe.close()
     if code < 0:
-        return 7, f"it was killed by signal {-code}"
-    return code, said[-1] if said and code not in (0, EXIT_INTERRUPTED) else ""
+        return RunError.exit_code, f"it was killed by signal {-code}"
+    return code, "" if code in (0, EXIT_INTERRUPTED) else _why(last)
+
+
+def _why(last: Sequence[str]) -> str:
+    """The last error in what a run said last, or else its last words."""
+    lines = [line.strip() for line in last if line.strip()]
+    errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    return (errors or lines or ["it said nothing"])[-1]
 
 
 def _wait(process: subprocess.Popen[bytes], stopped: Callable[[], bool]) -> int:

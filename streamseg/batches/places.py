@@ -72,7 +72,7 @@ def read(url: str) -> bytes | None:
 
 
 def put(folder: Path, url: str, *, last: str) -> None:
-    """Copy what is in a folder to a place.
+    """Copy what is in a folder to a place, where nothing else is left.
 
     Args:
         folder: of the results.
@@ -84,11 +84,17 @@ def put(folder: Path, url: str, *, last: str) -> None:
     """
     files, path = _open(url)
     found = sorted(each for each in folder.rglob("*") if each.is_file() and not each.is_symlink())
+    targets = {each: posixpath.join(path, *each.relative_to(folder).parts) for each in found}
     try:
+        before = files.find(path) if files.exists(path) else []
+        # While it is not there, nobody takes what is there for whole.
+        if posixpath.join(path, last) in before:
+            files.rm_file(posixpath.join(path, last))
         for each in sorted(found, key=lambda each: each == folder / last):
-            there = posixpath.join(path, *each.relative_to(folder).parts)
-            files.makedirs(posixpath.dirname(there), exist_ok=True)
-            files.put_file(str(each), there)
+            files.makedirs(posixpath.dirname(targets[each]), exist_ok=True)
+            files.put_file(str(each), targets[each])
+        for each in set(before) - set(targets.values()) - {posixpath.join(path, last)}:
+            files.rm_file(each)
     except Exception as error:
         raise OutputError(f"expected to write results to {redact(url)}, got: {_words(error)}") from error
 

@@ -21,7 +21,6 @@ from streamseg.errors import RunError
 
 _LOOK_S = 0.2
 _ANSWERS_WITHIN_S = 5.0
-_DIED = 7
 
 
 def run(
@@ -100,5 +99,5 @@ def _result(ray, reference, task: Task) -> Ended:  # type: ignore[no-untyped-def
         with contextlib.suppress(AttributeError):
             error = error.cause
         first = str(error).strip().partition("\n")[0]
-        return ended(task, _DIED, f"its machine or process was lost, or had no room: {first}")
+        return ended(task, RunError.exit_code, f"its machine or process was lost, or had no room: {first}")
     return found

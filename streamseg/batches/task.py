@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from streamseg.regular_files import read_regular
 from streamseg.result_files import RUN
 
 _LARGEST_REPORT_BYTES = 64 << 20
+
+T = TypeVar("T", int, float)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +29,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """File of prompts, or the URL of one."""
     settings: dict[str, Any] = {}
     """The other arguments of ``streamseg run``, by their names."""
+    folder: str | None = None
+    """Current folder of whoever asked, which paths in the settings are relative to."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +51,15 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """The machine that did it; empty if nobody had to."""
 
 
-def ended(task: Task, code: int, reason: str = "", *, folder: Path | None = None, host: str = "") -> Ended:
+def ended(
+    task: Task,
+    code: int,
+    reason: str = "",
+    *,
+    folder: Path | None = None,
+    report: dict[str, Any] | None = None,
+    host: str = "",
+) -> Ended:
     """What became of a task, from its exit code and the report of its run.
 
     Args:
@@ -54,20 +67,28 @@ def ended(task: Task, code: int, reason: str = "", *, folder: Path | None = None
         code: how it ended.
         reason: why, where the report does not know it, since no run began.
         folder: of the results, if there is one.
+        report: of the run, if it is not in that folder.
         host: that did it.
     """
-    report = None if folder is None else report_in(folder)
-    error = (report or {}).get("error") or {}
+    report = report if folder is None else report_in(folder)
+    error = (report or {}).get("error")
+    said = error.get("message") if isinstance(error, dict) else None
     return Ended(
         name=task.name,
         source=task.source,
         output=task.output,
         code=code,
-        reason=(reason or error.get("message") or "it says more above") if code else "",
-        frames=None if report is None or reason else report.get("frames_out"),
-        fps=None if report is None or reason else report.get("fps"),
+        reason=str(reason or said or "it says more above") if code else "",
+        frames=None if reason else _number(report, "frames_out", int),
+        fps=None if reason else _number(report, "fps", float),
         host=host,
     )
+
+
+def _number(report: dict[str, Any] | None, name: str, kind: type[T]) -> T | None:
+    """A figure of a report that anybody may have written."""
+    found = (report or {}).get(name)
+    return kind(found) if isinstance(found, (int, float)) and math.isfinite(found) else None
 
 
 def report_in(folder: Path) -> dict[str, Any] | None:

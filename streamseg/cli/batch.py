@@ -30,6 +30,7 @@ from streamseg.video.source import SourceKind, classify
 _OF_A_RUN = ("control", "metrics", "metrics_token", "metrics_cert", "metrics_key", "trace")
 """What only a run alone can be asked for."""
 REPORT = "batch.json"
+_RETRIES = 2
 _DESCRIPTION = """Follow objects in many files, each into a folder of its own. One bad file stops nobody; said again,
 the same command goes on where it was ended. --jobs does several at once, --ray spreads them over the machines of a Ray
 cluster. Sources, prompts and -o may be URLs of object stores (s3://, gs://, …)."""
@@ -57,9 +58,8 @@ def add_to(parser: Parser) -> None:
     where.add_argument(
         "--retries",
         type=natural,
-        default=2,
         metavar="N",
-        help="begin a file again so often whose machine was lost, with --ray (default: 2)",
+        help=f"begin a file again so often whose machine was lost, with --ray (default: {_RETRIES})",
     )
     add_prompts(parser)
     rare = add_groups(parser, without=("page",))
@@ -86,22 +86,28 @@ def run(args: argparse.Namespace) -> int:
     began_s = time.monotonic()
     if args.ray is None and args.gpus:
         raise UsageError("--gpus is for --ray; on this machine all files share what --device says")
+    if args.ray is None and args.retries is not None:
+        raise UsageError("--retries is for --ray; here the same command, said again, goes on with what failed")
     sources = list(itertools.chain.from_iterable(map(places.expand, args.sources)))
     root = one_by_one.output_of(args)
     tasks = list(one_by_one.tasks(args, sources, root))
     done: list[Ended] = []
-    here = args.ray is None and args.jobs == 1 and not any(map(_has_urls, tasks))
+    here = args.ray is None and args.jobs == 1 and args.cores is None and not any(map(_has_urls, tasks))
     # Ray prints what happens to its machines.
     with Interrupts() as interrupts, contextlib.redirect_stdout(sys.stderr):
-        results = one_by_one.in_turn(args, tasks, run_one) if here else _results(args, tasks, lambda: interrupts.stop)
-        for each in results:
+
+        def stopped() -> bool:
+            # One that was ended by itself ends the batch too, and what is at work beside it in good order.
+            return interrupts.stop or any(each.code == EXIT_INTERRUPTED for each in done)
+
+        for each in one_by_one.in_turn(args, tasks, run_one) if here else _results(args, tasks, stopped):
             done.append(each)
             if not here:
                 what = f"failed ({each.code}): {each.reason}" if each.code else f"{each.frames} frames"
                 say(f"{len(done)} of {len(tasks)}: {each.name}: {what}")
-            if each.code == EXIT_INTERRUPTED:
+            if here and stopped():
                 break
-        interrupted = interrupts.stop or (bool(done) and done[-1].code == EXIT_INTERRUPTED)
+        interrupted = stopped()
     order = {task.name: place for place, task in enumerate(tasks)}
     done.sort(key=lambda each: order[each.name])
     took_s = time.monotonic() - began_s
@@ -128,7 +134,7 @@ def _results(args: argparse.Namespace, found: Sequence[Task | Ended], stopped: C
             address=args.ray,
             cores=args.cores or 1,
             gpus=args.gpus,
-            retries=args.retries,
+            retries=_RETRIES if args.retries is None else args.retries,
         )
     else:
         share = args.cores or max(1, cores() // args.jobs)
@@ -143,6 +149,7 @@ def _anywhere(task: Task) -> Task:
         source=_absolute(task.source) if local else task.source,
         prompts=None if task.prompts is None else _absolute(task.prompts),
         output=_absolute(task.output),
+        folder=str(Path.cwd()),
     )
 
 

@@ -22,13 +22,21 @@ def asked_for(plan: Plan) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name in nodes_of(plan.graph, "record"):
-        also = getattr(plan.options[name], "also", [])
-        chosen = [each.strip() for each in (also.split(",") if isinstance(also, str) else also) if each.strip()]
-        for each in chosen:
-            formats.check_writes(each)
-        if chosen:
-            found[name] = chosen
+        if also := named(getattr(plan.options[name], "also", [])):
+            found[name] = also
     return found
+
+
+def named(also: str | list[str]) -> list[str]:
+    """The names of formats in a value of ``--also``.
+
+    Raises:
+        UsageError: there is no such format, or it cannot be written.
+    """
+    chosen = [each.strip() for each in (also.split(",") if isinstance(also, str) else also) if each.strip()]
+    for each in chosen:
+        formats.check_writes(each)
+    return chosen
 
 
 def write(folder: Path, chosen: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from streamseg.batches import places
 from streamseg.batches.task import Ended, Task, ended
 from streamseg.cli.option_flags import given_options, with_option
@@ -62,7 +64,8 @@ def tasks(args: argparse.Namespace, sources: Sequence[str], root: str) -> Iterat
         raise UsageError("--control is for one run; leave it out, or follow the sources one at a time")
     settings: dict[str, Any] = {name: value for name, value in vars(args).items() if name not in _OF_THE_BATCH}
     # What an earlier batch has finished or begun is not done anew.
-    settings |= {"resume": None if given_options(args).get("overwrite") else "", "json": False}
+    go_on = not given_options(args).get("overwrite")
+    settings |= {"resume": "" if go_on else None, "resume_if_possible": True, "json": False}
     files = _files_of_prompts(args)
     return _tasks(args, sources, root, settings, files)
 
@@ -74,13 +77,9 @@ def _tasks(
     for source, name in zip(sources, source_names(named), strict=True):
         task = Task(name=name, source=source, output=places.join(root, name), settings=settings)
         try:
-            yield Task(**{**_fields(task), "prompts": _prompts_of(args, source, files)})
+            yield msgspec.structs.replace(task, prompts=_prompts_of(args, source, files))
         except StreamsegError as error:
             yield ended(task, error.exit_code, str(error))
-
-
-def _fields(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in task.__struct_fields__}
 
 
 def in_turn(args: argparse.Namespace, found: Iterable[Task | Ended], run_one: RunOne) -> Iterator[Ended]:

@@ -21,6 +21,7 @@ from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.redaction import HIDDEN
 from streamseg.regular_files import read_regular
+from streamseg.result_files import RUN, is_finished
 from streamseg.runtime import recovery
 
 _NOT_THE_JOB = ("output", "overwrite", "also")
@@ -49,10 +50,7 @@ def begin(plan: Plan, *, resume: bool) -> Job | None:
     for name, each in left.items():
         change = _first_difference(_essence(each.facts), _essence(job.facts))
         if change is not None:
-            raise UsageError(
-                f"the results at {name!r} were made by another job, so it cannot be gone on with: {change}; "
-                f"undo the change, or start again with --overwrite"
-            )
+            raise _of_another_job(name, change)
         # What is compared by the nodes later has to be the same to the letter.
         job = msgspec.structs.replace(job, facts=each.facts)
     return recovery.go_on(plan, job) if left else job
@@ -99,17 +97,40 @@ def graph_in(folder: Path) -> Graph:
     return config.parse(plain)
 
 
-def finished(folders: Mapping[str, Path]) -> bool:
-    """Whether the runs in all of these folders have come to their end."""
-    return bool(folders) and all(_finished(folder) for folder in folders.values())
+def finished(plan: Plan, folders: Mapping[str, Path]) -> bool:
+    """Whether the runs in all of these folders have come to their end.
 
-
-def _finished(folder: Path) -> bool:
-    try:
-        report = json.loads(read_regular(folder / "run.json", _LARGEST_REPORT_BYTES))
-    except (OSError, ValueError, RecursionError):
+    Raises:
+        UsageError: they have, but are of another job.
+    """
+    if not folders or not all(is_finished(_report_in(folder)) for folder in folders.values()):
         return False
-    return isinstance(report, dict) and report.get("error", "") is None and report.get("stopped_early") is False
+    asked = _asked({"graph": redacted(config.to_plain(plan.graph))})
+    for name, each in recovery.left(plan).items():
+        change = _first_difference(_asked(each.facts), asked)
+        if change is not None:
+            raise _of_another_job(name, change)
+    return True
+
+
+def _asked(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job was asked for. What it depends on besides, such as the size of a file, may have changed since."""
+    plain = msgspec.json.decode(msgspec.json.encode(facts["graph"]))
+    return _essence({"graph": plain, "depends_on": {}, "versions": {}})
+
+
+def _report_in(folder: Path) -> object:
+    try:
+        return json.loads(read_regular(folder / RUN, _LARGEST_REPORT_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _of_another_job(name: str, change: str) -> UsageError:
+    return UsageError(
+        f"the results at {name!r} were made by another job, so it cannot be gone on with: {change}; "
+        f"undo the change, or start again with --overwrite"
+    )
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

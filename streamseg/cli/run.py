@@ -21,7 +21,7 @@ from streamseg.errors import EXIT_INTERRUPTED, OutputError, RunError, UsageError
 from streamseg.graph.options import DETECTORS, named_options
 from streamseg.graph.plan import Plan
 from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.recovery import frames
+from streamseg.runtime.recovery import can_resume, frames
 from streamseg.runtime.report import Report, make_report
 from streamseg.video.source import redact
 
@@ -141,7 +141,7 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
     """
     outputs = run_graph.outputs(plan)
     also = exports.asked_for(plan)
-    if args.resume is not None and resuming.finished(outputs):
+    if args.resume is not None and resuming.finished(plan, outputs):
         say(f"the run in {', '.join(map(str, outputs.values()))} is finished; there is nothing to do")
         return 0
     run_graph.keep_sources(plan, outputs)
@@ -153,7 +153,9 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
         raise UsageError("--control and --page need processes: leave out --inline")
     if args.inline:
         refuse_watching(args, "got --inline; leave one of them out")
-    job = resuming.begin(plan, resume=args.resume is not None)
+    # Of many files also those are followed whose nodes cannot go on where they were interrupted.
+    from_scratch = getattr(args, "resume_if_possible", False) and not can_resume(plan)
+    job = resuming.begin(plan, resume=args.resume is not None and not from_scratch)
     with watching(plan, args) as watch:
         command_queue = make_queue(plan, args)
         full_before = {name for name, folder in outputs.items() if _has_files(folder)}

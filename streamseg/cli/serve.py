@@ -9,7 +9,7 @@ from typing import Any
 
 from streamseg.cli import exports, run_graph
 from streamseg.cli.interrupts import Interrupts
-from streamseg.cli.option_flags import given_options, hide
+from streamseg.cli.option_flags import given_options, hide, with_option
 from streamseg.cli.page_exports import PageExports
 from streamseg.cli.parser import Parser, port
 from streamseg.cli.prompt_flags import add_detectors, detector
@@ -78,9 +78,10 @@ def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
             f"expected one file with -o {output}, got {len(args.sources)}, and their results would mix; leave it out: "
             f"each has a folder of its own below out/"
         )
-    graph = run_graph.page_of(args, bind)
+    # The page exports where there is no record node, too.
+    also = exports.named(given_options(args).get("also") or [])
+    graph = run_graph.page_of(with_option(args, "also", None), bind)
     plan = Plan(graph)
-    also = exports.asked_for(plan)
     options: dict[str, Any] = dict(plan.options)
     run_graph.fetch_checkpoints(plan)
     stems = options["page"].titles
@@ -97,7 +98,7 @@ def _serve_files(args: argparse.Namespace, bind: str, title: str) -> int:
     record = options.get("record", Record.Config())
     files = {name: options[name] for name, spec in graph.nodes.items() if "source" in spec.options}
     say(title)
-    exporting = PageExports(plan, files, next(iter(also.values()), []))
+    exporting = PageExports(plan, files, also)
     with (
         Interrupts() as interrupts,
         FilesPage(files, steps, options["page"], record, folder, exporting, threads=cores()) as page,

@@ -30,6 +30,9 @@ def main() -> int:
     except StreamsegError as error:
         say(f"error: {error_facts(error)['message']}")
         return error.exit_code
+    except OSError as error:
+        say(f"error: the system refused something: {error}")
+        return 1
 
 
 def _leave_with_the_caller() -> None:

@@ -15,7 +15,7 @@ from support.command import COMMAND, eventually, streamseg, tracks
 from support.media import moving_images, write_video
 
 from streamseg.batches import one_task, places
-from streamseg.batches.task import Task
+from streamseg.batches.task import Task, ended
 from streamseg.cli.main import main
 from streamseg.errors import MediaError, OutputError
 
@@ -76,10 +76,54 @@ def test_a_batch_of_an_object_store(films: Path, capsys: pytest.CaptureFixture[s
     written = store.modified("/out/a/tracks.jsonl")
     assert main(words) == 3
     assert store.modified("/out/a/tracks.jsonl") == written, "what was done is not done anew"
+    assert main([*words, "--max-frames", "2"]) == 2
+    assert "were made of another source, or with other prompts or options" in capsys.readouterr().err
+    assert main([*words, "--max-frames", "2", "--overwrite"]) == 3
+    assert not store.exists("/out/a/masks/00003.png"), "nothing is left of what was there before"
+    assert json.loads(store.cat_file("/out/a/run.json"))["frames_out"] == 2
     store.rm("/in", recursive=True)
     store.rm("/out", recursive=True)
     assert main(words) == 3
     assert "expected files that match memory://in/*.mp4, there are none" in capsys.readouterr().err
+
+
+def test_what_was_made_of_another_source_is_not_taken_for_done(films: Path) -> None:
+    for name in ("x", "y"):
+        (films / name).mkdir()
+        (films / "a.mp4").rename(films / name / "clip.mp4")
+        write_video(films / "a.mp4", moving_images(3))
+    words = ("--prompts", "prompts.yaml", "-o", "out", *FAST)
+    assert streamseg("batch", "y/clip.mp4", *words, cwd=films).returncode == 0
+    done = streamseg("batch", "x/clip.mp4", "y/clip.mp4", *words, cwd=films)
+    assert done.returncode == 2
+    assert "source was 'y/clip.mp4', now it is 'x/clip.mp4'" in done.stderr.replace('"', "'")
+    assert len(tracks(films / "out/clip-2")) == 3
+
+
+def test_a_report_that_is_none_is_no_reason_to_stop(tmp_path: Path) -> None:
+    task = Task(name="a", source="a.mp4", output=str(tmp_path))
+    for text in ('{"error": "odd", "frames_out": "many", "fps": null}', "[]", "{", '{"frames_out": NaN}'):
+        (tmp_path / "run.json").write_text(text)
+        found = ended(task, 3, folder=tmp_path)
+        assert (found.frames, found.fps, found.reason) == (None, None, "it says more above")
+
+
+def test_nodes_that_cannot_go_on_are_followed_from_the_start(films: Path) -> None:
+    words = (
+        "batch",
+        "a.mp4",
+        "--detect",
+        "support.detectors:Colored",
+        "--set",
+        "detect.words=[red]",
+        "-o",
+        "out",
+        *FAST,
+    )
+    assert streamseg(*words, cwd=films).returncode == 0
+    again = streamseg(*words, cwd=films)
+    assert again.returncode == 0
+    assert "is finished; there is nothing to do" in again.stderr
 
 
 def test_results_that_cannot_be_put_away_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -170,6 +214,7 @@ def test_what_makes_no_batch_is_refused(tmp_path: Path) -> None:
     for words, said in (
         (["graph.yaml"], "a graph file"),
         (["a.mp4", "--gpus", "0.5"], "--gpus is for --ray"),
+        (["a.mp4", "--retries", "1"], "--retries is for --ray"),
         (["a.mp4", "--jobs", "0"], "a whole number of 1 or more"),
     ):
         done = streamseg("batch", *words, cwd=tmp_path)

@@ -177,7 +177,10 @@ def test_the_loop_takes_a_file(tmp_path: Path) -> None:
         (["--detect", "d.onnx", "--detect-classes", "cat"], "the detector has no class 'cat'"),
         (["--box", "1,2,30,40", "--detect-classes", "cat"], "expected --detect FILE.onnx with --detect-classes"),
         (["--detect", "motion", "--detect-score", "0.5"], "expected --detect FILE.onnx with --detect-score"),
-        (["--box", "1,2,30,40", "--detect-every", "5"], "--detect FILE.onnx or --detect motion with --detect-every"),
+        (
+            ["--box", "1,2,30,40", "--detect-every", "5"],
+            "--detect FILE.onnx, --detect motion or --discover N with --detect-every",
+        ),
         (["--detect", "d.onnx", "--detect-names", "gone.txt"], "in each line at gone.txt, got: No such file"),
     ],
 )

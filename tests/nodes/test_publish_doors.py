@@ -310,7 +310,7 @@ def test_a_flood_that_uses_up_every_open_file_ends_with_the_flood(pairs: Keys) -
 def test_a_listener_may_not_say_much(node: Publish, pairs: Keys) -> None:
     with listener(node, pairs.friend, pairs.server) as heard, listener(node, pairs.friend, pairs.server) as chatty:
         assert let_in(node, chatty) and let_in(node, heard)
-        chatty.subscribe(b"x" * 100_000)
+        chatty.subscribe(b"x" * 50_000)  # with more of it PyZMQ before 27.3 crashes
         assert frames_heard(node, heard, 20) == list(range(20))
 
 
