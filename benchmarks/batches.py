@@ -4,8 +4,8 @@
 
 Short clips are followed on clusters of 1, 2 and 4 nodes of one core each, all of them on this machine, in turns. The
 machine has fewer cores than the largest cluster has nodes, so the heavy stage is a detector that sleeps: what is
-measured is what the batch, Ray and the starting of runs cost, not what a processor can do. Efficiency is the time of one
-node, divided by the number of nodes times the time of so many; the goal is 0.9.
+measured is what the batch, Ray and the starting of runs cost, not what a processor can do. Efficiency is the time of
+one node, divided by the number of nodes times the time of so many; the goal is 0.9.
 
 It needs ``pip install 'streamseg[ray]'``.
 """
