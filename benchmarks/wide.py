@@ -76,7 +76,7 @@ def _films(args: argparse.Namespace) -> Iterator[Film]:
 
 
 def find_held_out(folder: str, every: int, leave_out: Sequence[str]) -> list[Photo]:
-    """Every so manieth photo of each set of a folder but those of some sets."""
+    """Every N-th photo of each set of a folder but those of some sets."""
     return [photo for photo in find_photos(Path(folder), (0, every)) if photo.kind not in leave_out]
 
 

@@ -37,7 +37,7 @@ class Detector(Node[Frame, Detected]):
             int,
             msgspec.Meta(ge=0),
             Option(
-                "the detector looks at each so-manieth frame, from the first on; 0: only at the first",
+                "the detector looks at every N-th frame, from the first on; 0: only at the first",
                 flag="--detect-every",
                 metavar="N",
             ),

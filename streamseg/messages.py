@@ -16,9 +16,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from streamseg.types import Box, CaptureClock, ObjectState, Region
-
-SourceState = Literal["lost", "reconnecting", "back"]
+from streamseg.types import Box, CaptureClock, ObjectState, Region, SourceState
 
 
 class Stamp(msgspec.Struct, frozen=True):

@@ -165,6 +165,19 @@ def write_own(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
+def sync(path: Path) -> None:
+    """Make what is in a file, or the names in a folder, durable.
+
+    Raises:
+        OSError: it is not there, or the disk does not take it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def check_own(path: Path) -> None:
     """See that what `open_own` would open is a regular file or not there.
 

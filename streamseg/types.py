@@ -12,6 +12,9 @@ Box = tuple[float, float, float, float]
 ObjectState = Literal["TRACKED", "UNCERTAIN", "LOST", "REACQUIRED"]
 """What is known of an object in a frame; LOST has an empty mask."""
 
+SourceState = Literal["lost", "reconnecting", "back"]
+"""What becomes of a live source."""
+
 CaptureClock = Literal["arrival", "sender", "recording", "reading"]
 """Which clock says when a picture was taken.
 

@@ -44,7 +44,7 @@ class Discover(Detector):
         masks = config.masks
         if masks.frame or masks.time_s is not None or masks.stream is not None:
             raise GraphError(
-                "discover looks at each so-manieth frame of every source: expected masks without frame, time_s and "
+                "discover looks at every N-th frame of every source: expected masks without frame, time_s and "
                 "stream; say every instead"
             )
 

@@ -14,10 +14,11 @@ import msgspec
 import zmq
 
 from streamseg.errors import OutputError
-from streamseg.messages import Gap, Segmented, SourceState, SourceStatus
+from streamseg.messages import Gap, Segmented, SourceStatus
 from streamseg.node import Node, NodeConfig, Option
 from streamseg.publishing import curve, format, keys
 from streamseg.publishing.address import check_free, checked_address
+from streamseg.types import SourceState
 
 _LAST_WORDS_MS = 1000
 _HEARTBEAT_S = 1.0

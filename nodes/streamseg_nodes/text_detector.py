@@ -78,9 +78,9 @@ class TextDetector(Detector):
 
     @classmethod
     def depends_on(cls, config: Config) -> dict[str, Any]:
-        """The files of the model, if it is a folder."""
-        folder = Path(config.model_folder).expanduser()
-        paths = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+        """The files of the model, in its folder or in the cache of transformers."""
+        folder = _folder_of(config.model_folder)
+        paths = [] if folder is None else sorted(folder.glob("*.safetensors"))
         return {"model": [[path.name, file_facts(path)] for path in paths]}
 
     @classmethod
@@ -161,17 +161,32 @@ def _in_order(box: list[float]) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
+def _folder_of(name: str) -> Path | None:
+    """Where a model is on this machine; None if it is not there."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError):
+        return None
+
+
 def _loaded(kind: Any, name: str, **more: Any) -> Any:
     """A part of a model that is on this machine.
 
     Raises:
-        ModelError: it is not.
+        ModelError: it is not, or is damaged.
     """
+    from safetensors import SafetensorError
+
     folder = Path(name).expanduser()
     place = str(folder) if folder.is_dir() else name
     try:
         return kind.from_pretrained(place, local_files_only=True, **more)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"expected OWLv2 or Grounding DINO, as transformers keeps it, in the folder {name} or under that name in "

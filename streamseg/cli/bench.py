@@ -32,7 +32,6 @@ _TARGETS = {
     "transport": "a frame from one process to another",
 }
 """What can be measured, and what it is."""
-_OF_PROCESSES = ("pipeline", "latency", "live")
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 _LEAST_SIDE = 64
 

@@ -15,7 +15,7 @@ from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.option_flags import add_options, given_options, some_options
 from streamseg.cli.parser import Parser, positive
 from streamseg.cli.text import say
-from streamseg.errors import EXIT_INTERRUPTED, UsageError
+from streamseg.errors import EXIT_INTERRUPTED, OutputError, UsageError
 from streamseg.regular_files import read_regular
 
 _DESCRIPTION = """An ML backend for Label Studio: a box or clicks in a picture become a brush mask, a rectangle in a
@@ -53,7 +53,11 @@ def add_to(parser: Parser) -> None:
         help="a file with a token that Label Studio has to send, as the password of its basic authentication",
     )
     parser.add_argument(
-        "--frames", type=positive, default=300, metavar="N", help="followed for one answer at most (default: 300)"
+        "--frames",
+        type=positive,
+        default=300,
+        metavar="N",
+        help="of a rectangle, followed for one answer at most (default: 300)",
     )
     parser.add_argument(
         "--max-mb", type=positive, default=4096, metavar="N", help="largest file of a task, in MiB (default: 4096)"
@@ -66,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     """Answer until somebody ends it; returns the exit code.
 
     Raises:
-        StreamsegError: others could reach it, the address is taken, the model cannot be had, a package is missing.
+        StreamsegError: others could reach it, the address is taken, the model cannot be had, a package is missing, or
+            it stopped by itself.
     """
     for module in ("starlette", "uvicorn"):
         extras.load(module, "page", "to answer Label Studio")
@@ -95,16 +100,28 @@ def run(args: argparse.Namespace) -> int:
             app, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=_LAST_S
         )
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="label-studio", daemon=True)
+        errors: list[BaseException] = []
+
+        def serve() -> None:
+            try:
+                server.run(sockets=[listener])
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it is, it is said below)
+                errors.append(error)
+
+        thread = threading.Thread(target=serve, name="label-studio", daemon=True)
         with Interrupts() as interrupts:
             thread.start()
-            while thread.is_alive() and not interrupts.wait(_LOOK_S):
-                continue
+            while was_serving := thread.is_alive():
+                if interrupts.wait(_LOOK_S):
+                    break
             server.should_exit = True
             thread.join()
     finally:
         listener.close()
         media.close()
+    if not was_serving:
+        reason = errors[0] if errors else "it stopped by itself"
+        raise OutputError(f"expected to answer Label Studio until Ctrl-C, got: {reason}; start it again")
     return EXIT_INTERRUPTED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -38,29 +39,32 @@ def make_app(backend: Backend, *, token: str | None, is_own: Callable[[str], boo
     """
 
     async def health(request: Request) -> Response:
-        return refused(request) or JSONResponse({"status": "UP", "model_class": "streamseg"})
+        return await refused(request) or JSONResponse({"status": "UP", "model_class": "streamseg"})
 
     async def versions(request: Request) -> Response:
-        return refused(request) or JSONResponse({"versions": [backend.version]})
+        return await refused(request) or JSONResponse({"versions": [backend.version]})
 
     async def setup(request: Request) -> Response:
-        return refused(request) or await _answered(request, backend.set_up)
+        return await refused(request) or await _answered(request, backend.set_up)
 
     async def predict(request: Request) -> Response:
-        return refused(request) or await _answered(request, backend.predict)
+        return await refused(request) or await _answered(request, backend.predict)
 
     async def webhook(request: Request) -> Response:
         # There is nothing to train: what was labeled is exported, and 'streamseg train' reads it.
-        return refused(request) or await _answered(request, lambda said: {})
+        return await refused(request) or await _answered(request, lambda said: {})
 
-    def refused(request: Request) -> Response | None:
+    async def refused(request: Request) -> Response | None:
         if token is None:
             if is_own(request.headers.get("host", "")):
                 return None
             return _error(421, "this machine is not known by that name; ask 127.0.0.1, or start it with a token")
-        given = _token_in(request.headers.get("authorization", ""))
+        header = request.headers.get("authorization", "")
+        given = _token_in(header)
         if given is not None and hmac.compare_digest(given.encode(), token.encode()):
             return None
+        if header:
+            await asyncio.sleep(_WRONG_TOKEN_S)  # No matter for people, and much for those who try them all.
         return _error(401, "expected the token, as the password of Label Studio's basic authentication")
 
     routes = [

@@ -67,7 +67,11 @@ class Media:
         # Its ending says what it is, and the rest of its name nothing.
         name = hashlib.sha256(full.encode()).hexdigest()[:24] + Path(urlsplit(full).path).suffix[:8]
         path = Path(self._folder.name) / name
-        self._fetch(full, path)
+        try:
+            self._fetch(full, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         self._files[full] = path
         while len(self._files) > _KEPT:
             self._files.popitem(last=False)[1].unlink(missing_ok=True)

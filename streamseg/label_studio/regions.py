@@ -39,6 +39,8 @@ class Track:
     frames_count: int
     boxes: dict[int, tuple[float, float, float, float]]
     """Frame as Label Studio counts, but from 0 -> x0, y0, x1, y1 as shares of the frame's width and height."""
+    keys: Sequence[Mapping[str, Any]]
+    """All keyframes as they came, also those from which on it is off."""
 
 
 def drawn_in(regions: Regions, size: tuple[int, int]) -> list[Drawn]:
@@ -84,12 +86,13 @@ def tracks_in(regions: Regions) -> list[Track]:
         keys = value.get("sequence")
         if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
             raise UsageError(f"expected keyframes in the rectangle {_name(each, number)!r}, got {type(keys).__name__}")
-        boxes = {int(_number(key, "frame")) - 1: _corners(key) for key in keys if key.get("enabled", True)}
-        if any(frame < 0 for frame in boxes):
+        frames = [int(_number(key, "frame")) - 1 for key in keys]
+        boxes = {at: _corners(key) for at, key in zip(frames, keys, strict=True) if key.get("enabled", True)}
+        if any(frame < 0 for frame in frames):
             raise UsageError(f"expected frames counted from 1 in the rectangle {_name(each, number)!r}")
         if boxes:
             count = int(_number(value, "framesCount", 0.0))
-            found.append(Track(_name(each, number), _label(each), count, boxes))
+            found.append(Track(_name(each, number), _label(each), count, boxes, keys))
     return found
 
 

@@ -22,14 +22,16 @@ from PIL import Image
 
 from streamseg.errors import UsageError, WireError
 from streamseg.masks import rle
-from streamseg.messages import Gap, Segmented, SourceState, SourceStatus
-from streamseg.types import Box, ObjectState
+from streamseg.messages import Gap, Segmented, SourceStatus
+from streamseg.types import Box, ObjectState, SourceState
 
 VERSION = 1
 PIXELS_MAX = 1 << 26
 """A larger frame is not believed: 8192 x 8192."""
 PART_MAX_BYTES = 3 * PIXELS_MAX
 """A listener need take no larger part: a raw picture of so many pixels."""
+_LATEST_S = 1e12
+"""No stream is at a later time: thirty thousand years."""
 _MASKS_MAX_BYTES = 1 << 33
 """More is not taken at once: a header can name one part for any number of objects."""
 
@@ -336,11 +338,15 @@ def decode(parts: Parts) -> Published:
         if version != VERSION:
             raise WireError(f"expected version {VERSION} of published results, got {version}; use the same streamseg")
         unknown = _unknown_decoder.decode(parts[1])
-        return Published(_decoder.decode(parts[1]) if unknown.kind in _KINDS else unknown, parts)
+        header = _decoder.decode(parts[1]) if unknown.kind in _KINDS else unknown
     except WireError:
         raise
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"expected a header as publish sends it, got: {error}") from error
+    # Also of what is no number nothing is less.
+    if isinstance(header, FrameHeader) and header.pts_s is not None and not abs(header.pts_s) < _LATEST_S:
+        raise WireError(f"expected the time of a frame in seconds, got pts_s {header.pts_s}; check who publishes it")
+    return Published(header, parts)
 
 
 def _jpeg_size(data: np.ndarray) -> tuple[int, int] | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import zmq
 
-from streamseg.errors import UsageError
+from streamseg.errors import UsageError, WireError
 from streamseg.publishing import curve, keys
 from streamseg.publishing.address import checked_endpoint
 from streamseg.publishing.connection import Connection
@@ -19,6 +20,8 @@ _WAITING_MAX = 4
 _BUFFER_BYTES = 1 << 17
 _MORE_WITHIN_MS = 1
 _TAKING_MAX_S = 0.1
+
+_log = logging.getLogger("streamseg.publishing")
 
 
 def listen(
@@ -72,7 +75,9 @@ def listen(
     return socket
 
 
-def newest(socket: zmq.Socket[bytes], wait_ms: int | None = None) -> list[Published]:
+def newest(
+    socket: zmq.Socket[bytes], wait_ms: int | None = None, on_damage: Callable[[WireError], None] | None = None
+) -> list[Published]:
     """What has come, without the frames for which a newer one of the same stream has come too.
 
     For whoever acts on what is now: one that is slower than the stream falls behind no further than its own work
@@ -83,25 +88,38 @@ def newest(socket: zmq.Socket[bytes], wait_ms: int | None = None) -> list[Publis
         socket: from `listen`. (ZMQ_CONFLATE is no other way to this: it tears messages of several parts apart.)
         wait_ms: how long to wait for the first message; None for as long as it takes. Publishers send something every
             second, so some seconds without anything mean that the publisher is gone.
+        on_damage: told of each message that is no published one, and is left out; without it the first is raised if
+            nothing else came, and else logged.
 
     Returns:
         In the order in which they came; empty if nothing came.
 
     Raises:
-        WireError: what came is no published message.
+        WireError: all that came is no published message, and there is no `on_damage`.
     """
     # What had to be waited for is the newest there is. Where something lay there already, more may come after it: what
     # waits in the kernel comes up when there is room for it, but not in the same instant.
     was_late = bool(socket.poll(0))
     if not was_late and not socket.poll(wait_ms):
         return []
-    found = [decode(socket.recv_multipart())]
+    found: list[Published] = []
+    errors: list[WireError] = []
     until_s = time.monotonic() + _TAKING_MAX_S
-    while time.monotonic() < until_s and socket.poll(_MORE_WITHIN_MS if was_late else 0):
-        message = decode(socket.recv_multipart())
+    is_first = True
+    while is_first or (time.monotonic() < until_s and socket.poll(_MORE_WITHIN_MS if was_late else 0)):
+        is_first = False
+        try:
+            message = decode(socket.recv_multipart())
+        except WireError as error:
+            (on_damage or errors.append)(error)
+            continue
         if isinstance(message.header, FrameHeader):
             found = [each for each in found if not _is_frame_of(each, message.header.stream)]
         found.append(message)
+    if errors and not found:
+        raise errors[0]
+    for damage in errors:
+        _log.warning("a message was left out: %s", damage)
     return found
 
 

@@ -139,7 +139,7 @@ class Keywords(TrackerKeywords, total=False):
     """frames encoded together; only without focus (default: 1)"""
 
     detect_every: int | None
-    """the detector looks at each so-manieth frame, from the first on; 0: only at the first (default: 1)"""
+    """the detector looks at every N-th frame, from the first on; 0: only at the first (default: 1)"""
 
     detect_classes: str | None
     """what the detector of --detect FILE.onnx shall find: names or numbers of classes, with commas between them

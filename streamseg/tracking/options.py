@@ -99,7 +99,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     search_everywhere_after: int = 8
     """for so many frames. After that the object is searched in the whole frame too:"""
     search_every: Annotated[int, msgspec.Meta(ge=1)] = 3
-    """while others are followed in every so manieth frame, since a view of the whole frame is dear, else in every."""
+    """while others are followed in every N-th frame, since a view of the whole frame is dear, else in every."""
 
 
 NAIVE = TrackingOptions(

@@ -41,6 +41,9 @@ class _Seen:
     """Since when it has been like this, by the monotonic clock."""
     first_ns: int
     """When it was seen first, nanoseconds since the epoch."""
+    is_as_found: bool
+    """Whether it was there before anybody looked and has not changed since: only then its own time says when it was
+    written last. That of one that comes is by the writer's clock, or the time of what it is a copy of."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class FollowedFolderReader(Reader):
 
     `index` counts them, `pts` is the same in units of 1/fps. An image is taken when it is wholly there: it has the end
     that its format has and has not changed since the last look, or nothing has been added to it for five seconds. Until
-    then those behind it wait. The end is when nothing has come for `idle_s`, or the folder is gone.
+    then those behind it wait. The end is when nothing has come for `idle_s`, or the folder is gone; one that cannot be
+    listed for so long is an error.
 
     Args:
         path: of the folder; it may be empty yet.
@@ -131,18 +135,26 @@ class FollowedFolderReader(Reader):
             )
 
     def _next(self) -> _Ready | None:
-        """The next image; None at the end."""
+        """The next image; None at the end.
+
+        Raises:
+            MediaError: the folder is there, and cannot be listed.
+        """
         came_s = time.monotonic()
+        failed: OSError | None = None
         while not self._stopping.is_set():
             # Who takes every image need not know of later ones while some wait.
             if not self._waiting or self._is_live:
                 began_s = time.monotonic()
                 try:
-                    names = self._names()
-                except OSError:
+                    names, failed = self._names(), None
+                except (FileNotFoundError, NotADirectoryError):
                     if not self._waiting:
                         return None  # the folder is gone
                     names = []
+                except OSError as error:
+                    # A network drive may be away for a moment, or too many files be open.
+                    names, failed = [], error
                 if self._look(names):
                     came_s = time.monotonic()
                 listing_s = time.monotonic() - began_s
@@ -153,6 +165,11 @@ class FollowedFolderReader(Reader):
             if self._waiting:
                 return self._waiting.popleft()
             if time.monotonic() - came_s >= self._idle_s:
+                if failed is not None:
+                    raise MediaError(
+                        f"expected to list {self._path} again within {self._idle_s:g} s, got: {failed.strerror}; check "
+                        f"the drive that it is on"
+                    ) from failed
                 return None
             self._stopping.wait(max(_LOOK_EVERY_S, listing_s / _LISTING_SHARE))
         return None
@@ -181,7 +198,8 @@ class FollowedFolderReader(Reader):
             now_s, now_ns, seen = time.monotonic(), time.time_ns(), self._seen.get(name)
             if seen is None or (seen.size_bytes, seen.mtime_ns) != (found.st_size, found.st_mtime_ns):
                 first_ns = now_ns if seen is None else seen.first_ns
-                seen = self._seen[name] = _Seen(found.st_size, found.st_mtime_ns, now_s, first_ns)
+                is_as_found = seen is None and name in self._old
+                seen = self._seen[name] = _Seen(found.st_size, found.st_mtime_ns, now_s, first_ns, is_as_found)
                 changed = True
             # Those behind one that is still being written are not taken, but may be whole as soon as it is.
             in_turn = in_turn and _is_whole(path, seen, now_s, now_ns)
@@ -242,7 +260,8 @@ class FollowedFolderReader(Reader):
 
 def _is_whole(path: Path, seen: _Seen, now_s: float, now_ns: int) -> bool:
     """Whether nothing more will be written to a file."""
-    if now_ns - seen.mtime_ns >= _ABANDONED_S * 1e9 or now_s - seen.since_s >= _ABANDONED_S:
+    is_old = seen.is_as_found and now_ns - seen.mtime_ns >= _ABANDONED_S * 1e9
+    if is_old or now_s - seen.since_s >= _ABANDONED_S:
         return True
     return now_s - seen.since_s >= _LOOK_EVERY_S / 2 and _has_end(path)
 

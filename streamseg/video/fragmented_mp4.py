@@ -20,7 +20,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from streamseg.errors import OutputError
-from streamseg.regular_files import check_own, open_own
+from streamseg.regular_files import check_own, open_own, sync
 from streamseg.video.writer import FRAGMENTED, SQUARE, VideoWriter
 
 _PIECE = f"{FRAGMENTED}+skip_trailer"
@@ -140,22 +140,14 @@ def _copy(path: Path, options: dict[str, str]) -> None:
                     packet.stream = stream
                     copy.mux(packet)
         # What the name stands for was durable, and has to be so after the change.
-        _sync(part)
+        sync(part)
         part.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except (av.error.FFmpegError, OSError) as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"expected to rewrite {path} in another form, got: {reason}; free space") from error
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:

@@ -348,10 +348,6 @@ class LiveReader(Reader):
             "check the source, or allow more reconnect attempts"
         )
 
-    def _say(self, state: str, reason: str, since_ns: int, attempts: int = 0) -> None:
-        if self._on_event is not None:
-            self._on_event(SourceEvent(state, reason, since_ns, attempts))  # type: ignore[arg-type]
-
     def _leave(self) -> None:
         with self._lock:
             if self._connection is not None:

@@ -18,7 +18,7 @@ import zmq
 from streamseg.errors import MediaError, UsageError, WireError
 from streamseg.publishing.address import checked_endpoint
 from streamseg.publishing.connection import Connection
-from streamseg.publishing.format import EndHeader, FrameHeader, Published, StatusHeader
+from streamseg.publishing.format import EndHeader, FrameHeader, Header, Published, StatusHeader
 from streamseg.publishing.subscriber import listen, newest
 from streamseg.redaction import redact
 from streamseg.video.decode import Timing
@@ -170,7 +170,7 @@ class PublishedReader(Reader):
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
             for message in self._take():
-                if isinstance(message.header, FrameHeader) and self._is_ours(message.header.stream):
+                if isinstance(message.header, FrameHeader) and self._is_ours(message.header):
                     self._describe(message.header)
                     return
         if not wait:
@@ -187,7 +187,7 @@ class PublishedReader(Reader):
                 return
             for message in messages:
                 header = message.header
-                if not self._is_ours(header.stream):
+                if not self._is_ours(header):
                     continue
                 if isinstance(header, EndHeader):
                     return
@@ -207,11 +207,7 @@ class PublishedReader(Reader):
         Raises:
             MediaError: the publisher does not let us in.
         """
-        try:
-            messages = newest(self._socket, _LOOK_MS)
-        except WireError as error:
-            self._damage(error)
-            return []
+        messages = newest(self._socket, _LOOK_MS, self._damage)
         self._connection.look()
         if self._connection.refused:
             raise MediaError(f"expected {self._source} to let us in: {self._connection.refused}")
@@ -220,8 +216,12 @@ class PublishedReader(Reader):
             self._come_back()
         return messages
 
-    def _is_ours(self, stream: str) -> bool:
+    def _is_ours(self, header: Header) -> bool:
+        stream = header.stream
         if self._stream is None:
+            # What is said of others, or by later versions of what, is no reason to wait for their pictures.
+            if not isinstance(header, FrameHeader):
+                return False
             self._stream = stream
         if stream != self._stream:
             self.note(f"{self._source} has several streams; {self._stream!r} is read, ?stream={stream} reads another")
@@ -320,10 +320,6 @@ class PublishedReader(Reader):
         self._lost_ns, self._tries = None, 0
         self.reconnects += 1
         self._timeline.interrupt()
-
-    def _say(self, state: str, reason: str, since_ns: int, attempts: int) -> None:
-        if self._on_event is not None:
-            self._on_event(SourceEvent(state, reason, since_ns, attempts))  # type: ignore[arg-type]
 
     def _damage(self, error: WireError) -> None:
         if not self.damaged:

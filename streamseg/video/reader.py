@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.redaction import utf8
-from streamseg.types import CaptureClock
+from streamseg.types import CaptureClock, SourceState
 from streamseg.video.source import SourceKind
 
 _log = logging.getLogger("streamseg.video")
@@ -50,7 +50,7 @@ class SourceInfo:
 class SourceEvent:
     """A live source was lost, is tried again, or is back."""
 
-    state: Literal["lost", "reconnecting", "back"]
+    state: SourceState
     reason: str
     """Why it was lost, or why the last attempt failed; empty when it is back."""
     since_ns: int
@@ -176,6 +176,7 @@ class Reader(ABC, Iterator[Picture]):
         self._left = max_frames
         self._stopping = threading.Event()
         self._pictures: Iterator[Picture] | None = None
+        self._on_event: Callable[[SourceEvent], None] | None = None
 
     @property
     def is_known(self) -> bool:
@@ -204,6 +205,11 @@ class Reader(ABC, Iterator[Picture]):
         if sentence is not None and sentence not in self.notes and len(self.notes) < _MOST_NOTES:
             self.notes.append(sentence)
             _log.warning("%s", sentence)
+
+    def _say(self, state: SourceState, reason: str, since_ns: int, attempts: int = 0) -> None:
+        """Tell who wants to know what a live source goes through."""
+        if self._on_event is not None:
+            self._on_event(SourceEvent(state, reason, since_ns, attempts))
 
     @abstractmethod
     def _read(self) -> Iterator[Picture]:

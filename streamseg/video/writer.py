@@ -1,4 +1,4 @@
-"""Writing video that every player opens and that a crash does not destroy; label images are in `label_files`."""
+"""Writing video that every player opens and that a crash does not destroy, and images of labels."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ import pytest
 from support.command import COMMAND, streamseg
 from support.media import write_video
 
-from streamseg.errors import MediaError, UsageError
+from streamseg.cli.main import make_parser
+from streamseg.errors import MediaError, OutputError, UsageError
 from streamseg.formats import brush
 from streamseg.formats.label_studio import LabelStudio
 from streamseg.label_studio.media import Media
@@ -187,6 +189,61 @@ def test_a_rectangle_is_followed_and_read_back(backend, tmp_path):
         assert box_iou(box, (35 + 4 * frame, 35, 86 + 4 * frame, 86)) > 0.8
 
 
+def shown(region: dict[str, Any], folder: Path) -> dict[int, Any]:
+    """Frame counted from 0 -> box, as Label Studio shows it."""
+    path = folder / "tasks.json"
+    path.write_text(json.dumps([{"data": {}, "annotations": [{"result": [region]}]}]))
+    return {frame.position: shape.box_xyxy for frame in LabelStudio.read(path) for shape in frame.shapes}
+
+
+def at(number: int) -> tuple[float, float, float, float]:
+    """Where the disk is in a frame counted from 0."""
+    return (35 + 4 * number, 35, 86 + 4 * number, 86)
+
+
+def asked_of(backend: Asked, *regions: dict[str, Any]) -> list[dict[str, Any]]:
+    backend("POST", "/setup", {"project": "1.1", "schema": VIDEO, "access_token": KEY})
+    status, found = backend("POST", "/predict", question(VIDEO, {"clip": "/clip.mp4"}, list(regions)))
+    assert status == 200, found
+    return found["results"][0]["result"]
+
+
+@pytest.mark.parametrize("frame", [8, 10])
+def test_a_keyframe_where_it_ended_or_later_lets_it_go_on(backend, tmp_path, frame):
+    """The backend follows 8 frames of 12; what it has followed before stays as it was."""
+    (region,) = asked_of(backend, rectangle(at(0), 1))
+    before = [key for key in region["value"]["sequence"] if key["frame"] != frame]
+    assert before[-1]["frame"] <= 8
+    (key,) = rectangle(at(frame - 1), frame)["value"]["sequence"]
+    region["value"]["sequence"] = [*before, key]
+    (region,) = asked_of(backend, region)
+    assert region["value"]["sequence"][: len(before)] == before
+    boxes = shown(region, tmp_path)
+    assert sorted(boxes) == [number for number in range(12) if number < 8 or number >= frame - 1]
+    for number, box in boxes.items():
+        assert box_iou(box, at(number)) > 0.8
+    # Corrected within what was followed last, that is followed again.
+    again = asked_of(backend, region)[0]["value"]["sequence"]
+    assert again[: len(before)] == before and again[-1]["frame"] == 12
+
+
+def test_one_that_begins_after_the_others_is_followed_too(backend, tmp_path):
+    later = {**rectangle(at(9), 10), "id": "later"}
+    first, second = asked_of(backend, rectangle(at(0), 1), later)
+    assert (first["id"], second["id"]) == ("mine", "later")
+    assert sorted(shown(first, tmp_path)) == list(range(8))
+    assert sorted(shown(second, tmp_path)) == [9, 10, 11]
+
+
+def test_a_video_is_as_long_as_it_is(backend, tmp_path):
+    """And not as long as somebody says, who could make that a thousand million frames."""
+    region = rectangle(at(0), 1)
+    region["value"]["framesCount"] = 900_000_000
+    (found,) = asked_of(backend, region)
+    assert found["value"]["framesCount"] == 12
+    assert sorted(shown(found, tmp_path)) == list(range(8))
+
+
 def test_what_was_drawn_before_is_followed_without_a_context(backend):
     backend("POST", "/setup", {"project": "1.1", "schema": VIDEO, "access_token": KEY})
     done = [{"updated_at": "2026-01-01", "result": [rectangle((33, 34, 85, 86), 1)]}]
@@ -238,7 +295,10 @@ def test_a_token(studio, tmp_path):
     assert list((tmp_path / "files").iterdir())
     try:
         assert asked("GET", "/health")[0] == 401
-        assert asked("GET", "/health", Authorization="Bearer nonsense")[0] == 401
+        for wrong in ("Bearer nonsense", "Basic nonsense"):
+            began_s = time.monotonic()
+            assert asked("GET", "/health", Authorization=wrong)[0] == 401
+            assert time.monotonic() - began_s >= 0.5, "so that trying them all takes too long"
         assert asked("GET", "/health", Authorization=f"Bearer {TOKEN}")[0] == 200
         basic = base64.b64encode(f"streamseg:{TOKEN}".encode()).decode()
         assert asked("GET", "/health", Authorization=f"Basic {basic}")[0] == 200
@@ -247,6 +307,19 @@ def test_a_token(studio, tmp_path):
     assert "Traceback" not in said
     assert asked.process.returncode == 130
     assert not list((tmp_path / "files").iterdir()), "what it had got of tasks goes with it"
+
+
+def test_a_server_that_is_gone_is_an_error(studio, monkeypatch):
+    """With a stand-in for the server of uvicorn, which nobody knows how to make fail."""
+    import uvicorn
+
+    def fail(self: uvicorn.Server, sockets: Any = None) -> None:
+        raise RuntimeError("no event loop")
+
+    monkeypatch.setattr(uvicorn.Server, "run", fail)
+    args = make_parser().parse_args(["label-studio", "--url", studio, "--listen", "127.0.0.1:0", "--device", "cpu"])
+    with pytest.raises(OutputError, match="expected to answer Label Studio until Ctrl-C, got: no event loop; start"):
+        args.run(args)
 
 
 def test_only_this_machine_without_a_token():
@@ -264,6 +337,7 @@ def test_the_key_stays_with_its_server(studio):
     small = Media(studio, KEY, 100)
     with pytest.raises(MediaError, match="is larger than 0 MiB; see --max-mb"):
         small.get("/photo.png")
+    assert not list(Path(small._folder.name).iterdir()), "what was not had in full is not kept"
     small.close()
     without = Media(studio, None, 1 << 20)
     with pytest.raises(MediaError, match=r"answered 401 .*--api-key-file"):

@@ -96,6 +96,7 @@ def test_rectangles_in_a_video():
     value = {"framesCount": 30, "sequence": keys, "labels": ["cup"]}
     (track,) = tracks_in([{"id": "x", "type": "videorectangle", "value": value}, box(0, 0, 9, 9)])
     assert (track.name, track.label, track.frames_count) == ("x", "cup", 30)
+    assert track.keys == keys
     assert track.boxes == {4: pytest.approx((0.1, 0.1, 0.3, 0.5))}
     with pytest.raises(UsageError, match="expected keyframes"):
         tracks_in([{"type": "videorectangle", "value": {"sequence": None}}])

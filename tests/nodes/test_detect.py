@@ -107,7 +107,7 @@ def test_one_that_stays_away_is_given_up_and_its_id_is_not_used_again() -> None:
 
 
 @pytest.mark.parametrize(("every", "looked"), [(1, [0, 1, 2, 3, 4]), (3, [0, 3]), (0, [0])])
-def test_a_detector_looks_at_every_so_manieth_frame(every: int, looked: list[int]) -> None:
+def test_a_detector_looks_at_every_nth_frame(every: int, looked: list[int]) -> None:
     found = run_node(Colored(Colored.Config(every=every, words=["red"])), frames(5))
     assert [each.stamp.seq for each in found if each.detections is not None] == looked
 

@@ -153,6 +153,45 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, spoil: Callable
 
 
 @needs_transformers
+@pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"\xff" * 1000])
+def test_damaged_weights_are_one_sentence(tmp_path: Path, data: bytes) -> None:
+    folder = text_models.owlv2(tmp_path / "owl")
+    (folder / "model.safetensors").write_bytes(data)
+    with pytest.raises(ModelError, match="expected OWLv2 or Grounding DINO"):
+        TextDetector(TextDetector.Config(words="dog", model_folder=str(folder))).setup()
+
+
+@needs_transformers
+def test_weights_of_other_shapes_are_one_sentence(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = text_models.owlv2(tmp_path / "owl")
+    weights = load_file(folder / "model.safetensors")
+    cut = {name: each[:1] if each.ndim > 1 else each for name, each in weights.items()}
+    save_file(cut, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="expected OWLv2 or Grounding DINO"):
+        TextDetector(TextDetector.Config(words="dog", model_folder=str(folder))).setup()
+
+
+@needs_transformers
+def test_another_model_under_the_same_name_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the cache as it is on the disk: a name leads to the number of a version, and that to a folder of links."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    config = TextDetector.Config(words="dog", model_folder="somebody/owl")
+    assert TextDetector.depends_on(config) == {"model": []}
+    place = tmp_path / "models--somebody--owl"
+    for number, version in enumerate(("a" * 40, "b" * 40), 1):
+        folder = place / "snapshots" / version
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"x" * number)
+        (place / "refs").mkdir(exist_ok=True)
+        (place / "refs" / "main").write_text(version)
+        ((name, facts),) = TextDetector.depends_on(config)["model"]
+        assert (name, facts["size_bytes"]) == ("model.safetensors", number)
+    assert TextDetector.depends_on(TextDetector.Config(words="dog", model_folder="no/such/name")) == {"model": []}
+
+
+@needs_transformers
 def test_weights_as_pickles_are_not_opened(tmp_path: Path) -> None:
     import torch
 

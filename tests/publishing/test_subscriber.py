@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
+import pytest
 import zmq
 from streamseg_nodes.publish import Publish
 from support.bright_nodes import drawn
 from support.command import eventually
 
+from streamseg.errors import WireError
 from streamseg.messages import Gap
 from streamseg.node import NodeContext
 from streamseg.publishing import format
-from streamseg.publishing.format import EndHeader, FrameHeader, HeartbeatHeader
+from streamseg.publishing.format import EndHeader, FrameHeader, GapHeader, HeartbeatHeader, Published
 from streamseg.publishing.subscriber import listen, newest
 
 LABELS = np.ones((96, 160), np.uint16)
@@ -81,6 +89,60 @@ def test_only_frames_give_way_and_only_to_frames_of_their_stream() -> None:
     assert ("b", "FrameHeader") in found and ("b", "EndHeader") in found and ("a", "FrameHeader") in found
     node.close()
     context.destroy(linger=0)
+
+
+@contextmanager
+def pair() -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
+    """A publisher that may send anything, and a listener that it has."""
+    context = zmq.Context()
+    sender = context.socket(zmq.XPUB)
+    sender.bind("tcp://127.0.0.1:*")
+    listener = listen(context, sender.get(zmq.LAST_ENDPOINT).decode(), waiting=100)
+    sender.recv()
+    try:
+        yield sender, listener
+    finally:
+        context.destroy(linger=0)
+
+
+BAD = [b"s/frame", b"nonsense"]
+
+
+def all_that_comes(listener: zmq.Socket[bytes], until: int, *more: Any) -> list[Published]:
+    """What `newest` gives, at once or in several turns."""
+    found: list[Published] = []
+    deadline_s = time.monotonic() + 30
+    while len(found) < until and time.monotonic() < deadline_s:
+        found += newest(listener, 100, *more)
+    return found
+
+
+def test_a_bad_message_takes_no_good_one_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    gap = format.encode_gap(Gap(drawn(0, LABELS, (7,)).stamp, "propagate", "failed", "no luck"))
+    with pair() as (sender, listener):
+        for parts in (gap, format.encode_end("s"), BAD):
+            sender.send_multipart(parts)
+        time.sleep(0.2)  # so that they are taken in one go
+        assert [type(each.header) for each in all_that_comes(listener, 2)] == [GapHeader, EndHeader]
+        with contextlib.suppress(WireError):
+            assert newest(listener, 100) == []
+        sender.send_multipart(BAD)
+        with pytest.raises(WireError, match="expected a header as publish sends it"):
+            newest(listener, 5000)
+        told: list[WireError] = []
+        for parts in (BAD, format.encode_end("s"), BAD, format.encode_end("s")):
+            sender.send_multipart(parts)
+        assert len(all_that_comes(listener, 2, told.append)) == 2 and len(told) == 2
+
+
+@pytest.mark.parametrize("pts_s", [math.nan, math.inf, -math.inf, 1e300])
+def test_a_time_that_is_none_is_no_message(pts_s: float) -> None:
+    message = drawn(0, LABELS, (7,))
+    parts = format.encode_frame(message, 0, "none", "none")
+    header = msgspec.msgpack.decode(parts[1])
+    with pytest.raises(WireError, match="expected the time of a frame in seconds, got pts_s"):
+        format.decode([parts[0], msgspec.msgpack.encode({**header, "pts_s": pts_s})])
+    assert format.decode(parts).kind == "frame"
 
 
 def test_a_flood_is_taken_in_turns() -> None:

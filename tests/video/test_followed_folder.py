@@ -92,6 +92,75 @@ def test_one_that_nobody_goes_on_writing_is_left_out_and_counted(folder: Path) -
     assert reader.damaged == 2
 
 
+def test_the_time_of_one_that_comes_says_nothing(folder: Path) -> None:
+    """A writer whose clock is slow, or that keeps the time of what it copies."""
+    data = encoded(5)
+
+    def write() -> None:
+        path = folder / "0.png"
+        with path.open("wb", buffering=0) as file:
+            for piece in (data[:100], data[100:]):
+                file.write(piece)
+                os.utime(path, (1, 1))
+                time.sleep(IDLE_S)
+
+    writer = threading.Thread(target=write)
+    with follow(folder, 3 * IDLE_S) as reader:
+        writer.start()
+        images = [picture.to_rgb() for picture in reader]
+        writer.join()
+    assert [number_of(image) for image in images] == [5] and reader.damaged == 0
+
+
+def test_one_that_was_there_and_grows_is_waited_for(folder: Path) -> None:
+    data = encoded(5)
+    path = folder / "0.png"
+    path.write_bytes(data[:100])
+    now_s = time.time()
+    with follow(folder, 3 * IDLE_S) as reader:
+        os.utime(path, (now_s + 60, now_s + 60))  # not abandoned yet
+        given: list[np.ndarray] = []
+        taking = threading.Thread(target=lambda: given.extend(picture.to_rgb() for picture in reader))
+        taking.start()
+        time.sleep(IDLE_S)
+        with path.open("ab") as file:
+            file.write(data[100:200])
+        os.utime(path, (1, 1))
+        time.sleep(IDLE_S)
+        with path.open("ab") as file:
+            file.write(data[200:])
+        taking.join()
+    assert [number_of(image) for image in given] == [5] and reader.damaged == 0
+
+
+def test_a_folder_that_cannot_be_listed_is_no_end(folder: Path) -> None:
+    """Here a link that leads to itself stands in its place, so that the system says ELOOP."""
+    (folder / "0.png").write_bytes(encoded(0))
+    aside = folder.with_name("aside")
+    with follow(folder, 2 * IDLE_S) as reader:
+        assert next(reader).index == 0
+        loop = folder.with_name("loop")
+        loop.symlink_to(folder)
+        folder.rename(aside)
+        loop.replace(folder)
+
+        def mend() -> None:
+            (aside / "1.png").write_bytes(encoded(1))
+            link = folder.with_name("link")
+            link.symlink_to(aside)
+            link.replace(folder)
+
+        mending = threading.Timer(IDLE_S / 2, mend)
+        mending.start()
+        assert number_of(next(reader).to_rgb()) == 1
+        mending.join()
+        loop = folder.with_name("loop")
+        loop.symlink_to(folder)
+        loop.replace(folder)
+        with pytest.raises(MediaError, match=r"expected to list .* within 2 s, got: Too many levels of symbolic links"):
+            next(reader)
+
+
 def test_a_live_one_gives_the_newest(folder: Path) -> None:
     with follow(folder, live=True) as reader:
         assert reader.live

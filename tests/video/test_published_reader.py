@@ -21,9 +21,9 @@ from support.command import eventually, light_graph, running, streamseg, tracks
 from streamseg.errors import MediaError, UsageError
 from streamseg.messages import SourceStatus
 from streamseg.node import NodeContext
-from streamseg.publishing import keys
+from streamseg.publishing import format, keys
 from streamseg.video.open import SourceEvent, classify, open_source
-from streamseg.video.published_reader import Publisher, parse_publisher
+from streamseg.video.published_reader import PublishedReader, Publisher, parse_publisher
 
 LABELS = np.zeros((HEIGHT, WIDTH), np.uint16)
 
@@ -135,6 +135,18 @@ def test_what_its_source_goes_through_is_passed_on() -> None:
         while not events and time.monotonic() < deadline_s:
             next(reader)
     assert (events[0].state, events[0].reason, events[0].since_ns) == ("lost", "cable", 5)
+
+
+def test_the_stream_is_the_first_of_which_a_picture_comes() -> None:
+    """Not one of which something else is said: here of another one, and of none by a later version."""
+    with sending() as sent, open_source(sent.source, wait=True) as reader:
+        assert isinstance(reader, PublishedReader)
+        other = msgspec.msgpack.encode({"kind": "weather", "v": 1})
+        reader._stream = None
+        for parts in ([b"x", other], format.encode_end("other"), format.encode_heartbeat("other", None, 0)):
+            assert not reader._is_ours(format.decode(parts).header)
+        assert next(reader).width == WIDTH
+        assert reader._stream == "s" and not reader.notes
 
 
 def test_results_without_pictures_are_no_source() -> None:

@@ -58,7 +58,7 @@ class TracksFile:
         except OutputError:
             raise
         except OSError as error:
-            raise self._cannot(error) from error
+            raise _cannot(self._path, error) from error
 
     def append(self, tracks: list[TrackRecord]) -> None:
         """Write the lines of one frame, all or none."""
@@ -72,7 +72,7 @@ class TracksFile:
             with contextlib.suppress(OSError):
                 self._file.truncate(self.whole_bytes)
                 self._file.seek(self.whole_bytes)
-            raise self._cannot(error) from error
+            raise _cannot(self._path, error) from error
         self.whole_bytes = end
 
     def sync(self) -> None:
@@ -82,11 +82,6 @@ class TracksFile:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-
-    def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"expected to write {self._path}, got: {error.strerror}; free space or choose another output"
-        )
 
 
 class OverlayMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +164,7 @@ class OverlayFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._cut_off(self._whole_bytes)
-            raise self._cannot(error) from error
+            raise _cannot(self._path, error) from error
         self._whole_bytes += len(data)
         height, width = self._last_rgb.shape[:2]
         return OverlayMark(
@@ -204,7 +199,7 @@ class OverlayFile:
         except OutputError:
             raise
         except OSError as error:
-            raise self._cannot(error) from error
+            raise _cannot(self._path, error) from error
         self.begin(*mark.size)
         self._origin_s, self._last_tick = mark.origin_s, mark.last_tick
 
@@ -234,7 +229,6 @@ class OverlayFile:
         self._piece.write(image_rgb, max(0.0, shown_s - self._origin_s))
         self._last_tick = self._piece.last_tick
 
-    def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"expected to write {self._path}, got: {error.strerror}; free space or choose another output"
-        )
+
+def _cannot(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"expected to write {path}, got: {error.strerror}; free space or choose another output")

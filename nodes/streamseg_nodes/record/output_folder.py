@@ -23,7 +23,6 @@ from streamseg.result_files import mask_name as mask_name
 
 _log = logging.getLogger("streamseg.nodes.record")
 
-_COMMITS_PART = f".{commits.NAME}.part"
 _FILES = (OVERLAY, TRACKS, MCAP, RUN, commits.NAME, *(f".{name}.part" for name in (commits.NAME, OVERLAY, RUN)))
 _LOCK_WITHIN_S = 5.0
 

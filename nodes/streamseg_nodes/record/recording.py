@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -291,7 +290,7 @@ class Recording:
     def _sync(self, masks: list[Path]) -> None:
         try:
             for path in masks:
-                _sync_file(path)
+                regular_files.sync(path)
             if self._masks is not None:
                 commits.sync_folder(self._masks)
             if self._tracks is not None:
@@ -319,14 +318,6 @@ def _mark(folder: Path, last: Committed) -> Mark:
 def _coco(mask: np.ndarray) -> CocoMask:
     height, width = mask.shape
     return CocoMask((height, width), coco.compress(coco.encode(mask)))
-
-
-def _sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _when(stamp: Stamp) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 
 from streamseg.errors import GraphError
-from streamseg.messages import Gap, ObjectResult, Segmented, SourceState, SourceStatus
+from streamseg.messages import Gap, ObjectResult, Segmented, SourceStatus
 from streamseg.node import Node, Option
 from streamseg.robotics import ros_results
 from streamseg.ros2.middleware import Middleware, Publisher, Qos, Reliability
-from streamseg.types import Box
+from streamseg.types import Box, SourceState
 from streamseg_nodes.drawn_masks import drawn_masks
 from streamseg_nodes.ros2.ros_config import Depth, RosConfig, absolute, open_for
 
