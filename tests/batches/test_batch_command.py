@@ -108,6 +108,7 @@ def test_a_report_that_is_none_is_no_reason_to_stop(tmp_path: Path) -> None:
         assert (found.frames, found.fps, found.reason) == (None, None, "it says more above")
 
 
+@pytest.mark.slow
 def test_nodes_that_cannot_go_on_are_followed_from_the_start(films: Path) -> None:
     words = (
         "batch",
@@ -141,6 +142,7 @@ def test_results_that_cannot_be_put_away_are_an_error(monkeypatch: pytest.Monkey
         places.fetch("gs://bucket/a.mp4", tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_those_that_are_at_work_in_good_order(films: Path) -> None:
     write_video(films / "long.mp4", moving_images(200))
     words = [*COMMAND, "batch", "long.mp4", "a.mp4", "c.mp4", "--prompts", "prompts.yaml", "-o", "out", "--jobs", "2"]
@@ -156,6 +158,7 @@ def test_ctrl_c_ends_those_that_are_at_work_in_good_order(films: Path) -> None:
     assert len(tracks(films / "out/long")) == report["frames_out"]
 
 
+@pytest.mark.slow
 def test_a_task_ends_with_whoever_wanted_it(films: Path) -> None:
     write_video(films / "long.mp4", moving_images(200))
     script = (

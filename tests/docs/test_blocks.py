@@ -33,6 +33,8 @@ from streamseg.prompts.files import read_prompts
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+FIRST = [ROOT / "README.md", ROOT / "docs" / "index.md", *(ROOT / "docs" / "start").glob("*.md")]
+"""What newcomers read; the blocks of the other pages take minutes."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 OUTPUTS = ("-o", "--output")
@@ -87,7 +89,13 @@ def test_what_looks_like_a_command_is_taken_for_one(page: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page in FIRST else pytest.mark.slow, id=str(page.relative_to(ROOT)))
+        for page in PAGES
+    ],
+)
 def test_a_page(
     page: Path, things: Path, images: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

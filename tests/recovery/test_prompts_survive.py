@@ -23,7 +23,7 @@ from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.prompting import command_of
 from streamseg.runtime.supervisor import Supervisor
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 BOX = [40, 20, 70, 50]
 

@@ -15,7 +15,7 @@ from support.command import eventually, running, streamseg
 from support.media import moving_images
 from support.storm import chained_graph, check_same
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 FRAMES = 100
 GIVEN = {"label": "", "points_xy": [], "negative_xy": [], "has_mask": False, "remove": False}

@@ -18,7 +18,7 @@ from support.storm import chained_graph
 
 from streamseg import commits
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 FRAMES = 100
 

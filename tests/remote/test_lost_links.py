@@ -16,6 +16,8 @@ from streamseg.errors import RunError
 from streamseg.graph.plan import Plan
 from streamseg.runtime.supervisor import Supervisor
 
+pytestmark = pytest.mark.slow
+
 _LONGER_THAN_SILENCE_S = 4.0
 
 

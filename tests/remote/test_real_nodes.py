@@ -15,6 +15,8 @@ from support.elsewhere import Keys, host, worker
 from support.media import moving_images, write_video
 from support.storm import results
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 16
 
 
