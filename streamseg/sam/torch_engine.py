@@ -145,4 +145,5 @@ class TorchDecoder:
         return logits[:, wanted].cpu().numpy(), scores[:, wanted].cpu().numpy()
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values).to(self.device)
+        # Torch takes nothing that it may not write to, and says so on standard error.
+        return torch.from_numpy(values if values.flags.writeable else values.copy()).to(self.device)
