@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,8 +27,9 @@ FAST = ("--no-overlay", "--focus", "off")
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
     """Two good files, one that is none, and prompts for all."""
-    for name in ("a", "c"):
-        write_video(tmp_path / f"{name}.mp4", moving_images(4))
+    write_video(tmp_path / "a.mp4", moving_images(4))
+    # Made anew it could be another file: x264 decides some things by what its threads have done.
+    shutil.copy(tmp_path / "a.mp4", tmp_path / "c.mp4")
     (tmp_path / "b.mp4").write_bytes(b"no video at all")
     (tmp_path / "prompts.yaml").write_text(PROMPT)
     return tmp_path
@@ -47,9 +49,7 @@ def test_files_side_by_side_give_what_each_gives_alone(films: Path) -> None:
     ]
     assert "not one that FFmpeg can read" in report["files"][1]["reason"]
     assert json.loads((films / "out/batch.json").read_text())["files"] == report["files"]
-    # With more threads sums are rounded otherwise.
-    one_core = {**os.environ, "STREAMSEG_CORES": "1"}
-    alone = streamseg("run", "a.mp4", "--prompts", "prompts.yaml", "-o", "alone", *FAST, cwd=films, env=one_core)
+    alone = streamseg("run", "a.mp4", "--prompts", "prompts.yaml", "-o", "alone", *FAST, cwd=films)
     assert alone.returncode == 0, alone.stderr
     for name in ("a", "c"):
         assert (films / f"out/{name}/tracks.jsonl").read_bytes() == (films / "alone/tracks.jsonl").read_bytes()
