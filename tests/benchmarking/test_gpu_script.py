@@ -26,6 +26,7 @@ def ran(*words: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_every_way_computes_what_the_stock_network_does() -> None:
     found = ran("--seconds", "300")
@@ -49,6 +50,7 @@ def test_every_way_computes_what_the_stock_network_does() -> None:
     assert {figure["unit"] for figure in found["run"]["figures"]} == {"frames/s"}
 
 
+@pytest.mark.slow
 def test_when_the_time_is_over_what_is_there_is_told() -> None:
     found = ran("--seconds", "0.05")
     assert not found["ok"]
