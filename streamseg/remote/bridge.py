@@ -6,10 +6,7 @@ control channel and its heartbeat, and ends as the worker ends. All it does is t
 
 from __future__ import annotations
 
-import faulthandler
 import logging
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +24,7 @@ from streamseg.remote.freight import Loader, billed, plain, unload
 from streamseg.remote.terms import Ended, Order, Waybill, unpacked
 from streamseg.remote.uplink import Uplink
 from streamseg.remote.ways import buffers_there, ways_out
-from streamseg.runtime.limits import naming_what_is_scarce
-from streamseg.runtime.worker import end_with_parent, read_line, setup_trouble, wait_for_exit
+from streamseg.runtime.worker import run_assigned, setup_trouble, wait_for_exit
 from streamseg.runtime.worker_io import Assignment, waiting
 from streamseg.transport.control import (
     Beat,
@@ -240,14 +236,4 @@ def _run(assignment: Assignment) -> int:
 
 def main() -> int:
     """Entry point of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
-    assignment = msgspec.json.decode(read_line(), type=Assignment)
-    logging.basicConfig(level=assignment.log_level, format="%(levelname)s %(message)s", stream=sys.stderr)
-    try:
-        with naming_what_is_scarce("start a process for another machine"):
-            end_with_parent(assignment.run_dir)
-            return _run(assignment)
-    except RunError as error:
-        log.error("%s", error)
-        return 1
+    return run_assigned(_run, "start a process for another machine")

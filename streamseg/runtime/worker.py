@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,14 +139,24 @@ def read_line() -> bytes:
 
 def main() -> int:
     """Entry point of the process."""
+    return run_assigned(_run, "start a worker process")
+
+
+def run_assigned(run: Callable[[Assignment], int], purpose: str) -> int:
+    """What a process of a run does: it takes its assignment from standard input, and ends with its parent.
+
+    Args:
+        run: does it; gives the exit code.
+        purpose: of the process, for who reads that something was too scarce for it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     assignment = msgspec.json.decode(read_line(), type=Assignment)
     logging.basicConfig(level=assignment.log_level, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
-        with naming_what_is_scarce("start a worker process"):
+        with naming_what_is_scarce(purpose):
             end_with_parent(assignment.run_dir)
-            return _run(assignment)
+            return run(assignment)
     except RunError as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
