@@ -284,8 +284,8 @@ def test_a_file_is_one_room(path: Path) -> None:
 LIGHT = [
     "streamseg",
     "streamseg.cli",
-    "streamseg.cli.convert",
-    "streamseg.cli.watching",
+    "streamseg.cli.commands.convert",
+    "streamseg.cli.running.watching",
     "streamseg.formats.run",
     "streamseg.monitoring.figures",
     "streamseg.runtime.session",

@@ -15,8 +15,8 @@ from unittest import mock
 import msgspec
 
 from streamseg import errors
+from streamseg.cli.commands.nodes import default_text, fields_of, purpose, type_text
 from streamseg.cli.main import _COMMANDS, main
-from streamseg.cli.nodes import default_text, fields_of, purpose, type_text
 from streamseg.formats.format import entry_points, load, reads, writes
 from streamseg.graph import registry
 from streamseg.node import AnyNode, Node, ports

@@ -19,8 +19,8 @@ from support.command import eventually, streamseg
 from support.told_nodes import Told
 from support.toy_nodes import Counter
 
-from streamseg.cli import run_graph
 from streamseg.cli.main import make_parser
+from streamseg.cli.running import run_graph
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import UsageError
 from streamseg.graph import config
