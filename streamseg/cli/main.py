@@ -17,7 +17,7 @@ from streamseg.cli.parser import Parser, join_negative_numbers
 from streamseg.cli.startup import fill_standard_streams, interruptible
 from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
-_COMMANDS = {
+COMMANDS = {
     "run": "follow objects in a video or a live stream",
     "batch": "follow objects in many files, on one machine or several",
     "image": "masks of still pictures: what you point at, or everything",
@@ -68,7 +68,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for name, purpose in _COMMANDS.items():
+    for name, purpose in COMMANDS.items():
         commands.add_parser(name, help=purpose, fill=partial(_fill, name))
     return parser
 

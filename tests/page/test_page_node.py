@@ -28,9 +28,9 @@ from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
 from streamseg.messages import Frame, ObjectResult, Segmented, Stamp
 from streamseg.node import Node, NodeContext
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.given_commands import GivenCommands
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.supervisor import Supervisor
+from streamseg.runtime.worker.given_commands import GivenCommands
 
 
 def message(width: int = 200, height: int = 100) -> Segmented:

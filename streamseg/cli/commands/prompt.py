@@ -12,7 +12,7 @@ from streamseg.cli.output.text import say, shown
 from streamseg.cli.parser import Parser, natural, numbers
 from streamseg.errors import PromptError
 from streamseg.prompts.rules import NO_WORDS
-from streamseg.runtime.prompting import send_prompt
+from streamseg.runtime.library.prompting import send_prompt
 
 _DESCRIPTION = """Add an object to a run that was started with --control PATH, correct it, or remove it. A new id adds
 an object; for a known one clicks alone refine its mask, a box or a mask points it out anew, and a label alone renames

@@ -30,8 +30,8 @@ from streamseg.graph.standard import check_detector_options, detector_node
 from streamseg.ros2.arguments import RosArguments, parse
 from streamseg.ros2.opening import open_middleware
 from streamseg.ros2.prompt_server import Names, PromptServer
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.prompting import submit
+from streamseg.runtime.library.prompting import submit
+from streamseg.runtime.supervision.command_queue import CommandQueue
 
 _DESCRIPTION = """Follow objects in the images of a ROS 2 topic. Publishes a label image, detections with states, and
 diagnostics; takes prompts by services and on a topic, each answered with the frame it holds from. Through rclpy where a

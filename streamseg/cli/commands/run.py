@@ -20,9 +20,9 @@ from streamseg.cli.running.watching import add_watching, refuse_watching, watchi
 from streamseg.errors import EXIT_INTERRUPTED, OutputError, RunError, UsageError
 from streamseg.graph.options import DETECTORS, named_options
 from streamseg.graph.plan import Plan
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.recovery import can_resume, frames
 from streamseg.runtime.report import Report, make_report
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.recovery import can_resume, frames
 from streamseg.video.source import redact
 
 _DESCRIPTION = """Follow objects in a video file, a folder of images, a camera (its number) or a stream (its URL), or

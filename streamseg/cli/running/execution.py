@@ -21,10 +21,10 @@ from streamseg.errors import RunError, StreamsegError
 from streamseg.graph.plan import Plan, cores, thread_environment
 from streamseg.jobs import Job
 from streamseg.prompts.files import given_prompts
-from streamseg.runtime.command_queue import CommandQueue
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.recovery import Restarts, can_resume, frames, go_on, go_on_live, reached
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.recovery import Restarts, can_resume, frames, go_on, go_on_live, reached
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.control import Stats
 
 _PUMP_MS = 100

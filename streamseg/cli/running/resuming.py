@@ -22,7 +22,7 @@ from streamseg.jobs import Job
 from streamseg.redaction import HIDDEN
 from streamseg.regular_files import read_regular
 from streamseg.result_files import RUN, is_finished
-from streamseg.runtime import recovery
+from streamseg.runtime.supervision import recovery
 
 _NOT_THE_JOB = ("output", "overwrite", "also")
 """Options that say where results go, and what else is made of them, not what they are: a folder may have been moved."""

@@ -24,7 +24,7 @@ from streamseg.graph.options import named_options, nodes_of, with_option_at, wit
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
 from streamseg.regular_files import inherited_fd
-from streamseg.runtime import given
+from streamseg.runtime.library import given
 from streamseg.sam import checkpoints
 from streamseg.sam.models import check_installed, find
 from streamseg.video.source import SourceKind, classify, local_path, redact

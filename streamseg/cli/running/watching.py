@@ -16,7 +16,7 @@ from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.monitoring.monitor import Monitor
 from streamseg.monitoring.trace import MOST_SPANS, TraceFile
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.spans import Span
 
 METRICS = Door("metrics", "--metrics", "127.0.0.1:9400", "read them")

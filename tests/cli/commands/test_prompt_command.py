@@ -20,7 +20,7 @@ from support.media import StreamServer
 import streamseg as library
 from streamseg.commands import LARGEST_BYTES, Applied, Refused, Response
 from streamseg.errors import PromptError, RunError, UsageError
-from streamseg.runtime.prompting import command_of
+from streamseg.runtime.library.prompting import command_of
 from streamseg.transport.command_socket import CommandServer
 
 ROOT = Path(__file__).parents[3]

@@ -21,7 +21,7 @@ from streamseg.cli.parser import Parser
 from streamseg.cli.running.run_graph import asked_for
 from streamseg.errors import UsageError
 from streamseg.graph.options import OF_A_LOOP, NamedOption, named_options
-from streamseg.runtime.keywords import Keywords
+from streamseg.runtime.library.keywords import Keywords
 from streamseg.structs import Option
 
 BOX = ("--box", "0,0,18,18")

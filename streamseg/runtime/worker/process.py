@@ -1,7 +1,7 @@
 """A worker process: one node, or one of its replicas, with its sockets.
 
-`streamseg.runtime.processes` starts it with its spec as one line on standard input. Standard input stays open as long
-as the supervisor lives; when it ends, so does the worker.
+`streamseg.runtime.supervision.processes` starts it with its spec as one line on standard input. Standard input stays
+open as long as the supervisor lives; when it ends, so does the worker.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from streamseg.graph import config, registry
 from streamseg.node import AnyNode, Source
 from streamseg.runtime.limits import keeping_files, naming_what_is_scarce
 from streamseg.runtime.node_code import node_code
-from streamseg.runtime.node_worker import NodeWorker
-from streamseg.runtime.source_worker import SourceWorker
 from streamseg.runtime.stage import reason_of, trouble
-from streamseg.runtime.worker_io import BEAT_S, Assignment, WorkerIO
+from streamseg.runtime.worker.io import BEAT_S, Assignment, WorkerIO
+from streamseg.runtime.worker.node_loop import NodeWorker
+from streamseg.runtime.worker.source_loop import SourceWorker
 from streamseg.transport.control import Bye, Exit, Ready, Trouble, decode_from_supervisor
 from streamseg.transport.sockets import Sockets
 

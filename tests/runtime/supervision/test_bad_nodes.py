@@ -21,10 +21,10 @@ from streamseg.errors import GraphError, RunError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.messages import Gap
+from streamseg.runtime.library.result_iterator import ResultIterator
 from streamseg.runtime.plain_text import LONGEST_CHARS, plain_text
-from streamseg.runtime.result_iterator import ResultIterator
-from streamseg.runtime.supervisor import Supervisor
-from streamseg.runtime.worker_output import WorkerOutput
+from streamseg.runtime.supervision.supervisor import Supervisor
+from streamseg.runtime.supervision.worker_output import WorkerOutput
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

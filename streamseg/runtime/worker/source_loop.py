@@ -24,11 +24,11 @@ from streamseg.mailbox import Mailbox
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Captured, Source, ports
 from streamseg.runtime.node_code import node_code
-from streamseg.runtime.own_counts import OwnCounts
-from streamseg.runtime.pacing import Pacing
 from streamseg.runtime.quantiles import Durations
 from streamseg.runtime.stage import LOST, check_output, reason_of, trouble
-from streamseg.runtime.worker_io import BEAT_S, WorkerIO, waiting
+from streamseg.runtime.worker.io import BEAT_S, WorkerIO, waiting
+from streamseg.runtime.worker.own_counts import OwnCounts
+from streamseg.runtime.worker.pacing import Pacing
 from streamseg.transport.control import Beat, Exit, GiveUp, InFlight, Start, Stats, Stop, WhatIsInFlight
 from streamseg.transport.histogram import Histogram
 from streamseg.transport.spans import SpanRecorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from streamseg.runtime.processes import Child
+from streamseg.runtime.supervision.processes import Child
 from streamseg.transport.heartbeats import Heartbeats
 
 STARTING_S = 600.0

@@ -16,8 +16,8 @@ import msgspec
 
 from streamseg.graph.plan import thread_environment
 from streamseg.runtime.limits import naming_what_is_scarce
-from streamseg.runtime.worker_io import Assignment
-from streamseg.runtime.worker_output import WorkerOutput
+from streamseg.runtime.supervision.worker_output import WorkerOutput
+from streamseg.runtime.worker.io import Assignment
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Child:
     """
 
     def __init__(
-        self, assignment: Assignment, *, module: str = "streamseg.runtime.worker", cwd: Path | None = None
+        self, assignment: Assignment, *, module: str = "streamseg.runtime.worker.process", cwd: Path | None = None
     ) -> None:
         self.identity = assignment.spec.identity
         self.name = assignment.spec.name
@@ -131,7 +131,7 @@ class Child:
 
 
 class Janitor:
-    """The process that cleans up should this one be killed; see `streamseg.runtime.janitor`."""
+    """The process that cleans up should this one be killed; see `streamseg.runtime.supervision.janitor`."""
 
     def __init__(self) -> None:
         self._run_dir: Path | None = None

@@ -22,8 +22,8 @@ import streamseg
 from streamseg.errors import GraphError, PromptError, UsageError
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.prompts.prepare import prepare
-from streamseg.runtime import given
-from streamseg.runtime.prompting import command_of
+from streamseg.runtime.library import given
+from streamseg.runtime.library.prompting import command_of
 from streamseg.types import MASK_URL
 
 BOX = [1.0, 2.0, 30.0, 40.0]

@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 with Supervisor(Plan(config.load(Path(sys.argv[1])))) as supervisor:
     while supervisor.state != "finished":

@@ -12,7 +12,7 @@ from PIL import Image
 from support.disks import picture
 
 from streamseg.errors import UsageError
-from streamseg.runtime.given_images import GivenImages
+from streamseg.runtime.library.given_images import GivenImages
 
 RGB = picture(0)
 GRAY = cv2.cvtColor(RGB, cv2.COLOR_RGB2GRAY)

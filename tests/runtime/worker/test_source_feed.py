@@ -6,7 +6,7 @@ import numpy as np
 
 from streamseg.messages import End, Frame, Stamp
 from streamseg.node import Captured, Source
-from streamseg.runtime.source_worker import SourceFeed
+from streamseg.runtime.worker.source_loop import SourceFeed
 from streamseg.transport.tickets import TicketBook
 
 

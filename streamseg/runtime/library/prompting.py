@@ -14,8 +14,8 @@ import msgspec
 from streamseg.commands import LARGEST_BYTES, Answer, Applied
 from streamseg.errors import PromptError, rebuild
 from streamseg.regular_files import read_regular
-from streamseg.runtime import given
-from streamseg.runtime.command_queue import CommandQueue
+from streamseg.runtime.library import given
+from streamseg.runtime.supervision.command_queue import CommandQueue
 from streamseg.transport import command_socket
 from streamseg.types import MASK_URL
 

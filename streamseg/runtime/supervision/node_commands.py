@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from streamseg.commands import Answer, Refused, Request, Response
 from streamseg.errors import UsageError
 from streamseg.graph.plan import Plan
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.worker_pool import WorkerPool
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.worker_pool import WorkerPool
 from streamseg.transport.control import Figures, Responded, Stats
 
 _EVERY_S = 1.0

@@ -21,10 +21,10 @@ from support.media import decode_plainly
 import streamseg
 from streamseg import Tracker
 from streamseg.errors import DeviceError, ModelError, PromptError, UsageError
-from streamseg.runtime import saved_tracker
-from streamseg.runtime.frame_result import FrameResult
+from streamseg.runtime.library import saved_tracker
+from streamseg.runtime.library.frame_result import FrameResult
 
-CLIP = Path(__file__).parents[2] / "samples" / "clip" / "clip.mp4"
+CLIP = Path(__file__).parents[3] / "samples" / "clip" / "clip.mp4"
 BALL, DOG = (62, 238, 128, 304), (455, 244, 595, 337)
 FRAMES = 18
 CHANGES: dict[int, list[dict[str, Any]]] = {

@@ -15,7 +15,7 @@ import msgspec
 
 from streamseg.graph.plan import Plan
 from streamseg.jobs import NO_TRACKER, Job, Position
-from streamseg.runtime.recovery import Restarts, can_replace
+from streamseg.runtime.supervision.recovery import Restarts, can_replace
 from streamseg.transport.control import InFlight, TrackerAt
 
 

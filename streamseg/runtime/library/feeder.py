@@ -20,8 +20,8 @@ from typing import Any
 from streamseg import frame_pipe
 from streamseg.errors import MediaError, RunError, StreamsegError, UsageError
 from streamseg.frame_pipe import PipedFrame
-from streamseg.runtime import given
-from streamseg.runtime.given_images import GivenImages, check_colors
+from streamseg.runtime.library import given
+from streamseg.runtime.library.given_images import GivenImages, check_colors
 from streamseg.runtime.plain_text import text_of
 
 _PIPE_BYTES = 1 << 20

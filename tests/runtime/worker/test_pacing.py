@@ -17,8 +17,8 @@ from support.storm import chained_graph
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.pacing import NodeClock, Pacing
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
+from streamseg.runtime.worker.pacing import NodeClock, Pacing
 from streamseg.transport.tickets import Begun
 
 MS = 1_000_000

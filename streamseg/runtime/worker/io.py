@@ -18,7 +18,7 @@ from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finishe
 from streamseg.jobs import Job
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.node import NodeContext
-from streamseg.runtime.given_commands import GivenCommands
+from streamseg.runtime.worker.given_commands import GivenCommands
 from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, decode_from_supervisor
 from streamseg.transport.heartbeats import HeartbeatWriter
 from streamseg.transport.slots import SlotBuffer

@@ -4,9 +4,9 @@ starting ──all ready──▶ running ──every sink done──▶ finishe
     │                      │ stop(): sources end, what is in flight is finished
     └── an error ──────────┴▶ stopping: sinks flush and close their files, then the error is raised
 
-In a live graph a process that dies, or hangs and is killed, is replaced (`streamseg.runtime.failover`). Otherwise that
+In a live graph a process that dies, or hangs and is killed, is replaced (`failover.py`). Otherwise that
 is an error too. With `expendable` nothing is flushed then: whoever called
-starts the job again where it is durable (`streamseg.runtime.recovery`).
+starts the job again where it is durable (`recovery.py`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import zmq
 from streamseg.errors import RunError, StreamsegError, rebuild
 from streamseg.graph.plan import CALLER, Plan
 from streamseg.jobs import Job, Position
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.failover import Failover
-from streamseg.runtime.node_commands import FigureTeller, take_from_node
-from streamseg.runtime.processes import Child, end_all
-from streamseg.runtime.progress_watch import ProgressWatch
-from streamseg.runtime.recovery import can_resume, reached
-from streamseg.runtime.worker_pool import WorkerPool
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.failover import Failover
+from streamseg.runtime.supervision.node_commands import FigureTeller, take_from_node
+from streamseg.runtime.supervision.processes import Child, end_all
+from streamseg.runtime.supervision.progress_watch import ProgressWatch
+from streamseg.runtime.supervision.recovery import can_resume, reached
+from streamseg.runtime.supervision.worker_pool import WorkerPool
 from streamseg.transport.control import (
     Answered,
     Asked,

@@ -8,8 +8,8 @@ import zmq
 
 from streamseg.graph.plan import CALLER
 from streamseg.messages import End, Gap, Message, SourceStatus
-from streamseg.runtime.supervisor import Supervisor
-from streamseg.runtime.worker_io import WorkerIO, decoded, waiting
+from streamseg.runtime.supervision.supervisor import Supervisor
+from streamseg.runtime.worker.io import WorkerIO, decoded, waiting
 from streamseg.transport.reorder import ReorderBuffer
 from streamseg.transport.wire import MessageDecoder
 

@@ -20,7 +20,7 @@ from support.media import decode_plainly, write_video
 
 import streamseg
 from streamseg.errors import MediaError, UsageError
-from streamseg.runtime.feeder import frames_in
+from streamseg.runtime.library.feeder import frames_in
 
 IMAGES = [picture(index) for index in range(8)]
 PROMPTS: list[dict[str, Any]] = [{"id": 1, "box": box_of(0)}, {"id": 2, "frame": 3, "box": box_of(3, 1)}]

@@ -16,14 +16,14 @@ from streamseg.graph.options import OF_A_LOOP, check_names, named_options
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import PlainPrompt, make_prompts, standard_graph
 from streamseg.messages import Gap, Segmented
-from streamseg.runtime import given
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.feeder import Feeder, frames_in
-from streamseg.runtime.frame_result import FrameResult, frame_result
-from streamseg.runtime.keywords import Keywords
-from streamseg.runtime.prompting import submit
-from streamseg.runtime.result_iterator import ResultIterator
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.library import given
+from streamseg.runtime.library.feeder import Feeder, frames_in
+from streamseg.runtime.library.frame_result import FrameResult, frame_result
+from streamseg.runtime.library.keywords import Keywords
+from streamseg.runtime.library.prompting import submit
+from streamseg.runtime.library.result_iterator import ResultIterator
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 _RESULTS_FROM = "cleanup"
 
@@ -140,7 +140,7 @@ def segment_video(
             ``{"frame": 10, "max_objects": 5}``.
         detect: follow what a detector finds, in every frame: its name, say ``motion``, or ``package.module:Class``.
         options: of the nodes: ``model``, ``checkpoint``, ``device``, ``engine``, ``focus``, ``live``, ``max_frames``
-            and others, named like the flags of ``streamseg run``; `streamseg.runtime.keywords` explains each.
+            and others, named like the flags of ``streamseg run``; `streamseg.runtime.library.keywords` explains each.
 
     Raises:
         UsageError: at once, if a prompt or an option cannot be meant.

@@ -9,7 +9,7 @@ import pytest
 
 from streamseg.messages import Frame
 from streamseg.node import Node, Source
-from streamseg.runtime.own_counts import OwnCounts
+from streamseg.runtime.worker.own_counts import OwnCounts
 from streamseg.transport.control import Stats
 
 

@@ -19,8 +19,8 @@ from streamseg.errors import MediaError, RunError
 from streamseg.graph.plan import Plan, SourceSpec
 from streamseg.messages import End, Frame
 from streamseg.node import Captured, Source
-from streamseg.runtime.source_worker import SourceFeed, SourceWorker
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
+from streamseg.runtime.worker.source_loop import SourceFeed, SourceWorker
 from streamseg.transport.control import Exit, Start, Trouble
 from streamseg.transport.tickets import TicketBook
 

@@ -10,7 +10,7 @@ from support.strange_masks import HEIGHT, IDS, LABELS, LOST, WIDTH, Strange, str
 
 from streamseg.masks.polygons import fill
 from streamseg.messages import Frame, Stamp
-from streamseg.runtime.frame_result import FrameResult, frame_result
+from streamseg.runtime.library.frame_result import FrameResult, frame_result
 
 FRAME = LOST[0]
 SEEN = (1, 7, 300)

@@ -16,10 +16,10 @@ from streamseg.graph import registry
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Node, ports
 from streamseg.runtime.node_code import node_code
-from streamseg.runtime.own_counts import OwnCounts
-from streamseg.runtime.pacing import NodeClock
 from streamseg.runtime.stage import Passed, Stage
-from streamseg.runtime.worker_io import BEAT_S, WorkerIO, decoded, waiting
+from streamseg.runtime.worker.io import BEAT_S, WorkerIO, decoded, waiting
+from streamseg.runtime.worker.own_counts import OwnCounts
+from streamseg.runtime.worker.pacing import NodeClock
 from streamseg.transport.control import (
     Answered,
     Asked,

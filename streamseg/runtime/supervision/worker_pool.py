@@ -18,9 +18,9 @@ from streamseg.errors import WireError
 from streamseg.graph.plan import Plan, WorkerSpec
 from streamseg.jobs import Job
 from streamseg.runtime.limits import naming_what_is_scarce, need_files
-from streamseg.runtime.processes import Child, Janitor
-from streamseg.runtime.watchdog import Watchdog
-from streamseg.runtime.worker_io import Assignment
+from streamseg.runtime.supervision.processes import Child, Janitor
+from streamseg.runtime.supervision.watchdog import Watchdog
+from streamseg.runtime.worker.io import Assignment
 from streamseg.transport.control import Beat, Bye, FromWorker, ToWorker, decode_from_worker
 from streamseg.transport.heartbeats import make_heartbeats
 from streamseg.transport.slots import make_shared_file
@@ -29,7 +29,7 @@ from streamseg.transport.spans import Span
 
 log = logging.getLogger(__name__)
 
-_MODULE = "streamseg.runtime.worker"
+_MODULE = "streamseg.runtime.worker.process"
 _ELSEWHERE = "streamseg.remote.bridge"
 """Stands here for a process on another machine: it lives as long as that one, and ends as that one does."""
 _MOST_SPANS = 10_000  # heartbeats that had some; nobody lets so many lie

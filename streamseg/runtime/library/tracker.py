@@ -20,12 +20,12 @@ from streamseg.graph.standard import standard_graph
 from streamseg.jobs import NO_TRACKER, Job, Position
 from streamseg.messages import Frame, Gap, Message, Stamp
 from streamseg.node import NodeContext
-from streamseg.runtime import given, saved_tracker
-from streamseg.runtime.frame_result import FrameResult, frame_result
-from streamseg.runtime.given_images import GivenImage, GivenImages
-from streamseg.runtime.keywords import TrackerKeywords
-from streamseg.runtime.prompting import command_of
-from streamseg.runtime.saved_tracker import SavedTracker
+from streamseg.runtime.library import given, saved_tracker
+from streamseg.runtime.library.frame_result import FrameResult, frame_result
+from streamseg.runtime.library.given_images import GivenImage, GivenImages
+from streamseg.runtime.library.keywords import TrackerKeywords
+from streamseg.runtime.library.prompting import command_of
+from streamseg.runtime.library.saved_tracker import SavedTracker
 from streamseg.runtime.stage import reason_of
 
 log = logging.getLogger("streamseg.tracker")
@@ -57,7 +57,8 @@ class Tracker:
 
         Args:
             options: ``model`` (the bundled ``tiny`` without it), ``checkpoint``, ``device``, ``engine``, ``focus``,
-                those of cleanup and others, as `segment_video` has them; `streamseg.runtime.keywords` explains each.
+                those of cleanup and others, as `segment_video` has them;
+                `streamseg.runtime.library.keywords` explains each.
 
         Raises:
             UsageError: an option cannot be meant.
