@@ -17,7 +17,7 @@ from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.video.bag.bag import Bag
 from streamseg.video.bag.choosing import choose, note_on_choice
 from streamseg.video.bag.compressed_video import CompressedVideo
-from streamseg.video.bag.pictures import PictureMessage, kind_of, parser
+from streamseg.video.bag.image_messages import PictureMessage, kind_of, parser
 from streamseg.video.bag.topics import DamagedMessageError
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import SourceKind

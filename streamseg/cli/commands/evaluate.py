@@ -92,8 +92,8 @@ def run_photos(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: the data cannot be read, or the model cannot be loaded.
     """
+    from streamseg.evaluation.photo_files import find_photos
     from streamseg.evaluation.photos import PhotoSegmenter, means, rate
-    from streamseg.evaluation.pictures import find_photos
 
     photos = find_photos(Path(args.folder), (0, args.every))
     if args.set:

@@ -8,7 +8,7 @@ import os
 import threading
 from pathlib import Path
 
-from streamseg_nodes.page.address import Door, is_own, open_port, parse, read_token
+from streamseg_nodes.page.address import Service, is_own, open_port, parse, read_token
 
 from streamseg import extras
 from streamseg.cli.flags.options import add_options, given_options, some_options
@@ -22,7 +22,7 @@ _DESCRIPTION = """An ML backend for Label Studio: a box or clicks in a picture b
 video is followed through it. Add it under Settings, Model, with 'interactive preannotations'. Only this machine reaches
 it, unless a token is given. Ctrl-C ends it."""
 
-DOOR = Door("label-studio", "--listen", "127.0.0.1:9090", "have its videos followed")
+SERVICE = Service("label-studio", "--listen", "127.0.0.1:9090", "have its videos followed")
 _OPTIONS = ("model", "checkpoint", "device", "engine")
 _KEY = "LABEL_STUDIO_API_KEY"
 _KEY_MAX_BYTES = 8192
@@ -46,7 +46,7 @@ def add_to(parser: Parser) -> None:
         help=f"a file with a key of Label Studio, if not ${_KEY}, nor the one it tells itself",
     )
     where = parser.add_argument_group("where it listens")
-    where.add_argument("--listen", default=DOOR.default, metavar="HOST:PORT", help=f"(default: {DOOR.default})")
+    where.add_argument("--listen", default=SERVICE.default, metavar="HOST:PORT", help=f"(default: {SERVICE.default})")
     where.add_argument(
         "--listen-token",
         metavar="FILE",
@@ -75,12 +75,12 @@ def run(args: argparse.Namespace) -> int:
     """
     for module in ("starlette", "uvicorn"):
         extras.load(module, "page", "to answer Label Studio")
-    address = parse(args.listen, DOOR)
-    token = None if args.listen_token is None else read_token(args.listen_token, DOOR)
+    address = parse(args.listen, SERVICE)
+    token = None if args.listen_token is None else read_token(args.listen_token, SERVICE)
     if token is None and not address.loopback:
         raise UsageError(
             f"expected an address that only this machine reaches, got {args.listen!r}, where anyone on the network "
-            f"could {DOOR.strangers}; give --listen-token too, or listen at 127.0.0.1:{address.port}"
+            f"could {SERVICE.strangers}; give --listen-token too, or listen at 127.0.0.1:{address.port}"
         )
     import uvicorn
 
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     media = Media(args.url, _api_key(args.api_key_file), args.max_mb << 20)
-    listener = open_port(address, DOOR)
+    listener = open_port(address, SERVICE)
     try:
         backend = Backend(media, most_frames=args.frames, **given_options(args))
         app = make_app(backend, token=token, is_own=is_own)

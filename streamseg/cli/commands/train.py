@@ -42,14 +42,14 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output) if args.output else Path("out") / path.stem
     extras.check_torch("'streamseg train'")
     # Only now: torch takes seconds to import.
-    from streamseg.training.session import Session
+    from streamseg.training.training_run import TrainingRun
 
-    session = Session(wanted, output, resume=args.resume, device=args.device, tell=say)
+    training_run = TrainingRun(wanted, output, resume=args.resume, device=args.device, tell=say)
     try:
         with Interrupts() as interrupts:
-            outcome = session.run(lambda: interrupts.stop, args.steps)
+            outcome = training_run.run(lambda: interrupts.stop, args.steps)
     finally:
-        session.close()
+        training_run.close()
     if args.json:
         print(json.dumps(msgspec.to_builtins(outcome)), flush=True)
     how = {"steps": "ended as told", "time limit": "time is up"}.get(outcome.ended, outcome.ended)

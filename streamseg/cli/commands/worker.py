@@ -6,8 +6,7 @@ import argparse
 import logging
 import sys
 
-from streamseg_nodes.page.address import Door as Entrance
-from streamseg_nodes.page.address import parse
+from streamseg_nodes.page.address import Service, parse
 
 from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.output.text import say, shown
@@ -18,7 +17,7 @@ from streamseg.remote.guard import Guard
 from streamseg.remote.server import WorkerServer
 
 DEFAULT = "127.0.0.1:7700"
-_ENTRANCE = Entrance("worker", "--listen", DEFAULT, "start nodes")
+_SERVICE = Service("worker", "--listen", DEFAULT, "start nodes")
 
 _DESCRIPTION = """Start nodes here for runs on other machines, whose graph files name this one under 'hosts'. Only who
 has a key on the list gets in, and all that travels is encrypted. Only nodes that are installed here are started, never
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: no address, keys that cannot be used, a port in use.
     """
-    address = parse(args.listen, _ENTRANCE)
+    address = parse(args.listen, _SERVICE)
     door = load_door(args.key, args.allow)
     if door is None:
         raise UsageError("expected keys; 'streamseg worker --help' says which")

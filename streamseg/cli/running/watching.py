@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamseg_nodes.page.address import Door, checked, is_own, open_port
+from streamseg_nodes.page.address import Service, checked, is_own, open_port
 
 from streamseg import extras
 from streamseg.cli.output.text import say
@@ -19,7 +19,7 @@ from streamseg.monitoring.trace import MOST_SPANS, TraceFile
 from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.spans import Span
 
-METRICS = Door("metrics", "--metrics", "127.0.0.1:9400", "read them")
+METRICS = Service("metrics", "--metrics", "127.0.0.1:9400", "read them")
 
 
 def add_watching(parser: argparse._ActionsContainer) -> None:

@@ -55,7 +55,7 @@ _DOOR_POLICY = (
 )
 
 
-class Doorkeeper:
+class AccessControl:
     """Stands before the application.
 
     Args:

@@ -65,7 +65,7 @@ class FoundObjects:
         return [each.view for each in self.chosen.values() if each.view.object_id is not None]
 
 
-class AutomaticMasks:
+class Everything:
     """Looks for all objects of one frame of each stream.
 
     Args:

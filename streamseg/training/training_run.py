@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """The last line of figures."""
 
 
-class Session:
+class TrainingRun:
     """A run that has read its data and is ready to go on. Changes torch's and OpenCV's number of threads.
 
     Args:

@@ -21,17 +21,17 @@ from streamseg.training.network import TrainingModel, build, to_float16
 from streamseg.training.recipe import parse
 from streamseg.training.scene_sampler import SceneSampler
 from streamseg.training.seeding import Purpose
-from streamseg.training.session import CHECKPOINT, WEIGHTS, Session
 from streamseg.training.steps import view_step
+from streamseg.training.training_run import CHECKPOINT, WEIGHTS, TrainingRun
 
 
 def train(recipe, output, *, resume=False, until=None, stop=lambda: False):
     lines: list[str] = []
-    session = Session(parse(recipe), output, resume=resume, device="cpu", tell=lines.append)
+    training_run = TrainingRun(parse(recipe), output, resume=resume, device="cpu", tell=lines.append)
     try:
-        return session.run(stop, until), lines
+        return training_run.run(stop, until), lines
     finally:
-        session.close()
+        training_run.close()
 
 
 def same(first, second):
