@@ -30,7 +30,7 @@ from streamseg.prompts.prepare import prepare
 from streamseg.regular_files import open_own, write_own
 from streamseg.stills.objects import PictureObjects, everything_generator, find_everything, find_pointed
 from streamseg.stills.predictor import Predictor
-from streamseg.video.folder_reader import list_images, natural_key
+from streamseg.video.files.folder_reader import list_images, natural_key
 
 _DESCRIPTION = """Masks of the things in still pictures: those that boxes or points show, the same in every picture, or
 everything there is. DIR gets overlays/NAME.png, masks/NAME.png (the value of a pixel is the object's number) and

@@ -7,7 +7,7 @@ import sys
 
 from streamseg.cli.output.text import table
 from streamseg.cli.parser import Parser
-from streamseg.video.cameras import cameras_here
+from streamseg.video.live.cameras import cameras_here
 
 _ELSEWHERE = {
     "darwin": "this system does not list them; try 0, 1, …, or: ffmpeg -f avfoundation -list_devices true -i ''",

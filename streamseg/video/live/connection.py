@@ -17,11 +17,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
-from streamseg.video.arrival import ArrivalClock
-from streamseg.video.backlog import Arrived, Backlog
-from streamseg.video.clocks import SenderTimes
 from streamseg.video.container import Opening, StreamFacts, open_video, set_threads, stream_facts, strerror
-from streamseg.video.pace import BurstPace
+from streamseg.video.live.arrival import ArrivalClock
+from streamseg.video.live.backlog import Arrived, Backlog
+from streamseg.video.live.clocks import SenderTimes
+from streamseg.video.live.pace import BurstPace
 from streamseg.video.streams import note_on_choice
 
 _SEGMENTED = ("hls", "dash")

@@ -14,8 +14,7 @@ import numpy as np
 from streamseg.errors import MediaError
 from streamseg.masks.image_files import FILE_MAX_BYTES, decode_image
 from streamseg.regular_files import read_regular
-from streamseg.video.pixels import bits_in_use, to_eight_bits
-from streamseg.video.stills import (
+from streamseg.video.files.stills import (
     decode_still,
     is_transparent,
     may_be_deep_or_transparent,
@@ -23,6 +22,7 @@ from streamseg.video.stills import (
     note_on_transparency,
     pictures_beside,
 )
+from streamseg.video.pixels import bits_in_use, to_eight_bits
 
 _NO_PICTURE = frozenset({errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.EFBIG})
 """A link that leads nowhere, a folder or a FIFO among the images costs one of them."""

@@ -22,7 +22,7 @@ from streamseg.publishing.format import EndHeader, FrameHeader, Header, Publishe
 from streamseg.publishing.subscriber import listen, newest
 from streamseg.redaction import redact
 from streamseg.video.decode import Timing
-from streamseg.video.live_decode import DAMAGED
+from streamseg.video.live.live_decode import DAMAGED
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.source import SourceKind
 from streamseg.video.timeline import Timeline

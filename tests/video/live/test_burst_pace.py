@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from streamseg.video.pace import BurstPace
+from streamseg.video.live.pace import BurstPace
 
 RATE = 25
 

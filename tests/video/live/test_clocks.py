@@ -11,7 +11,7 @@ from support.camera import RATE, Camera, encoded, number_of
 from support.rtsp import RtspCamera
 
 from streamseg import segment_video
-from streamseg.video.clocks import ClockWatch
+from streamseg.video.live.clocks import ClockWatch
 from streamseg.video.open import Picture, Reader, open_source
 
 QUICK = {"analyzeduration": "300000"}

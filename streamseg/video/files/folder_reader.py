@@ -16,7 +16,7 @@ import numpy as np
 
 from streamseg.errors import MediaError
 from streamseg.masks.image_files import PIXELS_MAX
-from streamseg.video.image_loading import ImageLoading
+from streamseg.video.files.image_loading import ImageLoading
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
 

@@ -17,12 +17,12 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
 from streamseg.mailbox import Mailbox
-from streamseg.video.clocks import ClockWatch
-from streamseg.video.connection import Connection, LostError, Opened
 from streamseg.video.container import Opening, may_come
 from streamseg.video.decode import Converter, Decoded, Timing
-from streamseg.video.file_reader import describe
-from streamseg.video.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
+from streamseg.video.files.file_reader import describe
+from streamseg.video.live.clocks import ClockWatch
+from streamseg.video.live.connection import Connection, LostError, Opened
+from streamseg.video.live.live_decode import DAMAGED, LATE, WAITED, LiveDecoding
 from streamseg.video.orientation import Orientation, orientation_of
 from streamseg.video.pixels import Depth, notes_on_pixels, pixel_aspect
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo

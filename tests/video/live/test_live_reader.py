@@ -16,7 +16,7 @@ import pytest
 from support.media import FileServer, StreamServer, decode_plainly, moving_images, write_video
 
 from streamseg.errors import MediaError
-from streamseg.video.live_reader import waits_s
+from streamseg.video.live.live_reader import waits_s
 from streamseg.video.open import Picture, Reader, open_source
 
 QUICK = {"analyzeduration": "300000"}
@@ -55,7 +55,7 @@ def test_pictures_come_by_other_protocols(kind: str, protocol: str) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"{protocol}://127.0.0.1:{free.getsockname()[1]}" + ("/live" if kind == "rtsp" else "")
     script = f"from support.media import send_stream; send_stream({url!r}, {kind!r})"
-    path = os.pathsep.join(str(Path(__file__).parents[up]) for up in (1, 2))
+    path = os.pathsep.join(str(Path(__file__).parents[up]) for up in (2, 3))
     sender = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path})
     # There is no RTSP server at hand; but FFmpeg's reader can take the server's part.
     options = {"rtsp_flags": "listen", "listen_timeout": "30"} if kind == "rtsp" else QUICK

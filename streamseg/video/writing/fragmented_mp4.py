@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import OutputError
 from streamseg.regular_files import check_own, open_own, sync
-from streamseg.video.writer import FRAGMENTED, SQUARE, VideoWriter
+from streamseg.video.writing.writer import FRAGMENTED, SQUARE, VideoWriter
 
 _PIECE = f"{FRAGMENTED}+skip_trailer"
 

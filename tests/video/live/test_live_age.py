@@ -13,10 +13,10 @@ import pytest
 from support.camera import RATE, Camera, encoded, number_of
 
 from streamseg.errors import MediaError
-from streamseg.video.arrival import ArrivalClock
-from streamseg.video.backlog import Arrived, Backlog
-from streamseg.video.connection import Connection, Opened
-from streamseg.video.live_reader import LiveReader
+from streamseg.video.live.arrival import ArrivalClock
+from streamseg.video.live.backlog import Arrived, Backlog
+from streamseg.video.live.connection import Connection, Opened
+from streamseg.video.live.live_reader import LiveReader
 from streamseg.video.open import open_source
 
 QUICK = {"analyzeduration": "300000"}

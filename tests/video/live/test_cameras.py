@@ -10,7 +10,7 @@ from streamseg_nodes.decode_options import ffmpeg_options
 from support.command import streamseg
 
 from streamseg.errors import GraphError
-from streamseg.video.cameras import CameraMode, FoundCamera, cameras_here, mode_options, parse_size
+from streamseg.video.live.cameras import CameraMode, FoundCamera, cameras_here, mode_options, parse_size
 
 
 def machine(root: Path) -> Path:

@@ -15,9 +15,9 @@ import numpy as np
 
 from streamseg.errors import MediaError
 from streamseg.regular_files import opened
-from streamseg.video.folder_reader import natural_key, write_bgr
-from streamseg.video.image_loading import ImageLoading
-from streamseg.video.live_decode import WAITED
+from streamseg.video.files.folder_reader import natural_key, write_bgr
+from streamseg.video.files.image_loading import ImageLoading
+from streamseg.video.live.live_decode import WAITED
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import IMAGE_SUFFIXES, SourceKind
 

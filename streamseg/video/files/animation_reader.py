@@ -16,10 +16,7 @@ from PIL import Image
 
 from streamseg.errors import MediaError
 from streamseg.masks.image_files import PILLOW_ERRORS, PIXELS_MAX
-from streamseg.video.pixels import bits_in_use, to_eight_bits
-from streamseg.video.reader import Picture, Reader, SourceInfo
-from streamseg.video.source import SourceKind
-from streamseg.video.stills import (
+from streamseg.video.files.stills import (
     FORMATS,
     check_depth,
     is_transparent,
@@ -27,6 +24,9 @@ from streamseg.video.stills import (
     note_on_transparency,
     pictures_in,
 )
+from streamseg.video.pixels import bits_in_use, to_eight_bits
+from streamseg.video.reader import Picture, Reader, SourceInfo
+from streamseg.video.source import SourceKind
 
 _MILLISECOND = (1, 1000)
 _LOOKED_AT = 16

@@ -17,11 +17,11 @@ import pytest
 from support.media import moving_images
 
 from streamseg.errors import OutputError, UsageError
-from streamseg.video import writer as writer_module
 from streamseg.video.open import open_source
-from streamseg.video.writer import VideoWriter
+from streamseg.video.writing import writer as writer_module
+from streamseg.video.writing.writer import VideoWriter
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 def read_back(path: Path) -> tuple[list[Fraction], list[np.ndarray]]:
@@ -188,7 +188,7 @@ WRITE_UNTIL = """
     import os, resource, signal, sys
     from support.media import moving_images
     from streamseg.errors import OutputError
-    from streamseg.video.writer import VideoWriter
+    from streamseg.video.writing.writer import VideoWriter
 
     path, how = sys.argv[1:]
     if how == "full":
@@ -231,7 +231,7 @@ CLOSE_IN_VAIN = """
     import os, resource, sys
     from support.media import moving_images
     from streamseg.errors import OutputError
-    from streamseg.video.writer import VideoWriter
+    from streamseg.video.writing.writer import VideoWriter
 
     path = sys.argv[1]
     images = moving_images(50, 320, 192)

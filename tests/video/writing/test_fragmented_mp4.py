@@ -10,7 +10,7 @@ import pytest
 from support.media import moving_images
 
 from streamseg.errors import OutputError
-from streamseg.video.fragmented_mp4 import Piece, is_plain, to_fragments, to_plain
+from streamseg.video.writing.fragmented_mp4 import Piece, is_plain, to_fragments, to_plain
 
 TIMES = np.cumsum([0.0, *np.random.default_rng(3).uniform(0.01, 0.3, 59)]).tolist()
 IMAGES = moving_images(60)

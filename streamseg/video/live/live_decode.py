@@ -13,11 +13,11 @@ from typing import Literal
 import av
 import av.error
 
-from streamseg.video.backlog import Arrived
-from streamseg.video.connection import Connection, LostError, Opened
 from streamseg.video.container import strerror
 from streamseg.video.decode import Decoded, Timing
 from streamseg.video.deinterlace import Deinterlacer
+from streamseg.video.live.backlog import Arrived
+from streamseg.video.live.connection import Connection, LostError, Opened
 
 _log = logging.getLogger("streamseg.video")
 

@@ -22,8 +22,8 @@ from streamseg.errors import MediaError, UsageError
 from streamseg.messages import SourceStatus
 from streamseg.node import NodeContext
 from streamseg.publishing import format, keys
+from streamseg.video.live.published_reader import PublishedReader, Publisher, parse_publisher
 from streamseg.video.open import SourceEvent, classify, open_source
-from streamseg.video.published_reader import PublishedReader, Publisher, parse_publisher
 
 LABELS = np.zeros((HEIGHT, WIDTH), np.uint16)
 
