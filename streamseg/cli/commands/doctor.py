@@ -21,8 +21,9 @@ from streamseg.errors import ModelError, StreamsegError
 from streamseg.graph import registry
 from streamseg.graph.plan import cores
 from streamseg.ros2.opening import has_rclpy
-from streamseg.sam import engines, packaged_graphs
+from streamseg.sam import engines
 from streamseg.sam.checkpoints import cache_dir, is_here
+from streamseg.sam.engines import packaged_graphs
 from streamseg.sam.models import MODELS, find
 from streamseg.transport.sockets import make_run_dir
 
@@ -136,7 +137,7 @@ def _torch() -> Iterator[Finding]:
     if not torch.cuda.is_available() and torch.version.cuda is None and torch.version.hip is None:
         yield Finding("device", "no GPU: this torch is built for the CPU; a GPU needs another build (pytorch.org)")
 
-    from streamseg.sam.torchvision_ops import ensure_torchvision
+    from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
     patched = ensure_torchvision()
     yield Finding("torchvision", "its compiled operators do not load; ours stand in" if patched else "healthy")
@@ -149,7 +150,7 @@ def _engines() -> Iterator[Finding]:
     able = packaged_graphs.names()
     said = f"onnxruntime {onnxruntime.__version__}"
     if light == "openvino":
-        from streamseg.sam import openvino_engine
+        from streamseg.sam.engines import openvino_engine
 
         said = f"openvino {openvino_engine.version()} in {openvino_engine.precision()}"
     rest = "all else needs torch" if extras.missing_for_torch() else "torch: all else"

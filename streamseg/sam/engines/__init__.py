@@ -15,9 +15,9 @@ import numpy as np
 
 from streamseg import extras
 from streamseg.errors import DeviceError, ModelError, UsageError, nearest
-from streamseg.sam import packaged_graphs
+from streamseg.sam.engines import packaged_graphs
+from streamseg.sam.engines.openvino_package import import_openvino
 from streamseg.sam.models import ModelInfo, check_installed
-from streamseg.sam.openvino_package import import_openvino
 
 Engine = Literal["auto", "openvino", "onnxruntime", "torch"]
 """auto: for a model with a packaged graph, on the CPU: OpenVINO if it is installed, else ONNX Runtime; all else runs

@@ -11,13 +11,13 @@ from torch import nn
 
 from streamseg.errors import ModelError
 from streamseg.sam import devices
-from streamseg.sam.architectures import ARCHITECTURES
-from streamseg.sam.checkpoint_tensors import load_part
 from streamseg.sam.engines import Precision
+from streamseg.sam.files.checkpoint_tensors import load_part
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.networks import DecoderModule, EncoderModule
-from streamseg.sam.tiny import fold_batch_norm
-from streamseg.sam.vit import ViTEncoder
+from streamseg.sam.networks.architectures import ARCHITECTURES
+from streamseg.sam.networks.halves import DecoderModule, EncoderModule
+from streamseg.sam.networks.tiny import fold_batch_norm
+from streamseg.sam.networks.vit import ViTEncoder
 
 # After the architectures, which put torchvision right.
 from segment_anything.modeling import ImageEncoderViT  # isort: skip

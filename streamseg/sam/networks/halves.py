@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.tiny import MULTIPLE, PyramidEncoder
+from streamseg.sam.networks.tiny import MULTIPLE, PyramidEncoder
 
 MEAN_RGB, STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """ImageNet's, in 8-bit units: what every SAM was trained with."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from streamseg.sam.torchvision_ops import ensure_torchvision
+from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
 

@@ -11,10 +11,10 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from streamseg.errors import DeviceError
-from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.engines import default_threads
+from streamseg.sam.engines.packaged_graphs import Half, graph_path
+from streamseg.sam.files.checkpoint_arrays import read_arrays
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.packaged_graphs import Half, graph_path
 
 # Bounds what the arena keeps: some 8 MB a prompt on a grid of 32, four times that on one of 64.
 _CELLS_PER_CALL = 16 * 32 * 32

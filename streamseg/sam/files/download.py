@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streamseg.errors import CheckpointError
-from streamseg.sam.checksums import sha256_of
+from streamseg.sam.files.checksums import sha256_of
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes here, bytes in all or None if unknown)."""

@@ -20,9 +20,9 @@ from sam2.modeling.sam.transformer import TwoWayTransformer
 from torch import nn
 from torch.nn import functional as F
 
-from streamseg.sam.checkpoint_tensors import load_half
+from streamseg.sam.engines.torch_engine import TorchDecoder, TorchEncoder
+from streamseg.sam.files.checkpoint_tensors import load_half
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.torch_engine import TorchDecoder, TorchEncoder
 
 _WIDTH = 256
 _FINE = ((64, 2), (32, 4))

@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 
 from streamseg import extras
 from streamseg.errors import ModelError
-from streamseg.sam import packaged_graphs
 from streamseg.sam.checkpoints import check_largest
+from streamseg.sam.engines import packaged_graphs
+from streamseg.sam.engines.packaged_graphs import Part
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.packaged_graphs import Part
 
 # As safetensors names what numpy can read.
 _READABLE = ("F16", "F32", "F64", "I64")
@@ -41,7 +41,7 @@ def read_arrays(info: ModelInfo, path: Path, part: Part) -> dict[str, np.ndarray
     if found is None:
         # Torch can read more than numpy, and says what is wrong if it cannot.
         extras.check_torch(f"checkpoint {path}, not a plain safetensors file of {info.name!r},")
-        from streamseg.sam.checkpoint_tensors import read_tensors
+        from streamseg.sam.files.checkpoint_tensors import read_tensors
 
         tensors = read_tensors(info, path)
         if {name: tuple(value.shape) for name, value in tensors.items()} != graphs.network:

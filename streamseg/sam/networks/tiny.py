@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from streamseg.sam.matching import MIN_COVERED
-from streamseg.sam.torchvision_ops import ensure_torchvision
+from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
 

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from streamseg.errors import CheckpointError
-from streamseg.sam.architectures import ARCHITECTURES, describe
 from streamseg.sam.checkpoints import check_largest
 from streamseg.sam.models import MODELS, ModelInfo
+from streamseg.sam.networks.architectures import ARCHITECTURES, describe
 
 _SCRAMBLED = (
     *(RuntimeError, EOFError, OSError, AssertionError, struct.error),

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from streamseg.errors import DeviceError
-from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.checkpoints import cache_dir, fingerprint
 from streamseg.sam.engines import default_threads
-from streamseg.sam.graph_weights import with_weights
-from streamseg.sam.kept_files import KeptFiles
+from streamseg.sam.engines.graph_weights import with_weights
+from streamseg.sam.engines.openvino_package import import_openvino
+from streamseg.sam.engines.packaged_graphs import Half, graph_path
+from streamseg.sam.files.checkpoint_arrays import read_arrays
+from streamseg.sam.files.kept_files import KeptFiles
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.openvino_package import import_openvino
-from streamseg.sam.packaged_graphs import Half, graph_path
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of each input; -1 is any size."""

@@ -14,7 +14,7 @@ import msgspec
 
 from streamseg.sam.models import ModelInfo
 
-FOLDER = Path(__file__).parent / "graphs"
+FOLDER = Path(__file__).parents[1] / "graphs"
 WEIGHTS_LOCATION = "weights"
 """Where the graphs say their weights are. There is no such file."""
 

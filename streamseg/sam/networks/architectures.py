@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from streamseg.sam.tiny import Tiny
-from streamseg.sam.tiny_vit import build_mobile_sam
-from streamseg.sam.torchvision_ops import ensure_torchvision
+from streamseg.sam.networks.tiny import Tiny
+from streamseg.sam.networks.tiny_vit import build_mobile_sam
+from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
 
