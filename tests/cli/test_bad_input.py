@@ -16,6 +16,8 @@ import pytest
 from support.command import streamseg
 from support.media import FileServer, moving_images, write_video
 
+from streamseg.cli import main
+
 BOX = ("--box", "0,0,18,18")
 
 # What is typed after "streamseg", exit code, class of the error, words of its line.
@@ -182,23 +184,45 @@ def _no_frames(path: Path) -> None:
         container.start_encoding()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_bad_input(folder: Path, name: str) -> None:
+# A process each: those that get as far as a frame, and one that does not. The others are told by the same function.
+AS_PROCESSES = ("box outside", "bad checkpoint", "no such device", "missing file")
+
+
+def check_refused(folder: Path, name: str, found_code: int, output: str, errors_text: str) -> None:
     words, code, kind, expected = CASES[name]
-    done = streamseg(*words, "--json", cwd=folder) if words[0] == "run" else streamseg(*words, cwd=folder)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("streamseg: error: ")]
+    assert found_code == code, errors_text
+    assert "Traceback" not in errors_text
+    errors = [line for line in errors_text.splitlines() if line.startswith("streamseg: error: ")]
     assert len(errors) == 1
-    assert errors[0] == done.stderr.splitlines()[-1]
+    assert errors[0] == errors_text.splitlines()[-1]
     for word in expected:
         assert word in errors[0]
     if words[0] == "run":
-        error = json.loads(done.stdout)["error"]
+        error = json.loads(output)["error"]
         assert (error["kind"], error["exit_code"]) == (kind, code)
         assert errors[0].endswith(error["message"])
     assert not (folder / "out").exists()
     assert [path.name for path in (folder / "full").iterdir()] == ["mine.txt"]
+
+
+def words_of(name: str) -> list[str]:
+    words = CASES[name][0]
+    return [*words, "--json"] if words[0] == "run" else list(words)
+
+
+@pytest.mark.parametrize("name", AS_PROCESSES)
+def test_bad_input(folder: Path, name: str) -> None:
+    done = streamseg(*words_of(name), cwd=folder)
+    check_refused(folder, name, done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in AS_PROCESSES])
+def test_bad_input_before_anything_starts(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    code = main(words_of(name))
+    check_refused(folder, name, code, *capsys.readouterr())
 
 
 def test_an_error_of_the_first_frame_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
