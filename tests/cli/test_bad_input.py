@@ -13,10 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.command import streamseg
+from support.command import streamseg, told
 from support.media import FileServer, moving_images, write_video
-
-from streamseg.cli import main
 
 BOX = ("--box", "0,0,18,18")
 
@@ -188,17 +186,17 @@ def _no_frames(path: Path) -> None:
 AS_PROCESSES = ("box outside", "bad checkpoint", "no such device", "missing file")
 
 
-def check_refused(folder: Path, name: str, found_code: int, output: str, errors_text: str) -> None:
+def check_refused(folder: Path, name: str, done: subprocess.CompletedProcess[str]) -> None:
     words, code, kind, expected = CASES[name]
-    assert found_code == code, errors_text
-    assert "Traceback" not in errors_text
-    errors = [line for line in errors_text.splitlines() if line.startswith("streamseg: error: ")]
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("streamseg: error: ")]
     assert len(errors) == 1
-    assert errors[0] == errors_text.splitlines()[-1]
+    assert errors[0] == done.stderr.splitlines()[-1]
     for word in expected:
         assert word in errors[0]
     if words[0] == "run":
-        error = json.loads(output)["error"]
+        error = json.loads(done.stdout)["error"]
         assert (error["kind"], error["exit_code"]) == (kind, code)
         assert errors[0].endswith(error["message"])
     assert not (folder / "out").exists()
@@ -212,17 +210,12 @@ def words_of(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", AS_PROCESSES)
 def test_bad_input(folder: Path, name: str) -> None:
-    done = streamseg(*words_of(name), cwd=folder)
-    check_refused(folder, name, done.returncode, done.stdout, done.stderr)
+    check_refused(folder, name, streamseg(*words_of(name), cwd=folder))
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in AS_PROCESSES])
-def test_bad_input_before_anything_starts(
-    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(folder)
-    code = main(words_of(name))
-    check_refused(folder, name, code, *capsys.readouterr())
+def test_bad_input_before_anything_starts(folder: Path, name: str) -> None:
+    check_refused(folder, name, told(*words_of(name), cwd=folder))
 
 
 def test_an_error_of_the_first_frame_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
