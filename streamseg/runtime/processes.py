@@ -47,7 +47,7 @@ class Child:
                 self._process = subprocess.Popen(
                     _python(module),
                     cwd=cwd,
-                    stdin=its_channel,
+                    stdin=its_channel.fileno(),
                     # What a node prints is no result of ours.
                     stdout=its_end,
                     stderr=its_end,
