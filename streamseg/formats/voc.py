@@ -65,9 +65,8 @@ class Voc(Format):
     def _write_masks(self, clip: Clip, folder: Path, name: str, shapes: list[Shape]) -> None:
         objects, classes = np.zeros(clip.size, np.uint8), np.zeros(clip.size, np.uint8)
         for number, shape in enumerate(shapes, 1):
-            mask = shape.mask
-            objects[mask] = number
-            classes[mask] = clip.category(shape.id) + 1
+            shape.paint(objects, number)
+            shape.paint(classes, clip.category(shape.id) + 1)
         for part, values in (("SegmentationObject", objects), ("SegmentationClass", classes)):
             path = folder / part / f"{name}.png"
             if not path.parent.is_dir():
