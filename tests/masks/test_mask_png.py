@@ -14,7 +14,7 @@ from support.media import moving_images
 from streamseg.errors import OutputError, UsageError
 from streamseg.masks.contact_sheet import contact_sheet
 from streamseg.masks.png import encode_gray16, voc_palette
-from streamseg.video.writer import write_labels_png
+from streamseg.video.writing.writer import write_labels_png
 
 
 def some_labels(*values: int) -> np.ndarray:
