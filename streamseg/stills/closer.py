@@ -93,7 +93,7 @@ class CloserLook:
             for mirrored in (False, True)
         ]
         logits = np.mean([look.logits for look in looks], axis=0, dtype=np.float32)
-        return Found(logits, float(np.mean([look.score for look in looks])))
+        return Found(np.asarray(logits), float(np.mean([look.score for look in looks])))
 
     def _meanings(self, image_rgb: np.ndarray, prompt: FramePrompt) -> list[Found]:
         """What clicks may mean, the best first: of one each view has three masks, of several one.
