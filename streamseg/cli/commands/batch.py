@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import sys
 import time
@@ -25,6 +26,7 @@ from streamseg.cli.running import one_by_one
 from streamseg.errors import EXIT_INTERRUPTED, OutputError, UsageError
 from streamseg.graph.plan import cores
 from streamseg.regular_files import write_own
+from streamseg.runtime.supervision.spares import Spares
 from streamseg.video.source import SourceKind, classify
 
 _OF_A_RUN = ("control", "metrics", "metrics_token", "metrics_cert", "metrics_key", "trace")
@@ -94,13 +96,14 @@ def run(args: argparse.Namespace) -> int:
     done: list[Ended] = []
     here = args.ray is None and args.jobs == 1 and args.cores is None and not any(map(_has_urls, tasks))
     # Ray prints what happens to its machines.
-    with Interrupts() as interrupts, contextlib.redirect_stdout(sys.stderr):
+    with Interrupts() as interrupts, contextlib.redirect_stdout(sys.stderr), Spares() as spares:
+        run_here = functools.partial(run_one, spares=spares)
 
         def stopped() -> bool:
             # One that was ended by itself ends the batch too, and what is at work beside it in good order.
             return interrupts.stop or any(each.code == EXIT_INTERRUPTED for each in done)
 
-        for each in one_by_one.in_turn(args, tasks, run_one) if here else _results(args, tasks, stopped):
+        for each in one_by_one.in_turn(args, tasks, run_here) if here else _results(args, tasks, stopped):
             done.append(each)
             if not here:
                 what = f"failed ({each.code}): {each.reason}" if each.code else f"{each.frames} frames"

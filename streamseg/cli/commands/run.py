@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -23,6 +24,7 @@ from streamseg.graph.plan import Plan
 from streamseg.runtime.report import Report, make_report
 from streamseg.runtime.supervision.command_queue import CommandQueue
 from streamseg.runtime.supervision.recovery import can_resume, frames
+from streamseg.runtime.supervision.spares import Spares
 from streamseg.video.source import redact
 
 _DESCRIPTION = """Follow objects in a video file, a folder of images, a camera (its number) or a stream (its URL), or
@@ -112,21 +114,30 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         StreamsegError: something was wrong before anything started.
     """
-    return one_by_one.run(args, run_one) if one_by_one.is_asked_for(args) else run_one(args)
+    if not one_by_one.is_asked_for(args):
+        return run_one(args)
+    with Spares() as spares:
+        return one_by_one.run(args, functools.partial(run_one, spares=spares))
 
 
-def run_one(args: argparse.Namespace) -> int:
+def run_one(args: argparse.Namespace, spares: Spares | None = None) -> int:
     """Run it with its sources side by side; returns the exit code.
+
+    Args:
+        args: of the command line.
+        spares: processes that stay for the next run.
 
     Raises:
         StreamsegError: something was wrong before anything started.
     """
     graph = run_graph.asked_for(args)
     shown = ", ".join(map(redact, args.sources)) or redact(args.resume)
-    return run_plan(Plan(graph), args, shown, command_queue_of)
+    return run_plan(Plan(graph), args, shown, command_queue_of, spares)
 
 
-def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQueue) -> int:
+def run_plan(
+    plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQueue, spares: Spares | None = None
+) -> int:
     """Run a plan, as ``run`` does; returns the exit code.
 
     Args:
@@ -135,6 +146,7 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
             watching the run.
         shown: where the frames come from, for people.
         make_queue: makes the command queue, once nothing else can be wrong.
+        spares: processes that stay for the next run.
 
     Raises:
         StreamsegError: something was wrong before anything started.
@@ -163,7 +175,7 @@ def run_plan(plan: Plan, args: argparse.Namespace, shown: str, make_queue: MakeQ
         say(f"{shown}{arrow}")
         if job is not None and job.begun:
             say(f"going on at frame {frames(job)}")
-        how = How({0: 30, 1: 20}.get(args.verbose, 10), command_queue, watch)
+        how = How({0: 30, 1: 20}.get(args.verbose, 10), command_queue, watch, spares)
         outcome = execute(plan, how, inline=args.inline, job=job)
     report = _judge(plan, outcome)
     written = [

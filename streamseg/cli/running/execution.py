@@ -24,6 +24,7 @@ from streamseg.prompts.files import given_prompts
 from streamseg.runtime.inline import InlineRun
 from streamseg.runtime.supervision.command_queue import CommandQueue
 from streamseg.runtime.supervision.recovery import Restarts, can_resume, frames, go_on, go_on_live, reached
+from streamseg.runtime.supervision.spares import Spares
 from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.control import Stats
 
@@ -49,6 +50,8 @@ class How(NamedTuple):
     """Closed with the run."""
     watch: Watch | None = None
     """Looks at it, if it is a run of processes."""
+    spares: Spares | None = None
+    """Processes that stay for the next run."""
 
 
 def execute(plan: Plan, how: How, *, inline: bool, job: Job | None = None) -> Outcome:
@@ -117,6 +120,7 @@ def _run_once(
         job=job,
         expendable=expendable,
         traced=how.watch is not None and how.watch.traced,
+        spares=how.spares,
     ) as supervisor:
         try:
             while supervisor.state != "finished" and not interrupts.stop_now:

@@ -13,6 +13,7 @@ import msgspec
 from streamseg.batches import places
 from streamseg.batches.task import Ended, Task, ended
 from streamseg.cli.flags.options import given_options, with_option
+from streamseg.cli.interrupts import Interrupts
 from streamseg.cli.output.text import error_facts, say, shown, table
 from streamseg.cli.running.run_graph import is_graph_file, source_names
 from streamseg.errors import EXIT_INTERRUPTED, PromptError, StreamsegError, UsageError
@@ -43,8 +44,15 @@ def run(args: argparse.Namespace, run_one: RunOne) -> int:
     Raises:
         UsageError: there is no source, or a graph file.
     """
-    root = output_of(args)
-    return tell(args, in_turn(args, tasks(args, args.sources, root), run_one), args.sources)
+    done: list[Ended] = []
+    with Interrupts() as interrupts:
+        for each in in_turn(args, tasks(args, args.sources, output_of(args)), run_one):
+            done.append(each)
+            if each.code == EXIT_INTERRUPTED or interrupts.stop:
+                say("ended early; the same command goes on" + (f" with {each.name}" if each.code else ""))
+                break
+    say_table(done, to_stderr=args.json)
+    return EXIT_INTERRUPTED if interrupts.stop else exit_code(done)
 
 
 def output_of(args: argparse.Namespace) -> str:
@@ -98,18 +106,6 @@ def in_turn(args: argparse.Namespace, found: Iterable[Task | Ended], run_one: Ru
             known = error if isinstance(error, StreamsegError) else StreamsegError(str(error))
             say(f"error: {error_facts(known)['message']}")
             yield ended(task, known.exit_code, str(known))
-
-
-def tell(args: argparse.Namespace, results: Iterable[Ended], sources: Sequence[str]) -> int:
-    """Print a table of what became of the tasks; returns the exit code."""
-    done: list[Ended] = []
-    for each in results:
-        done.append(each)
-        if each.code == EXIT_INTERRUPTED:
-            say(f"ended early; the same command goes on with {each.name}")
-            break
-    say_table(done, to_stderr=args.json)
-    return exit_code(done)
 
 
 def say_table(done: Sequence[Ended], *, to_stderr: bool) -> None:

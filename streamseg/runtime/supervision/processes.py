@@ -6,18 +6,17 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from streamseg.graph.plan import thread_environment
 from streamseg.runtime.limits import naming_what_is_scarce
 from streamseg.runtime.supervision.worker_output import WorkerOutput
-from streamseg.runtime.worker.io import Assignment
+from streamseg.runtime.worker.assignment import Assignment, give
 
 log = logging.getLogger(__name__)
 
@@ -43,29 +42,39 @@ class Child:
         self._unending = False
         with naming_what_is_scarce(f"start a process for node {self.name!r}"):
             output, its_end = os.pipe()
+            self._channel, its_channel = socket.socketpair()
             try:
                 self._process = subprocess.Popen(
                     _python(module),
                     cwd=cwd,
-                    stdin=subprocess.PIPE,
+                    stdin=its_channel.fileno(),
                     # What a node prints is no result of ours.
                     stdout=its_end,
                     stderr=its_end,
-                    pass_fds=[*assignment.file_descriptors.values(), *(assignment.heartbeat or ())[:1]],
                     env=_environment(assignment.spec.threads),
                     # A group of its own: Ctrl-C in the terminal is for the supervisor, which ends its workers in order.
                     process_group=0,
                 )
             except BaseException:
                 os.close(output)
+                self._channel.close()
                 raise
             finally:
                 os.close(its_end)
+                its_channel.close()
             self._output = WorkerOutput(self.identity, output)
         self.pid = self._process.pid
         self.verdict = ""
         """Why it was killed, if that was done on purpose."""
-        self._send_line(msgspec.json.encode(assignment) + b"\n")
+        self.rests = False
+        """Whether it has said its last words of a run, and waits for another assignment."""
+        self._tell(assignment)
+
+    def assign(self, assignment: Assignment) -> None:
+        """Give one that rests something to do for the same node of another run."""
+        self.rests = False
+        self._output.forget()
+        self._tell(assignment)
 
     @property
     def alive(self) -> bool:
@@ -117,17 +126,18 @@ class Child:
 
     def close(self) -> None:
         """Let go of its pipes; it has to have ended."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self.hang_up()
         self._output.finish()
 
-    def _send_line(self, line: bytes) -> None:
-        if self._process.stdin is not None:
-            try:
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-            except BrokenPipeError:
-                log.debug("%s ended before it was told what to do", self.identity)
+    def hang_up(self) -> None:
+        """Nothing more will be said to it; it ends by that, if it has not yet."""
+        self._channel.close()
+
+    def _tell(self, assignment: Assignment) -> None:
+        try:
+            give(self._channel, assignment)
+        except OSError as error:
+            log.debug("%s ended before it was told what to do: %s", self.identity, error)
 
 
 class Janitor:

@@ -5,8 +5,7 @@ starting ──all ready──▶ running ──every sink done──▶ finishe
     └── an error ──────────┴▶ stopping: sinks flush and close their files, then the error is raised
 
 In a live graph a process that dies, or hangs and is killed, is replaced (`failover.py`). Otherwise that
-is an error too. With `expendable` nothing is flushed then: whoever called
-starts the job again where it is durable (`recovery.py`).
+is an error too. With `expendable` nothing is flushed then: whoever called starts the job again where it is durable.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from streamseg.runtime.supervision.node_commands import FigureTeller, take_from_
 from streamseg.runtime.supervision.processes import Child, end_all
 from streamseg.runtime.supervision.progress_watch import ProgressWatch
 from streamseg.runtime.supervision.recovery import can_resume, reached
+from streamseg.runtime.supervision.spares import Spares
 from streamseg.runtime.supervision.worker_pool import WorkerPool
 from streamseg.transport.control import (
     Answered,
@@ -72,6 +72,7 @@ class Supervisor:
         job: the work that this run is a part of, if it can be gone on with.
         expendable: whether the death of a process ends the run at once, since it will be started again.
         traced: whether the processes are to say when they worked on what (`WorkerPool.spans`).
+        spares: processes that stay from run to run; None: those of this run are new, and end with it.
     """
 
     def __init__(
@@ -83,10 +84,11 @@ class Supervisor:
         job: Job | None = None,
         expendable: bool = False,
         traced: bool = False,
+        spares: Spares | None = None,
     ) -> None:
         self.plan = plan
         self._pid = os.getpid()
-        self.pool = WorkerPool(plan, log_level, job, traced=traced)
+        self.pool = WorkerPool(plan, log_level, job, traced=traced, spares=spares)
         """Its processes."""
         self._command_queue = command_queue
         self._job = job
@@ -94,8 +96,7 @@ class Supervisor:
         self._figures = FigureTeller(plan, self.pool)
         self._progress = ProgressWatch(plan, plan.graph.recovery.stall_s)
         workers = plan.workers()
-        copies = [spec.identity for spec in workers if spec.is_sink and not spec.ordered]
-        self._copied_sinks = copies
+        self._copied_sinks = [spec.identity for spec in workers if spec.is_sink and not spec.ordered]
         """Copies of sinks: none of them sees that a stream is over."""
         self._sinks = [spec.identity for spec in workers if spec.is_sink]
         self._live: dict[str, bool] = {}
@@ -115,8 +116,7 @@ class Supervisor:
         self._stack = contextlib.ExitStack()
         self.ready: set[str] = set()
         """Processes that are set up."""
-        self._done: set[str] = set()
-        self._said_bye: set[str] = set()
+        self._done, self._said_bye = set[str](), set[str]()
         self._exiting = False
         self._flush_deadline_s: float | None = None
 
@@ -211,12 +211,9 @@ class Supervisor:
 
     def _wait(self, timeout_ms: int) -> None:
         commands = None if self._command_queue is None else self._command_queue.socket
-        if commands is None:
-            self.pool.control.poll(timeout_ms)
-            return
         poller = zmq.Poller()
-        poller.register(self.pool.control, zmq.POLLIN)
-        poller.register(commands, zmq.POLLIN)
+        for socket in filter(None, (self.pool.control, commands)):
+            poller.register(socket, zmq.POLLIN)
         poller.poll(timeout_ms)
 
     def _dispatch_commands(self) -> None:
@@ -237,7 +234,9 @@ class Supervisor:
             self.facts[who] = message.facts
             self._live[who] = message.live
             self.ready.add(who)
-            if self.state == "starting" and who in self.plan.sources:
+            if self._exiting:
+                self.pool.send(who, Exit())  # when all were told so it was not there yet
+            elif self.state == "starting" and who in self.plan.sources:
                 self._check_stream(who)
             if self._command_queue is not None:
                 self._command_queue.requeue(who)
@@ -293,6 +292,8 @@ class Supervisor:
         if self._error is not None or (self.state == "finished" and not self._exiting):
             return
         self._error = error
+        if self.state == "starting" and self.pool.keeps:
+            self._finish()  # there is no such file, say; the other processes can stay
         if self.state in ("starting", "finished"):
             self.state = "finished"  # there is nothing to flush: not yet, or it is flushed and this is among last words
             return
@@ -395,4 +396,4 @@ class Supervisor:
 
     def _await_exits(self) -> None:
         if self._exiting:
-            end_all(self.pool.children.values(), EXIT_WITHIN_S)
+            end_all([child for child in self.pool.children.values() if not child.rests], EXIT_WITHIN_S)

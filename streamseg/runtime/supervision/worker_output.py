@@ -46,6 +46,10 @@ class WorkerOutput:
         """The end of what it wrote."""
         return [_text(line) for line in list(self._last_lines)]
 
+    def forget(self) -> None:
+        """What it wrote so far is of a run that is over."""
+        self._last_lines.clear()
+
     def finish(self) -> None:
         """The process has ended: wait for what it still had in the pipe."""
         self._ended.set()

@@ -19,8 +19,9 @@ from streamseg.graph.plan import Plan, WorkerSpec
 from streamseg.jobs import Job
 from streamseg.runtime.limits import naming_what_is_scarce, need_files
 from streamseg.runtime.supervision.processes import Child, Janitor
+from streamseg.runtime.supervision.spares import Spares
 from streamseg.runtime.supervision.watchdog import Watchdog
-from streamseg.runtime.worker.io import Assignment
+from streamseg.runtime.worker.assignment import Assignment
 from streamseg.transport.control import Beat, Bye, FromWorker, ToWorker, decode_from_worker
 from streamseg.transport.heartbeats import make_heartbeats
 from streamseg.transport.slots import make_shared_file
@@ -43,13 +44,17 @@ class WorkerPool:
         log_level: what workers write to their log.
         job: the work that the run is a part of, if it can be gone on with.
         traced: whether the processes are to say when they worked on what.
+        spares: processes of earlier runs that can be taken, and where those of this one stay; None: all are new.
     """
 
-    def __init__(self, plan: Plan, log_level: int, job: Job | None, *, traced: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, log_level: int, job: Job | None, *, traced: bool = False, spares: Spares | None = None
+    ) -> None:
         self._plan = plan
         self._log_level = log_level
         self._job = job
         self._traced = traced
+        self._spares = spares
         self._session = secrets.token_hex(16)
         self.spans: deque[tuple[str, int, list[Span]]] = deque(maxlen=_MOST_SPANS)
         """Identity and number of a process, and when it worked on what; for whoever wants a trace to take out."""
@@ -91,6 +96,11 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether processes stay for another run."""
+        return self._spares is not None
 
     @property
     def pids(self) -> dict[str, int]:
@@ -157,17 +167,31 @@ class WorkerPool:
             if isinstance(message, (Beat, Bye)) and message.spans:
                 self.spans.append((who, message.stats.pid, message.spans))
             if who in self.children:
+                if isinstance(message, Bye):
+                    self.children[who].rests = message.stays
                 yield who, message
 
     def _start(self, spec: WorkerSpec, number: int, job: Job | None) -> None:
-        assignment = msgspec.structs.replace(self.assignment(spec), job=job, heartbeat=(self._heartbeat_fd, number))
-        child = Child(assignment, module=_MODULE if spec.placed is None else _ELSEWHERE)
+        stays = self._spares is not None and spec.placed is None
+        assignment = msgspec.structs.replace(
+            self.assignment(spec), job=job, heartbeat=(self._heartbeat_fd, number), stays=stays
+        )
+        child = None if self._spares is None else self._spares.take(spec)
+        if child is None:
+            child = Child(assignment, module=_MODULE if spec.placed is None else _ELSEWHERE)
+        else:
+            child.assign(assignment)
         self.children[spec.identity] = child
         self._janitor.watch(child.pid)
 
     def _end(self) -> None:
-        for child in self.children.values():
-            if child.alive:
+        specs = {spec.identity: spec for spec in self._plan.workers()}
+        for identity, child in self.children.items():
+            stays = self._spares is not None and child.rests and child.alive
+            if child.alive and not stays:
                 child.kill()
             self._janitor.forget(child.pid)
-            child.close()
+            if self._spares is not None and stays:
+                self._spares.put(specs[identity], child)
+            else:
+                child.close()

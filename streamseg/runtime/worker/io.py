@@ -14,10 +14,10 @@ import zmq
 
 from streamseg.commands import nobody_takes_commands
 from streamseg.errors import WireError
-from streamseg.graph.plan import BufferSpec, WorkerSpec, feedback_inbox, finished_inbox, inbox
-from streamseg.jobs import Job
+from streamseg.graph.plan import BufferSpec, feedback_inbox, finished_inbox, inbox
 from streamseg.messages import Gap, Message, SourceStatus, Stamp
 from streamseg.node import NodeContext
+from streamseg.runtime.worker.assignment import Assignment
 from streamseg.runtime.worker.given_commands import GivenCommands
 from streamseg.transport.control import Beat, FromSupervisor, ToSupervisor, decode_from_supervisor
 from streamseg.transport.heartbeats import HeartbeatWriter
@@ -31,23 +31,6 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 _MOST_AT_ONCE = 64  # messages taken from one socket before the others get their turn
-
-
-class Assignment(msgspec.Struct, frozen=True):
-    """The line on standard input."""
-
-    spec: WorkerSpec
-    run_dir: str
-    file_descriptors: dict[int, int]
-    """Buffer number -> inherited file descriptor."""
-    log_level: int
-    job: Job | None = None
-    heartbeat: tuple[int, int] | None = None
-    """File descriptor of the heartbeats, and this process's number among them."""
-    traced: bool = False
-    """Whether to note when the node worked on what."""
-    session: str = ""
-    """Secret name of the run, the same for all its processes on other machines."""
 
 
 class WorkerIO:
@@ -176,6 +159,8 @@ class WorkerIO:
 
     def close(self) -> None:
         """Give what was said last, to the sources and to the supervisor, a moment to leave."""
+        if self.heartbeat is not None:
+            self.heartbeat.close()
         if self.given_commands is not None:
             self.given_commands.close()
         for socket in (*self._reports.values(), self.control):

@@ -1,19 +1,18 @@
 """A worker process: one node, or one of its replicas, with its sockets.
 
-`streamseg.runtime.supervision.processes` starts it with its spec as one line on standard input. Standard input stays
-open as long as the supervisor lives; when it ends, so does the worker.
+`streamseg.runtime.supervision.processes` starts it; `streamseg.runtime.worker.assignment` has what it is told, and how.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import logging
-import os
-import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,18 @@ import zmq
 
 from streamseg.errors import RunError, StreamsegError
 from streamseg.graph import config, registry
-from streamseg.node import AnyNode, Source
+from streamseg.node import AnyNode, NodeContext, Source
 from streamseg.runtime.limits import keeping_files, naming_what_is_scarce
 from streamseg.runtime.node_code import node_code
 from streamseg.runtime.stage import reason_of, trouble
-from streamseg.runtime.worker.io import BEAT_S, Assignment, WorkerIO
+from streamseg.runtime.worker.assignment import Assignment, Assignments
+from streamseg.runtime.worker.io import BEAT_S, WorkerIO
 from streamseg.runtime.worker.node_loop import NodeWorker
 from streamseg.runtime.worker.source_loop import SourceWorker
 from streamseg.transport.control import Bye, Exit, Ready, Trouble, decode_from_supervisor
 from streamseg.transport.sockets import Sockets
+
+_THREADS_END_WITHIN_S = 1.0
 
 
 def _make_node(io: WorkerIO) -> AnyNode:
@@ -53,31 +55,56 @@ def _limit_threads(threads: int) -> None:
         sys.modules["cv2"].setNumThreads(threads)
 
 
-def _run(assignment: Assignment) -> int:
-    with Sockets(Path(assignment.run_dir)) as sockets:
-        control = sockets.worker(assignment.spec.identity)
-        try:
-            with naming_what_is_scarce("have the shared memory and the sockets of a worker process"):
-                io = WorkerIO(assignment, sockets, control)
-            node = _make_node(io)
-            worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
-            facts = _facts(node)
-        except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
-            control.send(msgspec.msgpack.encode(setup_trouble(error, assignment.spec.name)))
-            wait_for_exit(control)
-            return 1
-        io.report(Ready(facts, live=isinstance(node, Source) and node.policy == "freshest"))
-        try:
-            worker.run()
-        finally:
-            # What is said here is for the record; the work is done.
-            with _only_warning("describe itself"):
+class _Worker:
+    """What the process does, assignment after assignment.
+
+    The node of one is kept until that of the next is set up: a model that both load is the same then, and shared
+    (`streamseg.sam.loading`). Nothing else of it is seen by the next.
+    """
+
+    def __init__(self) -> None:
+        self._last: AnyNode | None = None
+
+    def run(self, assignment: Assignment) -> int | None:
+        """Do what is told. Returns the exit code; None if there may be more to do."""
+        with Sockets(Path(assignment.run_dir)) as sockets:
+            control = sockets.worker(assignment.spec.identity)
+            try:
+                with naming_what_is_scarce("have the shared memory and the sockets of a worker process"):
+                    io = WorkerIO(assignment, sockets, control)
+                assignment.let_go()
+                threads = set(threading.enumerate())
+                node = self._last = _make_node(io)
+                worker = SourceWorker(io, node) if isinstance(node, Source) else NodeWorker(io, node)
                 facts = _facts(node)
-            with _only_warning("be closed"):
-                node.close()
-        io.report(Bye(worker.stats(), facts, io.take_spans()))
-        io.close()
-    return 0
+            except Exception as error:  # noqa: BLE001 (whatever a node's setup raises is told to the supervisor)
+                control.send(msgspec.msgpack.encode(setup_trouble(error, assignment.spec.name)))
+                wait_for_exit(control)
+                return 1
+            io.report(Ready(facts, live=isinstance(node, Source) and node.policy == "freshest"))
+            try:
+                worker.run()
+            finally:
+                # What is said here is for the record; the work is done.
+                with _only_warning("describe itself"):
+                    facts = _facts(node)
+                with _only_warning("be closed"):
+                    node.close()
+            # What it keeps of this world is memory of the run.
+            node.context = NodeContext(assignment.spec.name)
+            stays = assignment.stays and not _left_behind(threads)
+            io.report(Bye(worker.stats(), facts, io.take_spans(), stays))
+            io.close()
+        return None if stays else 0
+
+
+def _left_behind(before: set[threading.Thread]) -> bool:
+    """Whether threads of the node are still at work: the next node shall not meet them."""
+    deadline_s = time.monotonic() + _THREADS_END_WITHIN_S
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    return any(thread.is_alive() for thread in left)
 
 
 def _facts(node: AnyNode) -> dict[str, Any]:
@@ -113,50 +140,31 @@ def wait_for_exit(control: zmq.Socket[bytes]) -> None:
         continue
 
 
-def end_with_parent(run_dir: str) -> None:
-    """Go when standard input ends, because then the supervisor is gone, and leave no sockets behind."""
-
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(0, 4096):
-                continue
-        shutil.rmtree(run_dir, ignore_errors=True)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def read_line() -> bytes:
-    """The line on standard input."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        chunk = os.read(0, 1 << 16)  # nothing else is ever written there
-        if not chunk:
-            raise SystemExit(1)
-        line += chunk
-    return bytes(line)
-
-
 def main() -> int:
     """Entry point of the process."""
-    return run_assigned(_run, "start a worker process")
+    return run_assigned(_Worker().run, "start a worker process")
 
 
-def run_assigned(run: Callable[[Assignment], int], purpose: str) -> int:
-    """What a process of a run does: it takes its assignment from standard input, and ends with its parent.
+def run_assigned(run: Callable[[Assignment], int | None], purpose: str) -> int:
+    """What a process of a run does: it takes its assignments from standard input, and ends with its parent.
 
     Args:
-        run: does it; gives the exit code.
+        run: does one; gives the exit code, or None to wait for another.
         purpose: of the process, for who reads that something was too scarce for it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    assignment = msgspec.json.decode(read_line(), type=Assignment)
+    assignments = Assignments()
+    assignment = assignments.first()
     logging.basicConfig(level=assignment.log_level, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         with naming_what_is_scarce(purpose):
-            end_with_parent(assignment.run_dir)
-            return run(assignment)
+            assignments.listen()
+            while (code := run(assignment)) is None:
+                # What is left of a run hangs together in circles, and its shared memory is held by it.
+                gc.collect()
+                assignment = assignments.next()
+            return code
     except RunError as error:
         logging.getLogger(__name__).error("%s", error)
         return 1

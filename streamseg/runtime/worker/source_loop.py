@@ -36,6 +36,7 @@ from streamseg.transport.tickets import Begun, Finished, TicketBook, decode_repo
 
 log = logging.getLogger(__name__)
 
+_THREAD_ENDS_S = 0.2
 _SETTLE_S = 1.0  # frames that a dead node took along are not reported at all
 
 
@@ -66,6 +67,7 @@ class SourceWorker:
                 if isinstance(instruction, Exit):
                     self._feed.stop()
                     self._await_last_reports()
+                    self._feed.close()
                     return
                 if isinstance(instruction, Start):
                     self._feed.start()
@@ -194,6 +196,14 @@ class SourceFeed:
             self._source.stop()
             if not self._thread.is_alive():
                 self._read_ended = True
+
+    def close(self) -> None:
+        """Let go of what wakes, unless the thread that reads is stuck; it ends with the process then."""
+        if self._thread.is_alive():
+            self._thread.join(_THREAD_ENDS_S)
+        if not self._thread.is_alive():
+            os.close(self.wake_fd)
+            os.close(self._wake_end)
 
     def next_messages(self) -> list[Message]:
         """What can be sent now: a frame that got a ticket, or the end of the stream; nothing if neither."""
