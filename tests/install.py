@@ -4,6 +4,7 @@
     python tests/install.py --full                the whole one of the wheel, too: torch is some gigabytes
     python tests/install.py --extras              what each extra brings, into the light one; --extras ray cloud: these
     python tests/install.py --resolve             only whether every extra fits the pinned versions, and the lowest
+    python tests/install.py --lowest              only the light install in the lowest versions, and a few tests with it
     python tests/install.py python3.12 python3.13     with these (before --extras)
 
 Needs nothing but Python with venv, and a package index. It prints what each install weighs and how long it took.
@@ -27,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CLIP = ROOT / "samples" / "clip" / "clip.mp4"
 FRAMES = 12
 NOT_OF_USERS = ("bench", "dev", "docs", "fuzz")
+TESTING = ("pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6")
+LOWEST_TESTS = ("tests/transport", "tests/prompts", "tests/masks", "tests/test_structs.py", "tests/test_yaml_files.py")
+"""Messages, prompts, masks: where msgspec, ZeroMQ, numpy, OpenCV, Pillow and YAML do their part."""
 
 
 def run(*words: object, cwd: Path | None = None) -> str:
@@ -146,19 +150,30 @@ def try_extras(python: str, folder: Path, wheel: Path, chosen: Sequence[str]) ->
         shutil.rmtree(there.folder)
 
 
-def resolve(python: str, folder: Path) -> None:
-    """Every extra, beside what the light install needs, in the pinned and in the lowest versions: nothing contradicts.
+def resolve(folder: Path) -> None:
+    """Every extra, beside all that streamseg needs, in the pinned and in the lowest versions: nothing contradicts.
 
-    Nothing is installed; it ends all with pip's own words where no set of packages fits.
+    Nothing is installed. uv finds out in seconds, since it reads of torch and the like only what they need; it ends all
+    with its own words where no set of packages fits.
     """
-    there = Environment(python, folder)
-    light = ("-r", ROOT / "requirements-edge.txt")
+    there = Environment(sys.executable, folder)
+    there.pip("uv")
+    words = (there.folder / "bin" / "uv", "pip", "compile", "-q", "--no-header", "--python", sys.executable)
     for pins in ("constraints.txt", "constraints-lowest.txt"):
-        there.pip("--dry-run", *light, "-c", ROOT / pins)
-        for name, packages in extras().items():
-            began_s = time.monotonic()
-            there.pip("--dry-run", *light, *packages, "-c", ROOT / pins)
-            print(f"{pins:23}{name:12}fits, {time.monotonic() - began_s:.0f} s", flush=True)
+        began_s = time.monotonic()
+        for name in extras():
+            run(*words, ROOT / "pyproject.toml", "--extra", name, "-c", ROOT / pins, "-o", folder / "found.txt")
+        print(f"{pins}: {len(extras())} extras fit, {time.monotonic() - began_s:.0f} s", flush=True)
+
+
+def lowest(folder: Path) -> None:
+    """The light install in the lowest versions does the main job, and passes tests of what versions could change."""
+    there = Environment(sys.executable, folder / "lowest")
+    there.pip("-c", ROOT / "constraints-lowest.txt", "-r", ROOT / "requirements-edge.txt", *TESTING)
+    there.pip("--no-deps", build(folder)[0])
+    print(f"lowest versions: {FRAMES} frames in {do_the_main_job(there):.1f} s", flush=True)
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+    print(run(there.folder / "bin" / "python", *words, *LOWEST_TESTS, cwd=ROOT).splitlines()[-1], flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -167,12 +182,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", default=[sys.executable])
     parser.add_argument("--full", action="store_true", help="with torch and what goes with it, too")
     parser.add_argument("--extras", nargs="*", metavar="EXTRA", help="each extra, or these, too")
+    parser.add_argument("--lowest", action="store_true", help="only a few tests with the lowest versions")
     parser.add_argument("--resolve", action="store_true", help="only whether every extra fits the pinned versions")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="streamseg-install-") as name:
         folder = Path(name)
         if args.resolve:
-            resolve(args.pythons[0], folder / "resolve")
+            resolve(folder / "resolve")
+        if args.lowest:
+            lowest(folder)
+        if args.resolve or args.lowest:
             return
         wheel, sdist = build(folder)
         print(f"{wheel.name} {wheel.stat().st_size / 1e6:.1f} MB, {sdist.name} {sdist.stat().st_size / 1e6:.1f} MB")
