@@ -249,3 +249,6 @@ class Regions(Message, frozen=True):
     """Which detections to look at, too; None for none."""
     crops: Crops | None = None
     """Which crops to look at, too; None for none."""
+    ahead: list[Region] = []
+    """Where to look in the frame after the next one, if all goes on as it does: what is encoded there while propagate is
+    still busy with the next one is used if that turns out to be what is wanted, and else for nothing."""

@@ -49,6 +49,19 @@ def next_regions(
     return [*found.values(), *(_region_of_prompt(pending, tracks.get(pending.id), options) for pending in maybe)]
 
 
+def regions_ahead(state: TrackerState, options: TrackingOptions) -> list[Region]:
+    """Where to look in the frame after the next one, for the objects that are there, should all go on as it does.
+
+    Args:
+        state: after this frame.
+        options: of the tracker.
+    """
+    if not options.ahead:
+        return []
+    there = [track for track in state.tracks if track.state != "LOST"]
+    return [Region(predict_box(track, options, frames=2), track.id) for track in there]
+
+
 def _regions_of_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Region]:
     found = {track.id: _region_of_track(track, options) for track in state.tracks}
     searched = [track for track in state.tracks if found[track.id].scales]
@@ -131,7 +144,7 @@ def _region_of_prompt(pending: PendingPrompt, track: Track | None, options: Trac
 def _region_of_track(track: Track, options: TrackingOptions) -> Region:
     box = predict_box(track, options)
     if track.state != "LOST" or not options.gates:
-        return Region(box, track.id)
+        return Region(_foreseen(track, box, options), track.id)
     if track.hint is not None:
         x, y, width, height = center_size(track.hint)
         usual_width, usual_height = usual_size(track)
@@ -140,6 +153,15 @@ def _region_of_track(track: Track, options: TrackingOptions) -> Region:
     if track.displaced or track.unseen > options.search_everywhere_after:
         return Region(box, track.id, (1.0,))
     return _region_near(track, options)
+
+
+def _foreseen(track: Track, expected: Box, options: TrackingOptions) -> Box:
+    """The box that was foreseen a frame ago if it will do in place of the expected one: a view shows more than that."""
+    if track.foreseen is None:
+        return expected
+    x0, y0, x1, y1 = expected
+    near = options.ahead * max(x1 - x0, y1 - y0)
+    return track.foreseen if all(abs(a - b) <= near for a, b in zip(track.foreseen, expected, strict=True)) else expected
 
 
 def _region_near(track: Track, options: TrackingOptions) -> Region:

@@ -108,6 +108,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """Template of the view it was first seen in, if the model can compare views."""
     last_view: Template | None = None
     """Template of the last view in which it was surely seen."""
+    foreseen: Box | None = None
+    """Where the frame before said that it would be in the next one: what is there may have been encoded already."""
     hint: Box | None = None
     """While it is lost: where it may be, still to be looked at closely."""
     hidden_by: int | None = None

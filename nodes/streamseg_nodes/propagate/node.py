@@ -120,6 +120,9 @@ class Propagate(Node[Embedded, Segmented]):
         from streamseg.sam.loading import load_decoder, load_matching
 
         self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
+        if not find(self.config.model).light:
+            # What was encoded for nothing costs too much there.
+            self._options = msgspec.structs.replace(self._options, ahead=0.0)
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(
             self.config.model,
@@ -361,7 +364,8 @@ class Propagate(Node[Embedded, Segmented]):
         whole, crops = self._automatic_masks.where(state, stream.name, index, asked=asked)
         regions += whole
         wanted = self._admission.want(stream.name, state, [*stream.due(index, None), *given])
-        self.context.feedback(Regions(stream.name, seq, regions, wanted, crops))
+        ahead = tracking.regions_ahead(state, self._options)
+        self.context.feedback(Regions(stream.name, seq, regions, wanted, crops, ahead))
 
     def _found(
         self,
