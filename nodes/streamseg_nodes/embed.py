@@ -127,14 +127,10 @@ class Embed(Node[Frame, Embedded]):
         return 1 if self._focus else int(self.config.batch)
 
     @classmethod
-    def threads_wanted(cls, config: Config) -> Literal["one", "two", "all"]:
-        """The bundled model is so light that in torch threads wait for each other longer than they work (benchmarks/).
-
-        In ONNX Runtime two are a little quicker, and with focus there is a core to spare: propagate waits meanwhile.
-        """
-        if not find(config.model).light:
-            return "all"
-        return "one" if config.engine == "torch" or config.focus == "off" else "two"
+    def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
+        """The bundled model is so light that threads wait for each other longer than they work (benchmarks/), and while
+        one frame is encoded propagate is at work on the one before."""
+        return "one" if find(config.model).light else "all"
 
     def setup(self) -> None:
         """Load the encoder."""
