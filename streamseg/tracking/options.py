@@ -103,6 +103,9 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """for so many frames. After that the object is searched in the whole frame too:"""
     search_every: Annotated[int, msgspec.Meta(ge=1)] = 3
     """while others are followed in every N-th frame, since a view of the whole frame is dear, else in every."""
+    search_objects: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """So many lost objects are looked for in a frame; if more are lost, they take turns, and the others do not wait for
+    that."""
 
 
 NAIVE = TrackingOptions(

@@ -12,6 +12,7 @@ from streamseg.prompts.rules import check_sequel
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import box_around_clicks, predict_box, usual_size
 from streamseg.tracking.query import EncodedView
+from streamseg.tracking.redetection import in_turn
 from streamseg.tracking.state import Track, TrackerState
 from streamseg.tracking.undo import check_undo
 from streamseg.types import Region
@@ -63,8 +64,10 @@ def regions_ahead(state: TrackerState, options: TrackingOptions) -> list[Region]
 
 
 def _regions_of_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Region]:
-    found = {track.id: _region_of_track(track, options) for track in state.tracks}
-    searched = [track for track in state.tracks if found[track.id].scales]
+    turn = in_turn(state.tracks, state.frames, options)
+    looked_at = [track for track in state.tracks if track.state != "LOST" or track.id in turn or not options.gates]
+    found = {track.id: _region_of_track(track, options) for track in looked_at}
+    searched = [track for track in looked_at if found[track.id].scales]
     # A view of the whole frame is dear: while other objects are followed, it is taken now and then, for all at once.
     if len(searched) < len(found) and state.frames % options.search_every:
         found |= {track.id: _region_near(track, options) for track in searched}

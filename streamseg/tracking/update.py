@@ -18,7 +18,7 @@ from streamseg.tracking.initialize import initialize_track
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import coast_motion, initial_motion, predict_box, update_motion, usual_size
 from streamseg.tracking.query import Answer, Queries
-from streamseg.tracking.redetection import search_frame
+from streamseg.tracking.redetection import in_turn, search_frame
 from streamseg.tracking.state import Memory, Track, TrackerState
 
 _AREA_STEP = 0.3
@@ -76,7 +76,7 @@ def update_tracks(
             view = queries.views.get(identity)
             updated[identity] = initialize_track(prompt, known, view, given, image_rgb, options)
     if options.gates:
-        _search_for_lost(updated, image_rgb, options)
+        _search_for_lost(updated, state.frames + 1, image_rgb, options)
     new = TrackerState(
         tracks=[track for track, _ in updated.values()],
         everything_done=state.everything_done,
@@ -168,13 +168,16 @@ def _update_lost(track: Track, assignment: Assignment, frame_size: tuple[int, in
     )
 
 
-def _search_for_lost(updated: dict[int, tuple[Track, Pasted]], image_rgb: np.ndarray, options: TrackingOptions) -> None:
+def _search_for_lost(
+    updated: dict[int, tuple[Track, Pasted]], frames: int, image_rgb: np.ndarray, options: TrackingOptions
+) -> None:
     """Where the colors are those of a lost object, it is looked for in the next frame: in two of three, so that
     something else of its colors does not keep it from being found elsewhere."""
     there = [(track, mask) for track, mask in updated.values() if track.state != "LOST"]
+    turn = in_turn([track for track, _ in updated.values()], frames, options)
     colors: FrameColors | None = None
     for identity, (track, mask) in updated.items():
-        if track.state != "LOST" or track.hint is not None or track.appearance is None or not track.unseen % 3:
+        if identity not in turn or track.hint is not None or track.appearance is None or not track.unseen % 3:
             continue
         colors = colors or FrameColors.of(image_rgb)
         occluder = updated.get(track.hidden_by or 0)

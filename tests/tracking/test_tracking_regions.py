@@ -63,6 +63,32 @@ def test_nothing_is_foreseen_of_a_lost_object_or_by_the_naive_tracker() -> None:
     assert regions_ahead(run.state, run.options) == []
 
 
+def test_of_many_lost_objects_some_take_turns_and_all_get_one() -> None:
+    boxes = [(20.0 + 90 * k, 60.0, 70.0 + 90 * k, 110.0) for k in range(6)]
+    things = Things(boxes, [(40 * k, 200 - 40 * k, 90) for k in range(6)])
+    things.step()
+    things.hidden = {1, 2, 3, 4, 5}
+    assert things.states() == "TLLLLL"
+    turns = []
+    for _ in range(5 * OPTIONS.search_every):
+        looked_at = {region.object_id for region in next_regions(things.state, [], 99, things.options)}
+        assert {query.object_id for query in things.build_queries().queries} <= looked_at
+        turns.append(looked_at - {1})
+        things.step()
+    assert {len(turn) for turn in turns} == {things.options.search_objects}
+    assert {sum(number in turn for turn in turns) for number in range(2, 7)} == {2 * OPTIONS.search_every}
+
+
+def test_two_lost_objects_need_no_turns() -> None:
+    things = Things([(100.0 + 150 * k, 60, 160 + 150 * k, 120) for k in range(3)], [(200, 40, 40)] * 3)
+    things.step()
+    things.hidden = {1, 2}
+    things.step()
+    for _ in range(OPTIONS.search_every):
+        assert {region.object_id for region in next_regions(things.state, [], 99, things.options)} == {1, 2, 3}
+        things.step()
+
+
 def searched_everywhere(things: Things) -> list[int | None]:
     """Ids of the objects for which the next frame is shown as a whole."""
     return [region.object_id for region in next_regions(things.state, [], 99, things.options) if region.scales]
