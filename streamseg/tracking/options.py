@@ -94,9 +94,10 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     glance_contrast: float = 0.25
     """A place anywhere in the frame whose colors are more like those of a lost object than its surroundings' by this
     is looked at closely in the next frame."""
-    ahead: float = 0.1
+    ahead: float = 0.05
     """A view of an object may have been foreseen a frame earlier, and so be encoded while the frame before is still asked
-    about, if none of its edges is off the expected box by more than this part of that one's longer side; 0: none is."""
+    about, if no edge of the square round the box is off the expected one by more than this part of its side; 0: none
+    is."""
     search_growth: float = 0.1
     """How much the searched region grows on every side, in box sizes a frame, while an object is lost,"""
     search_everywhere_after: int = 8

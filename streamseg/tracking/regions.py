@@ -162,9 +162,11 @@ def _foreseen(track: Track, expected: Box, options: TrackingOptions) -> Box:
     """The box that was foreseen a frame ago if it will do in place of the expected one: a view shows more than that."""
     if track.foreseen is None:
         return expected
-    x0, y0, x1, y1 = expected
-    near = options.ahead * max(x1 - x0, y1 - y0)
-    return track.foreseen if all(abs(a - b) <= near for a, b in zip(track.foreseen, expected, strict=True)) else expected
+    x, y, width, height = center_size(expected)
+    its_x, its_y, its_width, its_height = center_size(track.foreseen)
+    longer = max(width, height)
+    off = max(abs(its_x - x), abs(its_y - y)) + abs(max(its_width, its_height) - longer) / 2
+    return track.foreseen if off <= options.ahead * longer else expected
 
 
 def _region_near(track: Track, options: TrackingOptions) -> Region:
