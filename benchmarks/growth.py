@@ -1,6 +1,7 @@
 """How frames/s and memory grow with objects, streams, resolution and replicas: JSON, a table, and a picture of plots.
 
-    python benchmarks/growth.py [--only objects,streams,sizes,replicas] [--rounds 2] [--frames 120] [--plot docs/growth.png]
+    python benchmarks/growth.py --plot docs/growth.png [--only objects,streams,sizes,replicas] [--rounds 2]
+        [--frames 120]
 
 All runs record masks, without the overlay. *objects*: so many things that move, drawn in 1280x720. *streams*: the same
 1280x720 clip with one object so many times at once; frames/s are those of all. *sizes*: one object that has a third of
@@ -121,9 +122,7 @@ _AXES = {
 
 def _graph(clip: Path, boxes: list[Box], folder: Path, **options: str) -> config.Graph:
     output = str(folder / "out")
-    return standard_graph(
-        str(clip), make_prompts(boxes), output=output, overwrite=True, overlay=False, **options
-    )
+    return standard_graph(str(clip), make_prompts(boxes), output=output, overwrite=True, overlay=False, **options)
 
 
 def _write_crowd(path: Path, count: int, frames: int) -> list[Box]:
@@ -168,7 +167,9 @@ def _plot(path: Path, fps: dict[str, dict[str, list[float]]], mib: dict[str, dic
         labels = list(fps[name])
         for row, (values, unit) in enumerate(((fps[name], "frames/s"), (mib[name], "MiB"))):
             medians = [statistics.median(values[label]) for label in labels]
-            off = np.abs([[m - min(values[label]), max(values[label]) - m] for m, label in zip(medians, labels, strict=True)])
+            off = np.abs(
+                [[m - min(values[label]), max(values[label]) - m] for m, label in zip(medians, labels, strict=True)]
+            )
             axis = axes[row][column]
             axis.errorbar(range(len(labels)), medians, yerr=off.T, marker="o", capsize=3, color=f"C{row}")
             axis.set_xticks(range(len(labels)), labels)

@@ -3,9 +3,9 @@
     python benchmarks/ways.py --way "" --way "propagate.tracking.ahead=0" [--clip FILE --box X0,Y0,X1,Y1 …]
         [--rounds 3] [--frames 200] [--overlay] [--engine NAME] [--live]
 
-A way is a list of ``node.option=value``, spaces between them, nothing for the defaults; ``embed.threads=1`` too. Without
-``--clip`` one of 1280x720 is made, with one thing that moves. Where other programs run, processor time says more than
-frames/s; the first way is what the others are compared with, round by round.
+A way is a list of ``node.option=value``, spaces between them, nothing for the defaults; ``embed.threads=1`` too.
+Without ``--clip`` one of 1280x720 is made, with one thing that moves. Where other programs run, processor time says
+more than frames/s; the first way is what the others are compared with, round by round.
 """
 
 from __future__ import annotations

@@ -250,5 +250,5 @@ class Regions(Message, frozen=True):
     crops: Crops | None = None
     """Which crops to look at, too; None for none."""
     ahead: list[Region] = []
-    """Where to look in the frame after the next one, if all goes on as it does: what is encoded there while propagate is
-    still busy with the next one is used if that turns out to be what is wanted, and else for nothing."""
+    """Where to look in the frame after the next one, if all goes on as it does: it may be encoded there while propagate
+    is busy with the next one, for nothing if something else is wanted then."""

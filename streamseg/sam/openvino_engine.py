@@ -37,8 +37,8 @@ _KEPT_BYTES = 256 << 20
 # A box, or a click and what stands for no box; and points on one or two other objects.
 _USUAL_POINTS = (2, 3, 4)
 _TOGETHER = 4
-"""Pictures or prompts that are computed at once, if there are so many: small ones in little more than half the time. What
-comes out is, bit for bit, what each of them gives alone."""
+"""Pictures or prompts that are computed at once, if there are so many: small ones in little more than half the time.
+What comes out is, bit for bit, what each of them gives alone."""
 # Bounds what is handed over at once; each prompt is computed by itself.
 _PROMPTS_PER_CALL = 64
 _NONE: Shapes = MappingProxyType({})
@@ -132,7 +132,12 @@ class _Compiled:
         """The compiled graph: kept from an earlier start, or compiled now."""
         graph = graph_path(self._info.name, self.half).read_bytes()
         says = [version(), platform.machine(), str(_core().get_property("CPU", "FULL_DEVICE_NAME"))]
-        says += [fingerprint(self._path), hashlib.sha256(graph).hexdigest(), repr(sorted(shapes.items())), repr(sorted(zeros.items()))]
+        says += [
+            fingerprint(self._path),
+            hashlib.sha256(graph).hexdigest(),
+            repr(sorted(shapes.items())),
+            repr(sorted(zeros.items())),
+        ]
         says.append(repr(sorted(self._options.items())))
         key = hashlib.blake2b("\n".join(says).encode(), digest_size=16).digest()
         files: KeptFiles | None = None

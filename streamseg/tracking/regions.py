@@ -15,7 +15,7 @@ from streamseg.tracking.query import EncodedView
 from streamseg.tracking.redetection import in_turn
 from streamseg.tracking.state import Track, TrackerState
 from streamseg.tracking.undo import check_undo
-from streamseg.types import Region
+from streamseg.types import Box, Region
 
 CLICK_SCALES = (1.0, 0.5, 0.25)
 """A click does not say how large the object is: look at the whole frame, and at squares of these parts of its side."""
