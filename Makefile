@@ -47,7 +47,7 @@ test-netns: $(INSTALLED)
 test-openvino:
 	test -x $(OPENVINO)/bin/python || $(PYTHON) -m venv $(OPENVINO)
 	$(OPENVINO)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,openvino]'
-	$(OPENVINO)/bin/python -m pytest tests/sam tests/runtime tests/recovery tests/cli/test_run_command.py $(PYTEST)
+	$(OPENVINO)/bin/python -m pytest tests/sam tests/runtime tests/recovery tests/cli/commands/test_run_command.py $(PYTEST)
 
 # Wheel and sdist into empty environments. PYTHONS="python3.12 python3.13": with these; INSTALL="--full --extras": all of it.
 test-install:

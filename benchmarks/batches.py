@@ -1,6 +1,6 @@
 """How well a batch spreads over the nodes of a Ray cluster.
 
-    python benchmarks/batches.py [--files 40] [--workers 1,2,4] [--busy-s 3]
+    python benchmarks/batches.py [--files 40] [--workers 1,2,4] [--busy-s 10]
 
 Short clips are followed on clusters of 1, 2 and 4 nodes of one core each, all of them on this machine, in turns. The
 machine has fewer cores than the largest cluster has nodes, so the heavy stage is a detector that sleeps: what is
@@ -99,7 +99,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=lambda text: [int(each) for each in text.split(",")], default=[1, 2, 4], metavar="N,N"
     )
-    parser.add_argument("--busy-s", type=float, default=3.0, metavar="S", help="of a file, asleep")
+    parser.add_argument("--busy-s", type=float, default=10.0, metavar="S", help="of a file, asleep")
     return parser.parse_args()
 
 

@@ -12,7 +12,7 @@ from memory import look_at, resident
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.control import Stats
 
 PUMP_MS = 20

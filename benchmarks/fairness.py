@@ -24,7 +24,7 @@ from memory import Sample, look_at, resident
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.video.pattern import Pattern, parse_pattern
 
 GOAL = 0.1

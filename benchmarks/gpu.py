@@ -38,10 +38,10 @@ from streamseg.benchmarking.figures import figures, in_turns
 from streamseg.benchmarking.halves import Model, OneObject
 from streamseg.benchmarking.runs import Clip, measure_pipeline
 from streamseg.errors import StreamsegError
-from streamseg.sam.architectures import ARCHITECTURES, Architecture
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
-from streamseg.sam.vit import ViTEncoder, attend_at_once, attend_folded
+from streamseg.sam.networks.architectures import ARCHITECTURES, Architecture
+from streamseg.sam.networks.vit import ViTEncoder, attend_at_once, attend_folded
 
 from segment_anything.build_sam import _build_sam  # isort: skip  (needs torchvision put right)
 from segment_anything.modeling import ImageEncoderViT  # isort: skip

@@ -27,7 +27,7 @@ from bench_clip import FPS, make_clip
 from bench_nodes import let_workers_import
 from bench_runs import watch, with_settings
 
-from streamseg.cli.run_graph import with_sources
+from streamseg.cli.running.run_graph import with_sources
 from streamseg.evaluation.clip_kinds import crowd
 from streamseg.graph import config
 from streamseg.graph.standard import make_prompts, standard_graph

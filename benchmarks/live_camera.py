@@ -1,4 +1,4 @@
-"""A camera for benchmarks: H.264 in a transport stream over TCP at its own pace, from a process of its own.
+"""A camera for benchmarks: H.264 or HEVC in a transport stream over TCP at its own pace, from a process of its own.
 
     python benchmarks/live_camera.py CLIP PORT_FILE START_FILE FPS
 
@@ -9,6 +9,8 @@ share; so frame n was taken at START + n / FPS, whether or not whoever reads kee
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import socket
 import subprocess
 import sys
@@ -48,6 +50,21 @@ def camera(clip: Path, folder: Path, fps: int) -> Iterator[tuple[str, Path]]:
     finally:
         process.kill()
         process.wait()
+
+
+def first_pts_s(clip: Path) -> float:
+    """Stamp of the clip's first frame as it comes out of the camera, in seconds."""
+    made = io.BytesIO()
+    with av.open(str(clip)) as source, av.open(made, "w", format="mpegts") as output:
+        video = source.streams.video[0]
+        stream = output.add_stream_from_template(video)
+        for packet in itertools.islice(source.demux(video), 2):
+            packet.stream = stream
+            output.mux(packet)
+    made.seek(0)
+    with av.open(made) as container:
+        packet = next(packet for packet in container.demux(video=0) if packet.pts is not None)
+        return float(packet.pts * packet.time_base)
 
 
 def main() -> None:

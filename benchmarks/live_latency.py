@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ CLIP_FRAMES = 300
 GOALS_MS = {50: 60, 95: 120}
 FIRST_S = 5.0
 """At the beginning everything is warming up."""
+LONGEST_START_S = 60.0
 Ages = list[tuple[float, float, float]]
 """Second of the measurement, milliseconds to published, milliseconds to here."""
 
@@ -72,6 +74,27 @@ def main() -> None:
 
 
 def _streamseg(url: str, box: Box, folder: Path, seconds: float) -> tuple[Ages, int]:
+    ages: Ages = []
+    numbers: list[int] = []
+    for second, header in published(url, box, folder, seconds):
+        if header.arrived_ns is not None:
+            here_ms = (time.time_ns() - header.arrived_ns) / 1e6
+            ages.append((second, (header.published_ns - header.arrived_ns) / 1e6, here_ms))
+            numbers.append(header.frame)
+    if not ages:
+        raise SystemExit("no frame was published")
+    return ages, numbers[-1] - numbers[0] + 1 - len(numbers)
+
+
+def published(url: str, box: Box, folder: Path, seconds: float) -> Iterator[tuple[float, FrameHeader]]:
+    """Frames of a live camera whose masks were published, as they come, and the second of the measurement.
+
+    Args:
+        url: of the camera.
+        box: round what is followed.
+        folder: for files and a socket.
+        seconds: how long, after those in which everything is warming up.
+    """
     address = f"ipc://{folder}/masks"
     graph = {
         "nodes": {
@@ -88,29 +111,24 @@ def _streamseg(url: str, box: Box, folder: Path, seconds: float) -> tuple[Ages, 
     path.write_text(yaml.safe_dump(graph))
     process = subprocess.Popen([sys.executable, "-m", "streamseg", "run", str(path)])
     context = zmq.Context()
-    ages: Ages = []
-    numbers: list[int] = []
     try:
         socket = listen(context, address, waiting=1000)
         began_s: float | None = None
-        while process.poll() is None and (began_s is None or time.monotonic() - began_s < FIRST_S + seconds):
+        waits_until_s = time.monotonic() + LONGEST_START_S
+        while process.poll() is None and time.monotonic() < (
+            waits_until_s if began_s is None else began_s + FIRST_S + seconds
+        ):
             for message in newest(socket, 500):
-                header = message.header
-                if not isinstance(header, FrameHeader) or header.arrived_ns is None:
+                if not isinstance(message.header, FrameHeader):
                     continue
-                here_ns, now_s = time.time_ns(), time.monotonic()
+                now_s = time.monotonic()
                 began_s = began_s or now_s
                 if now_s - began_s >= FIRST_S:
-                    published_ms = (header.published_ns - header.arrived_ns) / 1e6
-                    ages.append((now_s - began_s - FIRST_S, published_ms, (here_ns - header.arrived_ns) / 1e6))
-                    numbers.append(header.frame)
+                    yield now_s - began_s - FIRST_S, message.header
     finally:
         process.terminate()
         process.wait()
         context.destroy(linger=0)
-    if not ages:
-        raise SystemExit("no frame was published")
-    return ages, numbers[-1] - numbers[0] + 1 - len(numbers)
 
 
 def _opencv(url: str, box: Box, start: Path, fps: float, seconds: float) -> Ages:

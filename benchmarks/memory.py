@@ -25,7 +25,7 @@ from bench_nodes import let_workers_import
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import make_prompts, standard_graph
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 CLIP_FRAMES = 500
 WARM_UP = 0.1  # of all frames

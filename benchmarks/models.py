@@ -35,7 +35,7 @@ from streamseg.sam import engines
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.torchvision_ops import ensure_torchvision
+from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
 HEIGHT, WIDTH = 720, 1280
 SLOW_FRAMES = 3  # of models that take seconds

@@ -26,10 +26,10 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan, WorkerSpec
 from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.jobs import Job
-from streamseg.runtime.processes import Child
 from streamseg.runtime.report import make_report
-from streamseg.runtime.supervisor import Supervisor
-from streamseg.runtime.worker_pool import WorkerPool
+from streamseg.runtime.supervision.processes import Child
+from streamseg.runtime.supervision.supervisor import Supervisor
+from streamseg.runtime.supervision.worker_pool import WorkerPool
 
 GOAL = 0.97
 

@@ -25,7 +25,7 @@ from bench_nodes import FOLDER, let_workers_import
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.publishing import keys
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 PACKINGS = ("raw", "jpeg", "lossless")
 GOAL_FPS = 25

@@ -34,7 +34,7 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.ros2.dds import DdsMiddleware
 from streamseg.ros2.middleware import SENSOR
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 CLIP_FRAMES = 60
 WARM_UP = 0.1

@@ -31,7 +31,7 @@ from streamseg.graph.plan import Plan
 from streamseg.graph.standard import make_prompts, standard_graph
 from streamseg.jobs import Job
 from streamseg.runtime.report import Report, make_report
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 CLIP_FRAMES = 500
 FASTEST_FPS = 300

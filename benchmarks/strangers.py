@@ -27,7 +27,7 @@ from bench_nodes import let_workers_import
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.publishing import curve, keys, subscriber
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 GOAL = 1.05
 PER_SECOND = 50  # connections that a flood makes; each is a handshake begun

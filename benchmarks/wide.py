@@ -20,8 +20,8 @@ import bench_report as report
 import msgspec
 
 from streamseg.evaluation.films import Film, films_of
+from streamseg.evaluation.photo_files import Photo, find_photos
 from streamseg.evaluation.photo_films import kind_names, make_film
-from streamseg.evaluation.pictures import Photo, find_photos
 from streamseg.evaluation.sequences import find_sequences
 from streamseg.evaluation.wide import (
     FilmFollower,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from streamseg.formats.run import Run, load_run
-    from streamseg.runtime.frame_result import FrameResult, ObjectMask
-    from streamseg.runtime.prompting import send_prompt
-    from streamseg.runtime.session import Results, segment_video
-    from streamseg.runtime.tracker import Tracker
+    from streamseg.runtime.library.frame_result import FrameResult, ObjectMask
+    from streamseg.runtime.library.prompting import send_prompt
+    from streamseg.runtime.library.segment_video import Results, segment_video
+    from streamseg.runtime.library.tracker import Tracker
     from streamseg.stills.automatic import AutomaticMaskGenerator
     from streamseg.stills.predictor import Predictor
 
@@ -38,13 +38,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("FrameResult", "ObjectMask"), "streamseg.runtime.frame_result"),
-    **dict.fromkeys(("Results", "segment_video"), "streamseg.runtime.session"),
+    **dict.fromkeys(("FrameResult", "ObjectMask"), "streamseg.runtime.library.frame_result"),
+    **dict.fromkeys(("Results", "segment_video"), "streamseg.runtime.library.segment_video"),
     **dict.fromkeys(("Run", "load_run"), "streamseg.formats.run"),
     "AutomaticMaskGenerator": "streamseg.stills.automatic",
     "Predictor": "streamseg.stills.predictor",
-    "Tracker": "streamseg.runtime.tracker",
-    "send_prompt": "streamseg.runtime.prompting",
+    "Tracker": "streamseg.runtime.library.tracker",
+    "send_prompt": "streamseg.runtime.library.prompting",
 }
 
 

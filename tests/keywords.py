@@ -1,4 +1,4 @@
-"""Writes streamseg/runtime/keywords.py, types of `segment_video`'s and `Tracker`'s keywords, from the nodes' options.
+"""Writes streamseg/runtime/library/keywords.py: the keywords of `segment_video` and `Tracker`, from the nodes' options.
 
     make keywords
 
@@ -18,7 +18,7 @@ from typing import Any
 from streamseg.graph.options import OF_A_LOOP, NamedOption, frame_by_frame_options, named_options
 from streamseg.structs import bare, members
 
-HOME = Path(__file__).parent.parent / "streamseg" / "runtime" / "keywords.py"
+HOME = Path(__file__).parent.parent / "streamseg" / "runtime" / "library" / "keywords.py"
 
 HEAD = '''"""The keywords of `streamseg.segment_video` and `streamseg.Tracker` that are options of nodes.
 

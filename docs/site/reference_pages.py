@@ -15,8 +15,8 @@ from unittest import mock
 import msgspec
 
 from streamseg import errors
-from streamseg.cli.main import _COMMANDS, main
-from streamseg.cli.nodes import default_text, fields_of, purpose, type_text
+from streamseg.cli.commands.nodes import default_text, fields_of, purpose, type_text
+from streamseg.cli.main import COMMANDS, main
 from streamseg.formats.format import entry_points, load, reads, writes
 from streamseg.graph import registry
 from streamseg.node import AnyNode, Node, ports
@@ -32,7 +32,7 @@ def pages() -> dict[str, str]:
 
 def _command() -> Iterator[str]:
     yield from ("# The command `streamseg`", "", *_fenced(_printed("--help")))
-    for name in _COMMANDS:
+    for name in COMMANDS:
         shown = _printed(name, "--help")
         yield from ("", f"## {name}", "", *_fenced(_printed(name, "--help-all") if "--help-all" in shown else shown))
 

@@ -13,9 +13,9 @@ from streamseg.errors import GraphError, MediaError
 from streamseg.messages import Frame, SourceStatus, Stamp
 from streamseg.node import Captured, Source
 from streamseg.regular_files import inherited_fd
-from streamseg.video.cameras import CameraMode
 from streamseg.video.container import Opening
 from streamseg.video.extent import extent_before
+from streamseg.video.live.cameras import CameraMode
 from streamseg.video.open import Picture, Reader, SourceEvent, SourceKind, classify, open_source, redact
 from streamseg.video.source import is_pipe, source_facts
 from streamseg_nodes.decode_options import DecodeOptions, camera_mode, check_source, ffmpeg_options

@@ -9,9 +9,9 @@ import msgspec
 from streamseg.errors import GraphError, MediaError
 from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.node import NodeConfig, Option
-from streamseg.video.cameras import CameraMode, camera_device, mode_options, parse_size
+from streamseg.video.live.cameras import CameraMode, camera_device, mode_options, parse_size
+from streamseg.video.live.published_reader import parse_publisher
 from streamseg.video.pattern import parse_pattern
-from streamseg.video.published_reader import parse_publisher
 from streamseg.video.source import SourceKind, classify, local_path, redact
 
 Count = Annotated[int, msgspec.Meta(ge=0)]

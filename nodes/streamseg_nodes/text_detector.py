@@ -99,7 +99,7 @@ class TextDetector(Detector):
         config = self.config
         self._words = words_of(config.words)
         from streamseg.sam import devices
-        from streamseg.sam.torchvision_ops import ensure_torchvision
+        from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
         ensure_torchvision()
         transformers = extras.load("transformers", "text", _PURPOSE)

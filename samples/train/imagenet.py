@@ -26,7 +26,7 @@ _STD = torch.tensor((58.395, 57.12, 57.375))
 
 
 def trunk_of(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The trunk's weights under the names of `streamseg.sam.tiny.PyramidEncoder`.
+    """The trunk's weights under the names of `streamseg.sam.networks.tiny.PyramidEncoder`.
 
     Args:
         weights: of EfficientNet-Lite0 as ``efficientnet_lite_pytorch`` names them.

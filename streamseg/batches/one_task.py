@@ -27,7 +27,7 @@ TASK = "task.json"
 """Beside results in an object store: what they are of."""
 _NOT_OF_RESULTS = ("verbose", "resume", "json", "option output", "option overwrite")
 # A program of the command's own; it does what 'streamseg run' does.
-_COMMAND = (sys.executable, "-m", "streamseg.cli.task")
+_COMMAND = (sys.executable, "-m", "streamseg.cli.batch_task")
 _LOOK_S = 0.1
 _ENDS_WITHIN_S = 15.0
 _KEPT_LINES = 20

@@ -16,7 +16,7 @@ from streamseg.benchmarking.halves import Model, engines_of
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import make_prompts, standard_graph
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.control import Stats
 
 _QUANTILES = ("p50", "p95", "p99")

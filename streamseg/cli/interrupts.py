@@ -18,7 +18,8 @@ class Interrupts:
     """Signals that came while the block ran.
 
     The first asks for an orderly end, a second one for an end at once. After SIGTERM ten seconds do the same as a
-    second signal: whoever sent it, say a service manager, will not wait much longer.
+    second signal: whoever sent it, say a service manager, will not wait much longer. In a block within such a block
+    what came in the outer one before holds too.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,10 @@ class Interrupts:
             # What the parent ignores (nohup, a background job of a shell without job control) stays ignored.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
+        for handler in self._before.values():
+            outer = getattr(handler, "__self__", None)
+            if isinstance(outer, Interrupts) and self._first is None:
+                self._first, self._first_s = outer._first, outer._first_s
         return self
 
     def __exit__(

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from streamseg import __version__
+from streamseg.cli.output.text import check_words, error_facts, say
 from streamseg.cli.parser import Parser, join_negative_numbers
 from streamseg.cli.startup import fill_standard_streams, interruptible
-from streamseg.cli.text import check_words, error_facts, say
 from streamseg.errors import EXIT_INTERRUPTED, StreamsegError
 
-_COMMANDS = {
+COMMANDS = {
     "run": "follow objects in a video or a live stream",
     "batch": "follow objects in many files, on one machine or several",
     "image": "masks of still pictures: what you point at, or everything",
@@ -68,7 +68,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for name, purpose in _COMMANDS.items():
+    for name, purpose in COMMANDS.items():
         commands.add_parser(name, help=purpose, fill=partial(_fill, name))
     return parser
 
@@ -76,7 +76,7 @@ def make_parser() -> Parser:
 def _fill(name: str, parser: Parser) -> None:
     """Add the arguments of a command, whose module is imported only now."""
     module, _, function = _ADD_TO.get(name, f"{name}:add_to").partition(":")
-    getattr(importlib.import_module(f"streamseg.cli.{module}"), function)(parser)
+    getattr(importlib.import_module(f"streamseg.cli.commands.{module}"), function)(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import cvat_sdk.auto_annotation as cvataa
 import numpy as np
 
 from streamseg.cvat.shapes import mask_points, polygon_points, to_box, to_mask
-from streamseg.runtime.tracker import Tracker
+from streamseg.runtime.library.tracker import Tracker
 
 
 class Track:

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamseg.errors import UsageError, nearest
 from streamseg.evaluation.films import HEIGHT, Film
-from streamseg.evaluation.pictures import Photo, read_masks, read_rgb
+from streamseg.evaluation.photo_files import Photo, read_masks, read_rgb
 from streamseg.masks.boxes import box_of_mask, center_size
 
 WIDTH = 480

@@ -9,7 +9,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from streamseg.evaluation.pictures import Photo, read_masks, read_rgb
+from streamseg.evaluation.photo_files import Photo, read_masks, read_rgb
 from streamseg.graph import config, registry
 from streamseg.graph.plan import cores
 from streamseg.masks.boxes import box_of_mask

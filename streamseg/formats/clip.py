@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,8 @@ class ClipFrame:
     pts_s: float | None
     """Presentation time in seconds; None if it is not known."""
     shapes: Sequence[Shape]
+    picture: Callable[[], np.ndarray | None] | None = None
+    """Gives what `ids` does, if that is known without drawing, or None."""
 
     def ids(self, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint16: which object each pixel belongs to; 0 is background. Of two, the later one has it.
@@ -38,13 +40,14 @@ class ClipFrame:
         Raises:
             UsageError: an object has only a box, or an id beyond 16 bits.
         """
+        known = None if self.picture is None else self.picture()
+        if known is not None:
+            return known
         found = np.zeros(size, np.uint16)
         for shape in self.shapes:
             if not 1 <= shape.id <= MAX_ID:
                 raise UsageError(f"expected ids from 1 to {MAX_ID}, got object {shape.id}; say --renumber")
-            if shape.is_there and shape.box_xyxy is not None:
-                x0, y0, x1, y1 = (int(edge) for edge in shape.box_xyxy)
-                found[y0:y1, x0:x1][shape.crop] = shape.id
+            shape.paint(found, shape.id)
         return found
 
 
@@ -158,10 +161,10 @@ class Selected(Clip):
     def __iter__(self) -> Iterator[ClipFrame]:
         for frame in self._clip:
             if frame.position % self._every == 0:
-                shapes = frame.shapes
+                shapes, picture = frame.shapes, frame.picture
                 if self._ids is not None:
-                    shapes = [shape.with_id(self._ids[shape.id]) for shape in shapes]
-                yield ClipFrame(frame.position // self._every, frame.index, frame.pts_s, shapes)
+                    shapes, picture = [shape.with_id(self._ids[shape.id]) for shape in shapes], None
+                yield ClipFrame(frame.position // self._every, frame.index, frame.pts_s, shapes, picture)
 
 
 class ReadClip(Clip):

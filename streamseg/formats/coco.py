@@ -17,7 +17,7 @@ from streamseg.formats.images import write_jpeg
 from streamseg.formats.json_file import JsonFile
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.masks import rle
-from streamseg.masks.polygons import fill, outline, rings
+from streamseg.masks.polygons import fill, rings
 from streamseg.regular_files import read_regular
 
 LARGEST_JSON_BYTES = 4 << 30
@@ -80,7 +80,7 @@ class Coco(Format):
             "id": number,
             "image_id": frame.position + 1,
             "category_id": clip.category(shape.id) + 1,
-            "segmentation": segmentation(shape) if is_rle else polygons(shape.mask, self.config.tolerance_px),
+            "segmentation": segmentation(shape) if is_rle else polygons(shape, self.config.tolerance_px),
             "area": shape.area_px,
             "bbox": [x0, y0, x1 - x0, y1 - y0],
             "iscrowd": int(is_rle and self.config.crowd),
@@ -111,9 +111,9 @@ def segmentation(shape: Shape) -> dict[str, Any]:
     return {"size": list(shape.size), "counts": shape.text}
 
 
-def polygons(mask: np.ndarray, tolerance_px: float) -> list[list[float]]:
+def polygons(shape: Shape, tolerance_px: float) -> list[list[float]]:
     """The parts of a mask as COCO has them: x, y, x, y, …"""
-    return [ring.ravel().round(2).tolist() for ring in rings(outline(mask, tolerance_px))]
+    return [ring.ravel().round(2).tolist() for ring in rings(shape.outline(tolerance_px))]
 
 
 def with_images(clip: Clip, *, images: bool) -> Any:

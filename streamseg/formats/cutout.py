@@ -17,7 +17,7 @@ from streamseg.formats.clip import Clip, ClipFrame, need_masks
 from streamseg.formats.encoder import Encoder
 from streamseg.formats.format import Format, FormatConfig, Option
 from streamseg.formats.images import write_png
-from streamseg.video.writer import VideoWriter
+from streamseg.video.writing.writer import VideoWriter
 
 Soft = Annotated[
     float, msgspec.Meta(ge=0, le=50), Option("how soft the edge of the objects is, in pixels", metavar="PX")

@@ -19,7 +19,7 @@ from streamseg.formats.json_file import Spools, writing
 from streamseg.formats.keyframes import thinned, visible_runs
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.formats.xml_file import number_in, parse_xml
-from streamseg.masks.polygons import fill, one_ring, outline
+from streamseg.masks.polygons import fill, one_ring
 
 _ROW = np.dtype([("frame", "<i8"), ("box", "<f8", 4)])
 FILE = "annotations.xml"
@@ -98,7 +98,7 @@ class Cvat(Format):
                 file.writelines([_track(clip, object_id), *pieces, "  </track>\n"])
 
     def _points(self, shape: Shape) -> str:
-        ring = one_ring(outline(shape.mask, self.config.tolerance_px))
+        ring = one_ring(shape.outline(self.config.tolerance_px))
         return ";".join(f"{x:.2f},{y:.2f}" for x, y in ring)
 
     @classmethod

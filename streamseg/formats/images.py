@@ -9,6 +9,7 @@ import numpy as np
 
 from streamseg.errors import OutputError
 from streamseg.formats.json_file import cannot_write
+from streamseg.masks.png import encode_gray16
 
 
 def write_jpeg(path: Path, image_rgb: np.ndarray, quality: int) -> None:
@@ -26,6 +27,9 @@ def write_png(path: Path, image: np.ndarray) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    if image.ndim == 2 and image.dtype == np.uint16:
+        write_file(path, encode_gray16(image))
+        return
     channels = 1 if image.ndim == 2 else image.shape[2]
     code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(channels)
     _write(path, image if code is None else cv2.cvtColor(image, code), [cv2.IMWRITE_PNG_COMPRESSION, 1])

@@ -19,7 +19,7 @@ from streamseg.formats.format import Format, FormatConfig, Geometry, Option, Qua
 from streamseg.formats.images import write_file, write_jpeg
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.masks.image_files import decode_image
-from streamseg.masks.polygons import fill, outline, rings
+from streamseg.masks.polygons import fill, rings
 
 
 class Labelme(Format):
@@ -63,7 +63,7 @@ class Labelme(Format):
             crop = shape.crop.astype(np.uint8) * 255
             png = base64.b64encode(cv2.imencode(".png", crop)[1].tobytes()).decode("ascii")
             return [{**same, "shape_type": "mask", "points": [[x0, y0], [x1 - 1, y1 - 1]], "mask": png}]
-        found = rings(outline(shape.mask, self.config.tolerance_px, "centers"))
+        found = rings(shape.outline(self.config.tolerance_px, "centers"))
         return [{**same, "shape_type": "polygon", "points": ring.tolist(), "mask": None} for ring in found]
 
     @classmethod

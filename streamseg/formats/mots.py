@@ -66,7 +66,7 @@ class Mots(Format):
                         continue
                     value = numbers[shape.id]
                     if config.files != "text":
-                        picture[shape.mask] = value
+                        shape.paint(picture, value)
                     height, width = clip.size
                     text.write(f"{number} {value} {value // _CLASS} {height} {width} {shape.text}\n")
                 if config.files != "text":

@@ -29,7 +29,7 @@ def drawn(clip: Clip, frame: ClipFrame, image_rgb: np.ndarray, alpha: float) -> 
     labels = np.zeros(clip.size, np.uint16)
     for number, shape in enumerate(frame.shapes, 1):
         if shape.is_there:
-            labels[shape.mask] = number
+            shape.paint(labels, number)
     ids = [shape.id for shape in frame.shapes]
     names, states = [clip.objects[each] for each in ids], [shape.state for shape in frame.shapes]
     return draw(image_rgb, labels, ids, names, states, alpha)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -178,17 +178,14 @@ class Run(Clip):
         """One frame. Its lines are found by where they begin, so that the others are not read."""
         position = int(np.searchsorted(self.frames, index))
         if position >= len(self.frames) or self.frames[position] != index:
-            raise UsageError(
-                f"expected a frame of {self.folder}, which has {len(self.frames)} from {self.frames[0]} to "
-                f"{self.frames[-1]}, got {index}"
-            )
+            known = f"{len(self.frames)} from {self.frames[0]} to {self.frames[-1]}"
+            raise UsageError(f"expected a frame of {self.folder}, which has {known}, got {index}")
         at = int(np.searchsorted(self._told, index))
         here = []
         if at < len(self._told) and self._told[at] == index:
             with opened(self._parts[self._part[at]] / TRACKS) as fd:
                 data = os.pread(fd, self._end[at] - self._begin[at], self._begin[at])
-            decoder = msgspec.json.Decoder(TrackRecord)
-            here = [decoder.decode(each) for each in data.splitlines()]
+            here = list(map(msgspec.json.Decoder(TrackRecord).decode, data.splitlines()))
         return self._clip_frame(position, index, here)
 
     def _check(self, object_id: int) -> None:
@@ -197,16 +194,15 @@ class Run(Clip):
             raise UsageError(f"expected an object of {self.folder} ({known}), got {object_id}")
 
     def _clip_frame(self, position: int, index: int, lines: list[TrackRecord]) -> ClipFrame:
-        path = self._mask_files.get(index)
+        path, pts_s = self._mask_files.get(index), lines[0].pts_s if lines else None
         if path is None:
-            shapes = [self._shape(line) for line in lines]
-        else:
-            found = _Lazy(path, self.size)
-            shapes = [self._shape(line, found) for line in lines]
-            if not lines:
-                # Tracks were not recorded, or the process died between the two files.
-                shapes = [Shape(each, self.size, counts=found.of(each)) for each in found.ids]
-        return ClipFrame(position, index, lines[0].pts_s if lines else None, shapes)
+            return ClipFrame(position, index, pts_s, [self._shape(line) for line in lines])
+        found = _Lazy(path, self.size)
+        shapes = [self._shape(line, found) for line in lines]
+        if not lines:
+            # Tracks were not recorded, or the process died between the two files.
+            shapes = [Shape(each, self.size, counts=found.of(each)) for each in found.ids]
+        return ClipFrame(position, index, pts_s, shapes, found.picture_of(shapes))
 
     def _shape(self, line: TrackRecord, picture: _Lazy | None = None) -> Shape:
         text = None if picture is not None else line.mask.counts if line.mask is not None else None
@@ -333,24 +329,34 @@ class _Lazy:
         self._path = path
         self._size = size
         self._found: dict[int, list[int]] | None = None
+        self._picture: np.ndarray | None = None
 
     @property
     def ids(self) -> list[int]:
         return sorted(self._all())
+
+    def picture_of(self, shapes: list[Shape]) -> Callable[[], np.ndarray | None]:
+        there = {shape.id for shape in shapes if shape.is_there}
+        return lambda: self._read().astype(np.uint16) if there.issuperset(self._all()) else None
 
     def of(self, object_id: int) -> Any:
         return lambda: self._all().get(object_id) or [self._size[0] * self._size[1]]
 
     def _all(self) -> dict[int, list[int]]:
         if self._found is None:
+            self._found = counts_of_labels(self._read())
+        return self._found
+
+    def _read(self) -> np.ndarray:
+        if self._picture is None:
             ids = read_ids(self._path)
             if ids.shape != self._size:
                 raise MediaError(
                     f"expected masks of {self._size[1]}x{self._size[0]} pixels, {self._path} has "
                     f"{ids.shape[1]}x{ids.shape[0]}; the source has changed its size, export its parts one by one"
                 )
-            self._found = counts_of_labels(ids)
-        return self._found
+            self._picture = ids
+        return self._picture
 
 
 def _parts(folder: Path) -> list[Path]:

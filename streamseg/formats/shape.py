@@ -11,6 +11,7 @@ import numpy as np
 from streamseg.errors import UsageError
 from streamseg.masks import rle
 from streamseg.masks.boxes import box_of_mask
+from streamseg.masks.polygons import Grid, Part, outline
 from streamseg.types import Box, ObjectState
 
 Counts = Callable[[], Sequence[int]]
@@ -124,11 +125,36 @@ class Shape:
         starts, lasts = starts[used], lasts[used]
         firsts = (starts // frame_height - x0) * height + starts % frame_height - y0
         ends = (lasts // frame_height - x0) * height + lasts % frame_height - y0 + 1
-        runs = np.diff(np.column_stack([firsts, ends]).ravel(), prepend=0, append=width * height)
+        bounds = np.zeros(2 * len(firsts) + 2, np.int64)
+        bounds[1:-1:2], bounds[2:-1:2], bounds[-1] = firsts, ends, width * height
+        runs = bounds[1:] - bounds[:-1]
         if runs.min() < 0:
             return self.mask[y0:y1, x0:x1]
-        columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height)
-        return np.asarray(cv2.transpose(columns.view(np.uint8)).view(bool))
+        values = np.zeros(len(runs), np.uint8)
+        values[1::2] = 1
+        return np.asarray(cv2.transpose(np.repeat(values, runs).reshape(width, height)).view(bool))
+
+    def paint(self, picture: np.ndarray, value: int) -> None:
+        """Give the pixels of the mask a value, in a picture (H, W) of the frame's size.
+
+        Raises:
+            UsageError: there is only a box, or the run lengths are none.
+        """
+        box = self.box_xyxy
+        if box is not None:
+            x0, y0, x1, y1 = (int(edge) for edge in box)
+            picture[y0:y1, x0:x1][self.crop] = value
+
+    def outline(self, tolerance_px: float = 0.5, grid: Grid = "edges") -> list[Part]:
+        """The polygons of the mask, in pixels of the frame; as `streamseg.masks.polygons.outline`."""
+        box = self.box_xyxy
+        if box is None:
+            return []
+        corner = (int(box[0]), int(box[1]))
+        return [
+            Part(part.outer + corner, [hole + corner for hole in part.holes])
+            for part in outline(self.crop, tolerance_px, grid)
+        ]
 
     @property
     def area_px(self) -> int:

@@ -63,12 +63,11 @@ class Voc(Format):
             write_file(folder / "ImageSets" / part / "trainval.txt", "".join(names))
 
     def _write_masks(self, clip: Clip, folder: Path, name: str, shapes: list[Shape]) -> None:
-        objects, classes = np.zeros(clip.size, np.uint8), np.zeros(clip.size, np.uint8)
+        objects = np.zeros(clip.size, np.uint8)
         for number, shape in enumerate(shapes, 1):
-            mask = shape.mask
-            objects[mask] = number
-            classes[mask] = clip.category(shape.id) + 1
-        for part, values in (("SegmentationObject", objects), ("SegmentationClass", classes)):
+            shape.paint(objects, number)
+        classes = np.array([0, *(clip.category(shape.id) + 1 for shape in shapes)], np.uint8)
+        for part, values in (("SegmentationObject", objects), ("SegmentationClass", classes[objects])):
             path = folder / part / f"{name}.png"
             if not path.parent.is_dir():
                 write_file(path, b"")  # makes its folder

@@ -18,7 +18,7 @@ from streamseg.formats.format import Format, FormatConfig, Option, Quality, Tole
 from streamseg.formats.images import write_file, write_jpeg
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.masks.image_files import file_size
-from streamseg.masks.polygons import fill, one_ring, outline
+from streamseg.masks.polygons import fill, one_ring
 from streamseg.yaml_files import parse_yaml
 
 _INSIDE = 0.25
@@ -79,7 +79,7 @@ class Yolo(Format):
             x0, y0, x1, y1 = shape.box_xyxy or (0.0, 0.0, 0.0, 0.0)
             numbers = [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
         else:
-            found = outline(shape.mask, self.config.tolerance_px, "centers")
+            found = shape.outline(self.config.tolerance_px, "centers")
             if len(found) > 1 and self.config.parts == "largest":
                 self.note(f"object {shape.id} has several parts in some frames: only the largest is in the labels")
                 found = found[:1]

@@ -13,7 +13,7 @@ import numpy as np
 from streamseg.errors import PromptError
 from streamseg.formats.label_studio import ROW, keyframes, video_rectangle
 from streamseg.label_studio.regions import Track
-from streamseg.runtime.session import segment_video
+from streamseg.runtime.library.segment_video import segment_video
 from streamseg.types import Box
 from streamseg.video.open import open_source
 

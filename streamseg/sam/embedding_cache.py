@@ -18,7 +18,7 @@ import numpy as np
 
 from streamseg.errors import OutputError
 from streamseg.sam.encoder import ImageEncoder
-from streamseg.sam.kept_files import KeptFiles
+from streamseg.sam.files.kept_files import KeptFiles
 from streamseg.sam.models import ModelInfo
 
 _MAGIC = b"SSEMB1\0\0"

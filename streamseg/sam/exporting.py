@@ -21,11 +21,11 @@ from torch import nn
 
 from streamseg import extras
 from streamseg.errors import ModelError
-from streamseg.sam.architectures import ARCHITECTURES, Architecture
+from streamseg.sam.engines.packaged_graphs import FOLDER, WEIGHTS_LOCATION, Half, PackagedGraphs, facts_path, graph_path
 from streamseg.sam.matching import MATCHER
 from streamseg.sam.models import ModelInfo, find
-from streamseg.sam.networks import DecoderModule, EncoderModule
-from streamseg.sam.packaged_graphs import FOLDER, WEIGHTS_LOCATION, Half, PackagedGraphs, facts_path, graph_path
+from streamseg.sam.networks.architectures import ARCHITECTURES, Architecture
+from streamseg.sam.networks.halves import DecoderModule, EncoderModule
 
 OPSET = 17
 # Any numbers above 1 do, which tracing could take for a dimension that is always 1.

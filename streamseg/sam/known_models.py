@@ -94,8 +94,8 @@ def _sam2(size: str, millions: int, sha256: str, size_bytes: int) -> ModelInfo:
         width=256 + 64 * 2**2 + 32 * 4**2,
         stride=16,
         stretches=True,
-        encoder="streamseg.sam.sam2_engine:Sam2Encoder",
-        decoder="streamseg.sam.sam2_engine:Sam2Decoder",
+        encoder="streamseg.sam.engines.sam2_engine:Sam2Encoder",
+        decoder="streamseg.sam.engines.sam2_engine:Sam2Decoder",
         needs="sam2",
         install="pip install sam2",
     )

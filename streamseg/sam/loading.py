@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from streamseg.errors import ModelError
 from streamseg.sam import checkpoints, engines
-from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
+from streamseg.sam.files.checkpoint_arrays import read_arrays
 from streamseg.sam.matching import MATCHER, Matching
 from streamseg.sam.models import ModelInfo, find, half
 
@@ -69,11 +69,11 @@ def load_encoder(
         loaded: engines.EncoderEngine
         # Only the one that computes is imported: torch takes seconds.
         if kind == "openvino":
-            from streamseg.sam.openvino_engine import OpenVinoEncoder
+            from streamseg.sam.engines.openvino_engine import OpenVinoEncoder
 
             loaded = OpenVinoEncoder(info, path, threads)
         elif kind == "onnxruntime":
-            from streamseg.sam.onnx_engine import OnnxEncoder
+            from streamseg.sam.engines.onnx_engine import OnnxEncoder
 
             loaded = OnnxEncoder(info, path, threads)
         else:
@@ -106,11 +106,11 @@ def load_decoder(
     def load(sha256: str) -> MaskDecoder:
         loaded: engines.DecoderEngine
         if kind == "openvino":
-            from streamseg.sam.openvino_engine import OpenVinoDecoder
+            from streamseg.sam.engines.openvino_engine import OpenVinoDecoder
 
             loaded = OpenVinoDecoder(info, path, threads)
         elif kind == "onnxruntime":
-            from streamseg.sam.onnx_engine import OnnxDecoder
+            from streamseg.sam.engines.onnx_engine import OnnxDecoder
 
             loaded = OnnxDecoder(info, path, threads)
         else:

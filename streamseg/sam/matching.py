@@ -1,6 +1,6 @@
 """Comparing a view with earlier views of an object: what the bundled model has beside SAM's two halves.
 
-The outcome is added to a view's features, like SAM's own dense prompts (`streamseg.sam.tiny.Matcher` says how and why).
+The outcome is added to a view's features, like SAM's own dense prompts (`networks/tiny.py` says how and why).
 It is so little work that it is done in numpy, whatever computes the rest. No torch here.
 """
 
@@ -27,7 +27,7 @@ class Matching:
     """A model's matcher with its weights. See `loading.load_matching`.
 
     Args:
-        weights: of a `streamseg.sam.tiny.Matcher`, by name.
+        weights: of a `streamseg.sam.networks.tiny.Matcher`, by name.
     """
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:

@@ -55,10 +55,10 @@ class ModelInfo:
     """Whether it can compare a view with earlier views of an object (`streamseg.sam.matching`)."""
     light: bool = False
     """Whether it is so small that several threads would wait for each other longer than they work."""
-    encoder: str = "streamseg.sam.torch_engine:TorchEncoder"
+    encoder: str = "streamseg.sam.engines.torch_engine:TorchEncoder"
     """``package.module:callable`` that makes a `streamseg.sam.engines.EncoderEngine` of (this, the checkpoint's path,
     a device as torch names it). It is imported when it is needed."""
-    decoder: str = "streamseg.sam.torch_engine:TorchDecoder"
+    decoder: str = "streamseg.sam.engines.torch_engine:TorchDecoder"
     """The same for a `streamseg.sam.engines.DecoderEngine`."""
     needs: str | None = None
     """A module that must be installed for it."""

@@ -12,11 +12,11 @@ import torch
 
 from streamseg.errors import ModelError, OutputError
 from streamseg.sam import checkpoints
-from streamseg.sam.architectures import ARCHITECTURES
-from streamseg.sam.checkpoint_tensors import read_tensors
+from streamseg.sam.engines.packaged_graphs import Half, graph_path
 from streamseg.sam.exporting import OPSET, Traced, import_onnx, trace
+from streamseg.sam.files.checkpoint_tensors import read_tensors
 from streamseg.sam.models import ModelInfo
-from streamseg.sam.packaged_graphs import Half, graph_path
+from streamseg.sam.networks.architectures import ARCHITECTURES
 
 TOLERANCE = 1e-3
 """How far features, logits and scores of the files may be off torch's."""
@@ -89,8 +89,8 @@ def largest_difference(info: ModelInfo, checkpoint: Path, folder: Path) -> float
         ModelError: further than `TOLERANCE`.
     """
     # Only here: a machine that only exports need not load both.
-    from streamseg.sam.onnx_engine import open_file
-    from streamseg.sam.torch_engine import TorchDecoder, TorchEncoder
+    from streamseg.sam.engines.onnx_engine import open_file
+    from streamseg.sam.engines.torch_engine import TorchDecoder, TorchEncoder
 
     draw = np.random.default_rng(0)
     size = info.whole_size

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from streamseg.errors import ModelError
 from streamseg.sam import checkpoints
+from streamseg.sam.engines.torch_engine import load_decoder_module
 from streamseg.sam.models import ModelInfo, find
-from streamseg.sam.torch_engine import load_decoder_module
 from streamseg.stills.model import StillModel
 
 _OFFSET = 1.0

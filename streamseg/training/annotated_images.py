@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from streamseg.errors import MediaError
-from streamseg.evaluation.pictures import read_rgb
+from streamseg.evaluation.photo_files import read_rgb
 from streamseg.masks import rle
 
 _JPEG_QUALITY = 95

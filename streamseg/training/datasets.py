@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from streamseg.errors import MediaError, UsageError, nearest
-from streamseg.evaluation import pictures, sequences
+from streamseg.evaluation import photo_files, sequences
 from streamseg.masks.image_files import file_size
 from streamseg.training import coco
 from streamseg.training.annotated_images import (
@@ -110,7 +110,7 @@ def _from_folder(source: PhotoSource) -> dict[Path, Masks]:
     folder = Path(source.path).expanduser()
     if not folder.is_dir():
         raise MediaError(f"{folder} is not a folder; expected one with images/ and masks/, or a COCO .json file")
-    found = pictures.find_photos(folder)
+    found = photo_files.find_photos(folder)
     kinds = {photo.kind for photo in found}
     if source.set is not None and source.set not in kinds:
         raise UsageError(f"{folder} has no set {source.set!r}; {nearest(source.set, kinds)}")
@@ -122,7 +122,7 @@ def _from_folder(source: PhotoSource) -> dict[Path, Masks]:
     def masks_of(paths: list[Path]) -> Masks:
         def masks(full: tuple[int, int], size: tuple[int, int]) -> Iterator[np.ndarray]:
             for path in paths:
-                for each in pictures.read_masks(path, source.min_area):
+                for each in photo_files.read_masks(path, source.min_area):
                     _same_size(each.inside.shape, full)
                     yield downscale_mask(_denoised(each.inside, source.median_px), size)
 

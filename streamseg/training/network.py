@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from streamseg.errors import DeviceError
 from streamseg.sam import checkpoints
-from streamseg.sam.checkpoint_tensors import read_tensors
+from streamseg.sam.files.checkpoint_tensors import read_tensors
 from streamseg.sam.models import MODELS
-from streamseg.sam.networks import MEAN_RGB, STD_RGB, predict_masks
-from streamseg.sam.tiny import MULTIPLE, STRIDE, Tiny
+from streamseg.sam.networks.halves import MEAN_RGB, STD_RGB, predict_masks
+from streamseg.sam.networks.tiny import MULTIPLE, STRIDE, Tiny
 from streamseg.training.fast_depthwise import speed_up
 from streamseg.training.tasks import Prompt
 

@@ -32,7 +32,7 @@ class PhotoSource(msgspec.Struct, frozen=True, kw_only=True):
     """A set of photos with masks. The four weights say how often it is drawn for what, against the other sets."""
 
     path: str
-    """A folder with ``images/`` and ``masks/`` or with ``index.json`` (`streamseg.evaluation.pictures`), or a COCO
+    """A folder with ``images/`` and ``masks/`` or with ``index.json`` (`streamseg.evaluation.photo_files`), or a COCO
     JSON file."""
     set: str | None = None
     """Of an ``index.json``: only the photos of this set."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from streamseg.evaluation.pictures import read_rgb
+from streamseg.evaluation.photo_files import read_rgb
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.measures import mask_iou
 from streamseg.masks.roi import focus_region, paste_logits, sample

@@ -120,6 +120,8 @@ class Bye(ToSupervisor, frozen=True):
     facts: dict[str, Any]
     spans: list[Span] = []
     """As of a `Beat`."""
+    stays: bool = False
+    """Whether the process waits for another assignment; else it ends."""
 
 
 class Answered(ToSupervisor, frozen=True):

@@ -47,7 +47,12 @@ class HeartbeatWriter:
 
     def __init__(self, fd: int, number: int) -> None:
         self._own = _times(fd, number + 1)[number]
+        self._over = threading.Event()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def close(self) -> None:
+        """Give no more signs."""
+        self._over.set()
 
     def busy(self) -> None:
         """Something is begun."""
@@ -58,9 +63,9 @@ class HeartbeatWriter:
         self._own[1] = 0
 
     def _beat(self) -> None:
-        while True:
+        self._own[0] = time.monotonic_ns()
+        while not self._over.wait(_EVERY_S):
             self._own[0] = time.monotonic_ns()
-            time.sleep(_EVERY_S)
 
 
 class RelayedHeartbeat:

@@ -18,8 +18,8 @@ from av.video.stream import VideoStream
 from streamseg.errors import MediaError
 from streamseg.masks.image_files import PIXELS_MAX
 from streamseg.regular_files import check_regular
-from streamseg.video import playlists
-from streamseg.video.cameras import camera_device, cameras_here
+from streamseg.video.files import playlists
+from streamseg.video.live.cameras import camera_device, cameras_here
 from streamseg.video.source import SourceKind, classify, is_pipe, local_path, redact, redact_text
 from streamseg.video.streams import choose
 

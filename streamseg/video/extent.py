@@ -9,12 +9,12 @@ from pathlib import Path
 import av.error
 
 from streamseg.errors import MediaError, UsageError
-from streamseg.video.bag_reader import count_messages
+from streamseg.video.bag.bag_reader import count_messages
 from streamseg.video.container import Opening, open_video, stated_duration_s, stream_facts
-from streamseg.video.folder_reader import list_images
+from streamseg.video.files.folder_reader import list_images
+from streamseg.video.files.stills import pictures_in
 from streamseg.video.pattern import parse_pattern
 from streamseg.video.source import SourceKind, classify, is_pipe, local_path
-from streamseg.video.stills import pictures_in
 
 _SURELY_S = 1.0
 """A header's duration may be wrong by so much without the packets being counted."""

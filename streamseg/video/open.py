@@ -18,19 +18,19 @@ from av.video.stream import VideoStream
 
 from streamseg.errors import UsageError
 from streamseg.masks.image_files import PIXELS_MAX
-from streamseg.video.animation_reader import AnimationReader
-from streamseg.video.bag_reader import BagReader
+from streamseg.video.bag.bag_reader import BagReader
 from streamseg.video.container import Opening, is_endless, is_picture, open_video
-from streamseg.video.file_reader import FileReader
-from streamseg.video.folder_reader import FolderReader
-from streamseg.video.followed_folder import FollowedFolderReader
-from streamseg.video.live_reader import LiveReader
+from streamseg.video.files.animation_reader import AnimationReader
+from streamseg.video.files.file_reader import FileReader
+from streamseg.video.files.folder_reader import FolderReader
+from streamseg.video.files.followed_folder import FollowedFolderReader
+from streamseg.video.files.stills import pictures_in
+from streamseg.video.live.live_reader import LiveReader
+from streamseg.video.live.published_reader import PublishedReader
 from streamseg.video.memory_reader import MemoryReader
 from streamseg.video.pattern_reader import PatternReader
-from streamseg.video.published_reader import PublishedReader
 from streamseg.video.reader import Picture, Reader, SourceEvent, SourceInfo
 from streamseg.video.source import BAG_SUFFIXES, SourceKind, classify, local_path, redact
-from streamseg.video.stills import pictures_in
 
 __all__ = ["Picture", "Reader", "SourceEvent", "SourceInfo", "SourceKind", "classify", "open_source", "redact"]
 
@@ -76,7 +76,7 @@ def open_source(
             in real time.
         open_timeout_s: for cameras and URLs.
         read_timeout_s: for cameras and URLs: so long without a picture counts as a lost connection.
-        reconnect: connect again when a live source is lost (`streamseg.video.live_reader.LiveReader`).
+        reconnect: connect again when a live source is lost (`streamseg.video.live.live_reader.LiveReader`).
         reconnect_attempts: failures in a row after which it is given up; None for never.
         start_index: number of the first picture to give. The pictures are those of a full read; in a damaged file
             those of one with the same `threads`, since FFmpeg patches holes from what it has decoded already.

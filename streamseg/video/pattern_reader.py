@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 
 from streamseg.errors import MediaError
-from streamseg.video.live_decode import LATE
+from streamseg.video.live.live_decode import LATE
 from streamseg.video.pattern import Pattern, parse_pattern
 from streamseg.video.reader import Picture, Reader, SourceInfo
 from streamseg.video.source import SourceKind

@@ -10,8 +10,8 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
 from streamseg.video.container import StreamFacts
+from streamseg.video.files.stills import note_on_transparency
 from streamseg.video.orientation import Orientation
-from streamseg.video.stills import note_on_transparency
 
 # FFmpeg's numbers of transfer functions (ISO/IEC 23091-2).
 _HDR = {16: "PQ", 18: "HLG"}

@@ -167,7 +167,7 @@ class Reader(ABC, Iterator[Picture]):
         self.dropped: Counter[str] = Counter()
         """Pictures that a live source has sent and that were not given, by the reason."""
         self.clock: Counter[str] = Counter()
-        """What the clocks did by which the pictures of a live source are told apart (`streamseg.video.clocks`)."""
+        """What the clocks did by which the pictures of a live source are told apart (`streamseg.video.live.clocks`)."""
         self.notes: list[str] = []
         """What the source holds or says and is not used, one sentence each; said in the log too."""
         self.pixel_aspect = Fraction(1)

@@ -186,8 +186,8 @@ def task_of(folder: Path, words: list[str]) -> str:
     """The only task of a batch, as JSON."""
     import msgspec
 
-    from streamseg.cli import one_by_one
     from streamseg.cli.main import make_parser
+    from streamseg.cli.running import one_by_one
 
     args = make_parser().parse_args(words)
     (task,) = one_by_one.tasks(args, args.sources, "out")

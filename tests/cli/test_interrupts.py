@@ -125,6 +125,17 @@ def test_a_second_ctrl_c_does_not_wait(long_video: Path, tmp_path: Path) -> None
     assert len(tracks(results)) >= 3
 
 
+def test_nothing_outlives_a_killed_command_of_several_files(long_video: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "short.mp4", moving_images(3, 64, 48))
+    sources = (tmp_path / "short.mp4", long_video)
+    with running(*("run", *sources, "--one-by-one", "--live", "--box", "0,0,18,18", "-o", tmp_path / "out")) as run:
+        in_the_middle(run, tmp_path / "out" / "long")
+        assert len(run.pids()) == 7, "processes of the file before are those of this one"
+        run.send(signal.SIGKILL)
+        run.wait()
+        check_nothing_is_left(run)
+
+
 def test_nothing_outlives_a_killed_command(long_video: Path, tmp_path: Path) -> None:
     with running("run", light_graph(tmp_path, long_video, live=True)) as run:
         in_the_middle(run, tmp_path / "results")

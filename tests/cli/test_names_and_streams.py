@@ -17,7 +17,7 @@ from streamseg.cli.interrupts import Interrupts
 from streamseg.errors import MediaError, UsageError
 from streamseg.jobs import Job
 from streamseg.node import NodeContext
-from streamseg.runtime import given
+from streamseg.runtime.library import given
 
 BOX = "0,0,18,18"
 RUN = " ".join([*COMMAND, "run"])

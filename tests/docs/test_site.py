@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 import streamseg
-from streamseg.cli.main import _COMMANDS
+from streamseg.cli.main import COMMANDS
 from streamseg.formats.format import entry_points as format_entry_points
 from streamseg.graph import registry
 from streamseg.graph.options import named_options
@@ -106,7 +106,7 @@ def test_the_menu_has_every_page_once(folder: Path) -> None:
 
 def test_the_reference_has_all_that_the_code_has(folder: Path) -> None:
     command = (folder / "reference" / "command.md").read_text()
-    for name in _COMMANDS:
+    for name in COMMANDS:
         assert f"\n## {name}\n" in command
         assert f"usage: streamseg {name}" in command
     for option in named_options().values():

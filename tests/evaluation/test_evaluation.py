@@ -9,7 +9,7 @@ from PIL import Image
 from support.command import streamseg
 
 from streamseg.errors import MediaError
-from streamseg.evaluation import photos, pictures, sequences, videos
+from streamseg.evaluation import photo_files, photos, sequences, videos
 from streamseg.sam import loading
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
@@ -104,10 +104,10 @@ def album(tmp_path):
 
 
 def test_photos_by_folder_and_by_index(album):
-    assert [p.image.name for p in pictures.find_photos(album, (1, 2))] == ["1.png", "3.png"]
+    assert [p.image.name for p in photo_files.find_photos(album, (1, 2))] == ["1.png", "3.png"]
     entries = [{"set": "toys", "image": "images/2.png", "mask": "masks/2.png"}]
     (album / "index.json").write_text(json.dumps(entries))
-    (photo,) = pictures.find_photos(album)
+    (photo,) = photo_files.find_photos(album)
     assert (photo.kind, photo.mask) == ("toys", album / "masks" / "2.png")
 
 
@@ -119,18 +119,18 @@ def test_photos_by_folder_and_by_index(album):
 def test_a_wrong_index_is_explained(album, index, words):
     (album / "index.json").write_text(index)
     with pytest.raises(MediaError, match=words):
-        pictures.find_photos(album)
+        photo_files.find_photos(album)
 
 
 def test_a_photo_without_a_mask_is_named(album):
     (album / "masks" / "1.png").unlink()
     with pytest.raises(MediaError, match=r"1\.png has no mask"):
-        pictures.find_photos(album)
+        photo_files.find_photos(album)
 
 
 def test_undecided_pixels_do_not_count(tmp_path):
     Image.fromarray(np.array([[0, 128, 255, 255]], np.uint8)).save(tmp_path / "m.png")
-    (truth,) = pictures.read_masks(tmp_path / "m.png", 0.0)
+    (truth,) = photo_files.read_masks(tmp_path / "m.png", 0.0)
     assert truth.iou(np.array([[False, True, True, False]])) == 0.5
 
 
@@ -138,14 +138,14 @@ def test_instances_are_separate_and_small_ones_are_left_out(tmp_path):
     values = np.zeros((10, 10), np.uint8)
     values[:5], values[9, 9] = 3, 7
     Image.fromarray(values).save(tmp_path / "m.png")
-    assert len(pictures.read_masks(tmp_path / "m.png", 0.0)) == 2
-    assert len(pictures.read_masks(tmp_path / "m.png", 0.02)) == 1
+    assert len(photo_files.read_masks(tmp_path / "m.png", 0.0)) == 2
+    assert len(photo_files.read_masks(tmp_path / "m.png", 0.02)) == 1
 
 
 def test_box_and_click_beside_what_is_free(album):
     segmenter = photos.PhotoSegmenter({}, {})
     try:
-        rated = list(photos.rate(pictures.find_photos(album, (0, 2)), segmenter, min_area=0.01, compare=True))
+        rated = list(photos.rate(photo_files.find_photos(album, (0, 2)), segmenter, min_area=0.01, compare=True))
     finally:
         segmenter.close()
     table = photos.means(rated)
@@ -165,7 +165,7 @@ def test_photos_are_segmented_with_one_decoder_and_know_nothing_of_each_other(al
         return load_decoder(*args, **options)
 
     monkeypatch.setattr(loading, "load_decoder", counted)
-    first, second, *_ = (pictures.read_rgb(photo.image) for photo in pictures.find_photos(album))
+    first, second, *_ = (photo_files.read_rgb(photo.image) for photo in photo_files.find_photos(album))
     segmenter = photos.PhotoSegmenter({}, {})
     try:
         prompts = [{"box": [20, 20, 60, 60]}, {"points": [[30, 30]]}]

@@ -11,8 +11,8 @@ from support.training_data import write_film, write_photos
 
 from streamseg.errors import UsageError
 from streamseg.evaluation.films import films_of
+from streamseg.evaluation.photo_files import Photo, find_photos
 from streamseg.evaluation.photo_films import FRAMES, HEIGHT, WIDTH, kind_names, make_film
-from streamseg.evaluation.pictures import Photo, find_photos
 from streamseg.evaluation.sequences import find_sequences
 from streamseg.evaluation.wide import (
     FilmFollower,

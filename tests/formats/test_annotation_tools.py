@@ -19,8 +19,8 @@ from streamseg.errors import UsageError
 from streamseg.formats import brush
 from streamseg.formats import format as formats
 from streamseg.formats.clip import Clip, ReadClip
+from streamseg.formats.convert import write_clip
 from streamseg.formats.cvat import Cvat
-from streamseg.formats.export import export
 from streamseg.formats.format import Format
 from streamseg.formats.keyframes import thinned
 from streamseg.formats.label_studio import LabelStudio
@@ -62,7 +62,7 @@ def cvat_tracks(folder: Path) -> list[tuple[int, str, list[ElementTree.Element]]
 
 
 def test_cvat_masks_are_run_lengths_row_by_row_of_the_box(run: Run, tmp_path: Path) -> None:
-    export(run, "cvat", tmp_path)
+    write_clip(run, "cvat", tmp_path)
     found = {}
     for object_id, label, entries in cvat_tracks(tmp_path):
         assert label == LABELS[object_id]
@@ -86,7 +86,7 @@ def test_cvat_masks_are_run_lengths_row_by_row_of_the_box(run: Run, tmp_path: Pa
 
 @pytest.mark.parametrize("tolerance_px", [0.0, 1.0, 8.0])
 def test_cvat_boxes_are_between_keyframes(run: Run, tmp_path: Path, tolerance_px: float) -> None:
-    export(run, "cvat", tmp_path, {"shape": "box", "keyframes_px": tolerance_px})
+    write_clip(run, "cvat", tmp_path, {"shape": "box", "keyframes_px": tolerance_px})
     found: dict[tuple[int, int], np.ndarray] = {}
     keys = 0
     for object_id, _, entries in cvat_tracks(tmp_path):
@@ -108,7 +108,7 @@ def test_cvat_boxes_are_between_keyframes(run: Run, tmp_path: Path, tolerance_px
 
 
 def test_cvat_polygons(run: Run, tmp_path: Path) -> None:
-    export(run, "cvat", tmp_path, {"shape": "polygon"})
+    write_clip(run, "cvat", tmp_path, {"shape": "polygon"})
     found = {}
     for object_id, _, entries in cvat_tracks(tmp_path):
         for each in entries:
@@ -155,7 +155,7 @@ def decode_brush(data: list[int], height: int, width: int) -> np.ndarray:
 
 
 def test_label_studio_brushes(run: Run, tmp_path: Path) -> None:
-    export(run, "label-studio", tmp_path, {"kind": "brush", "images": True})
+    write_clip(run, "label-studio", tmp_path, {"kind": "brush", "images": True})
     tasks: list[dict[str, Any]] = json.loads((tmp_path / "tasks.json").read_text())
     assert tasks[2]["data"]["image"] == "/data/local-files/?d=clip-00002.jpg"
     assert len(list((tmp_path / "images").iterdir())) == FRAMES == len(tasks)
@@ -182,7 +182,7 @@ def test_brushes_of_long_runs(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("tolerance_px", [0.0, 1.0, 8.0])
 def test_label_studio_rectangles(run: Run, tmp_path: Path, tolerance_px: float) -> None:
-    export(run, "label-studio", tmp_path, {"keyframes_px": tolerance_px})
+    write_clip(run, "label-studio", tmp_path, {"keyframes_px": tolerance_px})
     (task,) = json.loads((tmp_path / "tasks.json").read_text())
     assert task["data"]["video"] == "/data/local-files/?d=strange clip.mkv"
     found: dict[tuple[int, int], np.ndarray] = {}
@@ -232,7 +232,7 @@ def test_what_people_have_drawn_counts_more_than_predictions(tmp_path: Path) -> 
 
 
 def test_voc(run: Run, tmp_path: Path) -> None:
-    export(run, "voc", tmp_path)
+    write_clip(run, "voc", tmp_path)
     names = (tmp_path / "ImageSets/Main/trainval.txt").read_text().split()
     assert names == (tmp_path / "ImageSets/Segmentation/trainval.txt").read_text().split()
     colors = {
@@ -280,7 +280,7 @@ def as_labelme_draws(each: dict[str, Any]) -> np.ndarray:
 
 @pytest.mark.parametrize("geometry", ["polygons", "masks"])
 def test_labelme(run: Run, tmp_path: Path, geometry: str) -> None:
-    export(run, "labelme", tmp_path, {"geometry": geometry})
+    write_clip(run, "labelme", tmp_path, {"geometry": geometry})
     found: dict[tuple[int, int], np.ndarray] = {}
     for path in sorted(tmp_path.glob("*.json")):
         data = json.loads(path.read_text())
@@ -350,7 +350,7 @@ def test_a_video_of_one_frame(one_frame: Run, tmp_path: Path) -> None:
         ("voc", Voc, {}),
         ("labelme", Labelme, {"geometry": "masks"}),
     ):
-        export(one_frame, name, tmp_path / name, options)
+        write_clip(one_frame, name, tmp_path / name, options)
         assert_identical(masks_of(kind.read(tmp_path / name)), 1)
-    export(one_frame, "cvat", tmp_path / "boxes", {"shape": "box"})
+    write_clip(one_frame, "cvat", tmp_path / "boxes", {"shape": "box"})
     assert set(boxes_of(Cvat.read(tmp_path / "boxes"))) == set(truth(1))

@@ -18,7 +18,7 @@ from support.strange_masks import LOST
 from streamseg.errors import UsageError
 from streamseg.formats.clip import Clip
 from streamseg.formats.coco import Coco
-from streamseg.formats.export import export
+from streamseg.formats.convert import write_clip
 from streamseg.formats.run import Run
 from streamseg.formats.youtube_vis import YoutubeVis
 
@@ -41,25 +41,25 @@ def masks_of(clip: Clip) -> dict[tuple[int, int], np.ndarray]:
 
 
 def test_run_lengths_are_the_same_masks(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert export(run, "coco", tmp_path) == []
+    assert write_clip(run, "coco", tmp_path) == []
     assert_identical(by_pycocotools(tmp_path / "instances.json"), FRAMES)
     assert_identical(masks_of(Coco.read(tmp_path)), FRAMES)
     capsys.readouterr()
 
 
 def test_polygons_are_nearly_the_same_masks(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    export(run, "coco", tmp_path, {"geometry": "polygons"})
+    write_clip(run, "coco", tmp_path, {"geometry": "polygons"})
     assert_alike(by_pycocotools(tmp_path / "instances.json"), FRAMES)
     assert_alike(masks_of(Coco.read(tmp_path)), FRAMES)
     exact = tmp_path / "exact"
-    export(run, "coco", exact, {"geometry": "polygons", "tolerance_px": "0"})
+    write_clip(run, "coco", exact, {"geometry": "polygons", "tolerance_px": "0"})
     assert_alike(by_pycocotools(exact / "instances.json"), FRAMES, iou=0.999)
     assert_identical(masks_of(Coco.read(exact / "instances.json")), FRAMES)
     capsys.readouterr()
 
 
 def test_categories_and_boxes(run: Run, tmp_path: Path) -> None:
-    export(run, "coco", tmp_path, {"crowd": "true"})
+    write_clip(run, "coco", tmp_path, {"crowd": "true"})
     data = json.loads((tmp_path / "instances.json").read_text())
     names = {each["id"]: each["name"] for each in data["categories"]}
     assert list(names.values()) == ["ball", "cup & saucer", "ghost", "object"]
@@ -77,7 +77,7 @@ def test_categories_and_boxes(run: Run, tmp_path: Path) -> None:
 
 
 def test_images_are_written_beside(run: Run, tmp_path: Path, video: Path) -> None:
-    export(run, "coco", tmp_path, {"images": "true", "jpeg_quality": "100"}, every=4)
+    write_clip(run, "coco", tmp_path, {"images": "true", "jpeg_quality": "100"}, every=4)
     data = json.loads((tmp_path / "instances.json").read_text())
     assert [each["frame"] for each in data["images"]] == [0, 4, 8]
     images = decode_plainly(video)
@@ -87,14 +87,14 @@ def test_images_are_written_beside(run: Run, tmp_path: Path, video: Path) -> Non
 
 
 def test_a_video_of_one_frame(one_frame: Run, tmp_path: Path) -> None:
-    export(one_frame, "coco", tmp_path)
+    write_clip(one_frame, "coco", tmp_path)
     assert_identical(masks_of(Coco.read(tmp_path)), 1)
-    export(one_frame, "youtube-vis", tmp_path, overwrite=True)
+    write_clip(one_frame, "youtube-vis", tmp_path, overwrite=True)
     assert_identical(masks_of(YoutubeVis.read(tmp_path)), 1)
 
 
 def test_a_track_is_null_where_it_is_lost(run: Run, tmp_path: Path) -> None:
-    export(run, "youtube-vis", tmp_path)
+    write_clip(run, "youtube-vis", tmp_path)
     data: dict[str, Any] = json.loads((tmp_path / "instances.json").read_text())
     assert data["videos"][0]["length"] == len(data["videos"][0]["file_names"]) == FRAMES
     tracks = {each["track_id"]: each for each in data["annotations"]}
@@ -131,7 +131,7 @@ def test_boxes_alone_are_no_masks(tmp_path: Path) -> None:
     assert frame.shapes[0].box_xyxy == (1, 2, 4, 6)
     assert clip.objects == {1: "cat"}
     with pytest.raises(UsageError, match="only boxes"):
-        export(clip, "youtube-vis", tmp_path / "out")
+        write_clip(clip, "youtube-vis", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

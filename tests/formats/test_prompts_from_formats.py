@@ -13,7 +13,7 @@ import streamseg
 from streamseg.cli import main
 from streamseg.errors import UsageError
 from streamseg.formats.clip import ReadClip
-from streamseg.formats.export import export, open_clip
+from streamseg.formats.convert import open_clip, write_clip
 from streamseg.formats.prompts import plain_prompts
 from streamseg.formats.run import Run
 from streamseg.prompts.files import read_prompts
@@ -24,7 +24,7 @@ SEEN = IDS[:-1]
 
 
 def test_the_first_mask_of_each_object_is_a_prompt(run: Run, tmp_path: Path) -> None:
-    export(run, "prompts", tmp_path)
+    write_clip(run, "prompts", tmp_path)
     prompts = read_prompts(tmp_path / "prompts.yaml")
     assert [(each.id, each.frame, each.label) for each in prompts] == [
         (1, 0, "ball"),
@@ -38,7 +38,7 @@ def test_the_first_mask_of_each_object_is_a_prompt(run: Run, tmp_path: Path) -> 
 
 
 def test_every_frame_is_corrections(run: Run, tmp_path: Path) -> None:
-    export(run, "prompts", tmp_path, {"frames": "all", "prompt": "box"}, every=2)
+    write_clip(run, "prompts", tmp_path, {"frames": "all", "prompt": "box"}, every=2)
     prompts = read_prompts(tmp_path / "prompts.yaml")
     assert [each.frame for each in prompts if each.id == 70] == [0, 2, 6, 8]
     assert all(each.box for each in prompts)
@@ -46,7 +46,9 @@ def test_every_frame_is_corrections(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["coco", "cvat", "label-studio", "labelme", "voc", "davis", "sa-v", "youtube-vis"])
 def test_formats_are_prompts(run: Run, small_ids: Run, tmp_path: Path, name: str) -> None:
-    export(small_ids if name == "davis" else run, name, tmp_path, {"kind": "brush"} if name == "label-studio" else {})
+    write_clip(
+        small_ids if name == "davis" else run, name, tmp_path, {"kind": "brush"} if name == "label-studio" else {}
+    )
     clip = open_clip(tmp_path, name)
     found = plain_prompts(clip)
     ids = (1, 2, 3, 4) if name == "davis" else SEEN
@@ -57,7 +59,7 @@ def test_formats_are_prompts(run: Run, small_ids: Run, tmp_path: Path, name: str
 
 
 def test_a_run_follows_what_was_exported(run: Run, video: Path, tmp_path: Path) -> None:
-    export(run, "cvat", tmp_path)
+    write_clip(run, "cvat", tmp_path)
     out = tmp_path / "again"
     words = ["run", str(video), "--prompts", str(tmp_path / "annotations.xml"), "--prompts-format", "cvat"]
     assert main([*words, "--max-frames", "2", "--no-overlay", "--inline", "-o", str(out)]) == 0
@@ -72,7 +74,7 @@ def test_no_object_is_no_prompt() -> None:
 
 
 def test_files_of_others_become_truth_for_eval(run: Run, video: Path, tmp_path: Path) -> None:
-    export(run, "coco", tmp_path / "coco")
+    write_clip(run, "coco", tmp_path / "coco")
     words = ["convert", str(tmp_path / "coco"), "--from", "coco", "--source", str(video), "--to", "davis"]
     assert main([*words, "--renumber", "-o", str(tmp_path / "truth")]) == 0
     from streamseg.evaluation.sequences import find_sequences, read_ids

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from support.exported import assert_identical, truth
 from support.strange_masks import IDS, LOST
 
-from streamseg.formats.export import export
+from streamseg.formats.convert import write_clip
 from streamseg.formats.run import Run
 from streamseg.formats.sa_v import SaV
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.mark.parametrize("name", ["csv", "parquet"])
 def test_tables_by_pandas(run: Run, tmp_path: Path, name: str) -> None:
-    export(run, name, tmp_path, {"masks": True})
+    write_clip(run, name, tmp_path, {"masks": True})
     path = tmp_path / f"tracks.{name}"
     table = pd.read_csv(path) if name == "csv" else pd.read_parquet(path)
     assert len(table) == FRAMES * len(IDS)
@@ -44,7 +44,7 @@ def test_tables_by_pandas(run: Run, tmp_path: Path, name: str) -> None:
 
 
 def test_sa_v(run: Run, tmp_path: Path) -> None:
-    export(run, "sa-v", tmp_path)
+    write_clip(run, "sa-v", tmp_path)
     data = json.loads((tmp_path / "clip_manual.json").read_text())
     assert data["masklet_num"] == len(IDS)
     assert data["masklet_first_appeared_frame"] == [0, 0, 0, 0, -1]

@@ -16,8 +16,8 @@ from support.strange_masks import HEIGHT, IDS, WIDTH, strange_ids
 
 from streamseg.errors import UsageError
 from streamseg.formats.clip import Clip
+from streamseg.formats.convert import write_clip
 from streamseg.formats.davis import Davis
-from streamseg.formats.export import export
 from streamseg.formats.mot import Mot
 from streamseg.formats.mots import Mots
 from streamseg.formats.run import Run
@@ -46,7 +46,7 @@ def read_mots_text(path: Path) -> dict[tuple[int, int], np.ndarray]:
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_mots_text_and_pictures(small_ids: Run, tmp_path: Path, first: int) -> None:
-    export(small_ids, "mots", tmp_path, {"first_frame": first})
+    write_clip(small_ids, "mots", tmp_path, {"first_frame": first})
     text = read_mots_text(tmp_path / "clip.txt")
     assert_identical({(n - first, i): mask for (n, i), mask in text.items()}, FRAMES, SMALL)
     for n in range(FRAMES):
@@ -66,8 +66,8 @@ def test_mots_text_and_pictures(small_ids: Run, tmp_path: Path, first: int) -> N
 def test_ids_that_do_not_fit_are_refused_or_numbered_anew(run: Run, tmp_path: Path) -> None:
     for name, largest in (("mots", 999), ("davis", 254)):
         with pytest.raises(UsageError, match=rf"ids up to {largest}.*object 1000; say --renumber"):
-            export(run, name, tmp_path / name, {"images": False})
-        export(run, name, tmp_path / name, {"images": False}, renumber=True)
+            write_clip(run, name, tmp_path / name, {"images": False})
+        write_clip(run, name, tmp_path / name, {"images": False}, renumber=True)
         assert '"1000": 5' in (tmp_path / name / "ids.json").read_text().replace("\n", " ") or (
             '"5": 1000' in (tmp_path / name / "ids.json").read_text()
         )
@@ -76,7 +76,7 @@ def test_ids_that_do_not_fit_are_refused_or_numbered_anew(run: Run, tmp_path: Pa
 
 
 def test_davis_2017(small_ids: Run, tmp_path: Path, video: Path) -> None:
-    notes = export(small_ids, "davis", tmp_path, {"jpeg_quality": 100})
+    notes = write_clip(small_ids, "davis", tmp_path, {"jpeg_quality": 100})
     assert notes == ["DAVIS has no labels: they are left out"]
     assert (tmp_path / "ImageSets/2017/val.txt").read_text() == "clip\n"
     found = {}
@@ -95,7 +95,7 @@ def test_davis_2017(small_ids: Run, tmp_path: Path, video: Path) -> None:
 def test_davis_is_what_eval_reads(small_ids: Run, tmp_path: Path) -> None:
     from streamseg.evaluation.sequences import find_sequences, read_ids
 
-    export(small_ids, "davis", tmp_path)
+    write_clip(small_ids, "davis", tmp_path)
     (sequence,) = find_sequences(tmp_path)
     assert sequence.name == "clip"
     assert len(sequence.mask_files) == FRAMES
@@ -104,7 +104,7 @@ def test_davis_is_what_eval_reads(small_ids: Run, tmp_path: Path) -> None:
 
 
 def test_davis_2016_has_one_object(run: Run, tmp_path: Path) -> None:
-    notes = export(run, "davis", tmp_path, {"year": "2016", "images": "false"})
+    notes = write_clip(run, "davis", tmp_path, {"year": "2016", "images": "false"})
     assert any("the 5 of clip are one" in note for note in notes)
     lines = (tmp_path / "ImageSets/480p/val.txt").read_text().splitlines()
     assert lines[1] == "/JPEGImages/480p/clip/00001.jpg /Annotations/480p/clip/00001.png"
@@ -118,7 +118,7 @@ def test_davis_2016_has_one_object(run: Run, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Operation with tuple is deprecated")
 @pytest.mark.parametrize("kind", ["gt", "det"])
 def test_mot_boxes(run: Run, tmp_path: Path, kind: str) -> None:
-    export(run, "mot", tmp_path, {"scores": kind == "det", "images": True})
+    write_clip(run, "mot", tmp_path, {"scores": kind == "det", "images": True})
     table = motmetrics.io.loadtxt(tmp_path / f"clip/{kind}/{kind}.txt", fmt="mot15-2D")
     expected = truth(FRAMES)
     assert {(n - 1, i) for n, i in table.index} == set(expected)

@@ -15,7 +15,7 @@ from support.media import decode_plainly
 from support.strange_masks import HEIGHT, IDS, WIDTH, strange_ids
 
 from streamseg.errors import MediaError, UsageError
-from streamseg.formats.export import export
+from streamseg.formats.convert import write_clip
 from streamseg.formats.run import Run, load_run
 from streamseg.masks.overlay import color_of
 
@@ -35,23 +35,23 @@ def frames(path: Path, pixels: str, codec: str | None = None) -> list[tuple[floa
 
 
 def test_masks_as_a_lossless_video(run: Run, small_ids: Run, tmp_path: Path) -> None:
-    export(run, "mask-video", tmp_path)
+    write_clip(run, "mask-video", tmp_path)
     found = frames(tmp_path / "clip-masks.mkv", "gray16le")
     assert [time for time, _ in found] == pytest.approx([n / 25 for n in range(FRAMES)], abs=0.001)
     assert_identical({(n, i): v == i for n, (_, v) in enumerate(found) for i in IDS if (v == i).any()}, FRAMES)
     for codec in ("ffv1", "h264"):
-        export(small_ids, "mask-video", tmp_path / codec, {"codec": codec})
+        write_clip(small_ids, "mask-video", tmp_path / codec, {"codec": codec})
         found = frames(tmp_path / codec / "clip-masks.mkv", "gray")
         masks = {(n, i): v == i for n, (_, v) in enumerate(found) for i in range(1, 6) if (v == i).any()}
         assert_identical(masks, FRAMES, (1, 2, 3, 4, 5))
     with pytest.raises(UsageError, match="ids up to 255"):
-        export(run, "mask-video", tmp_path / "no", {"codec": "h264"})
+        write_clip(run, "mask-video", tmp_path / "no", {"codec": "h264"})
 
 
 @pytest.mark.parametrize("codec", ["ffv1", "h264"])
 def test_mattes_and_colors(run: Run, tmp_path: Path, codec: str) -> None:
-    export(run, "mask-video", tmp_path / "matte", {"content": "matte", "codec": codec})
-    export(run, "mask-video", tmp_path / "colors", {"content": "colors", "codec": codec})
+    write_clip(run, "mask-video", tmp_path / "matte", {"content": "matte", "codec": codec})
+    write_clip(run, "mask-video", tmp_path / "colors", {"content": "colors", "codec": codec})
     for n, (_, values) in enumerate(frames(tmp_path / "matte/clip-masks.mkv", "gray")):
         assert np.array_equal(values, (strange_ids(n) > 0) * 255)
     for n, (_, values) in enumerate(frames(tmp_path / "colors/clip-masks.mkv", "rgb24")):
@@ -60,7 +60,7 @@ def test_mattes_and_colors(run: Run, tmp_path: Path, codec: str) -> None:
 
 
 def test_cut_outs_are_exact_as_png(run: Run, video: Path, tmp_path: Path) -> None:
-    export(run, "cutout", tmp_path)
+    write_clip(run, "cutout", tmp_path)
     for n, image in enumerate(decode_plainly(video)):
         values = np.array(Image.open(tmp_path / f"clip/{n:05d}.png"))
         there = strange_ids(n) > 0
@@ -70,7 +70,7 @@ def test_cut_outs_are_exact_as_png(run: Run, video: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("container", "codec"), [("webm", "libvpx-vp9"), ("mov", None)])
 def test_cut_outs_as_video_have_alpha(run: Run, video: Path, tmp_path: Path, container: str, codec: str | None) -> None:
-    export(run, "cutout", tmp_path, {"container": container, "objects": "each"})
+    write_clip(run, "cutout", tmp_path, {"container": container, "objects": "each"})
     assert len(list(tmp_path.iterdir())) == len(IDS)
     found = frames(tmp_path / f"clip-7.{container}", "rgba", codec)
     assert len(found) == FRAMES
@@ -87,7 +87,7 @@ def test_cut_outs_as_video_have_alpha(run: Run, video: Path, tmp_path: Path, con
 @pytest.mark.parametrize("effect", ["blur", "gray", "color"])
 @pytest.mark.parametrize("invert", [False, True])
 def test_backgrounds(run: Run, video: Path, tmp_path: Path, effect: str, invert: bool) -> None:
-    export(run, "background", tmp_path, {"effect": effect, "invert": invert, "color": "00ff00", "soften_px": 0})
+    write_clip(run, "background", tmp_path, {"effect": effect, "invert": invert, "color": "00ff00", "soften_px": 0})
     found = frames(tmp_path / "clip.mp4", "rgb24")
     assert len(found) == FRAMES
     for n, ((_, values), image) in enumerate(zip(found, decode_plainly(video), strict=True)):
@@ -104,7 +104,7 @@ def test_backgrounds(run: Run, video: Path, tmp_path: Path, effect: str, invert:
 
 @pytest.mark.parametrize("animation", ["webp", "gif"])
 def test_previews_move(run: Run, tmp_path: Path, animation: str) -> None:
-    export(run, "preview", tmp_path, {"animation": animation, "width": 262, "preview_fps": 12})
+    write_clip(run, "preview", tmp_path, {"animation": animation, "width": 262, "preview_fps": 12})
     with Image.open(tmp_path / f"clip.{animation}") as picture:
         assert picture.n_frames == 5
         assert picture.size == (262, 190)
@@ -116,9 +116,9 @@ def test_previews_move(run: Run, tmp_path: Path, animation: str) -> None:
 
 
 def test_a_contact_sheet(run: Run, one_frame: Run, tmp_path: Path) -> None:
-    export(run, "contact-sheet", tmp_path, {"count": 4, "columns": 2, "width": 400})
+    write_clip(run, "contact-sheet", tmp_path, {"count": 4, "columns": 2, "width": 400})
     assert np.array(Image.open(tmp_path / "clip.png")).shape == (294, 400, 3)
-    export(one_frame, "contact-sheet", tmp_path / "one")
+    write_clip(one_frame, "contact-sheet", tmp_path / "one")
     assert (tmp_path / "one/run.png").is_file()
 
 
@@ -126,9 +126,9 @@ def test_pictures_that_are_not_those_of_the_run_are_refused(folder: Path, tmp_pa
     assert one_frame.pictures is not None
     run = load_run(folder, source=one_frame.pictures.source)
     with pytest.raises(MediaError, match="expected frame 1 of 131x95 pixels"):
-        export(run, "cutout", tmp_path)
+        write_clip(run, "cutout", tmp_path)
 
 
 def test_a_strange_color_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="RRGGBB"):
-        export(run, "background", tmp_path, {"effect": "color", "color": "green"})
+        write_clip(run, "background", tmp_path, {"effect": "color", "color": "green"})

@@ -13,7 +13,7 @@ from support.exported import assert_alike, truth
 from support.strange_masks import HEIGHT, WIDTH
 
 from streamseg.errors import UsageError
-from streamseg.formats.export import export
+from streamseg.formats.convert import write_clip
 from streamseg.formats.run import Run
 from streamseg.formats.yolo import Yolo
 
@@ -40,7 +40,7 @@ def by_supervision(run: Run, folder: Path, *, masks: bool) -> dict[tuple[int, in
 
 
 def test_polygons_by_supervision(run: Run, tmp_path: Path) -> None:
-    export(run, "yolo", tmp_path)
+    write_clip(run, "yolo", tmp_path)
     found = by_supervision(run, tmp_path, masks=True)
     assert_alike({key: each.mask[0] for key, each in found.items()}, FRAMES)
     assert {found[0, i].class_id[0] for i in (1, 300)} == {0}
@@ -50,7 +50,7 @@ def test_polygons_by_supervision(run: Run, tmp_path: Path) -> None:
 
 
 def test_polygons_as_ultralytics_draws_them(run: Run, tmp_path: Path) -> None:
-    export(run, "yolo", tmp_path, {"tolerance_px": 0, "images": False})
+    write_clip(run, "yolo", tmp_path, {"tolerance_px": 0, "images": False})
     found = {}
     for path in tmp_path.glob("labels/*/*.txt"):
         frame = int(path.stem[-5:])
@@ -63,7 +63,7 @@ def test_polygons_as_ultralytics_draws_them(run: Run, tmp_path: Path) -> None:
 
 
 def test_boxes_by_supervision(run: Run, tmp_path: Path) -> None:
-    export(run, "yolo", tmp_path, {"task": "detect"})
+    write_clip(run, "yolo", tmp_path, {"task": "detect"})
     found = by_supervision(run, tmp_path, masks=False)
     for key, mask in truth(FRAMES).items():
         y, x = np.nonzero(mask)
@@ -71,16 +71,16 @@ def test_boxes_by_supervision(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_said(run: Run, one_frame: Run, tmp_path: Path) -> None:
-    notes = export(run, "yolo", tmp_path / "a", {"parts": "largest", "images": False})
+    notes = write_clip(run, "yolo", tmp_path / "a", {"parts": "largest", "images": False})
     assert any("object 300 has several parts" in note for note in notes)
     assert any("no ids" in note for note in notes)
-    notes = export(one_frame, "yolo", tmp_path / "b")
+    notes = write_clip(one_frame, "yolo", tmp_path / "b")
     assert any("for validation" in note for note in notes)
     assert yaml.safe_load((tmp_path / "b/data.yaml").read_text())["val"] == "images/train"
 
 
 def test_it_is_read_again(run: Run, tmp_path: Path) -> None:
-    export(run, "yolo", tmp_path, {"tolerance_px": 0})
+    write_clip(run, "yolo", tmp_path, {"tolerance_px": 0})
     clip = Yolo.read(tmp_path)
     found = {
         (frame.index, object_id): shape.mask

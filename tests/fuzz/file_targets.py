@@ -103,7 +103,7 @@ def _commits_seeds() -> list[bytes]:
 
 def weights_file(data: bytes) -> None:
     """Weights of a model, as safetensors and as torch writes them, read by numpy and then by torch."""
-    from streamseg.sam.checkpoint_arrays import read_arrays
+    from streamseg.sam.files.checkpoint_arrays import read_arrays
     from streamseg.sam.models import find
 
     for suffix in (".safetensors", ".pth"):

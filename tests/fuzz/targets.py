@@ -29,7 +29,7 @@ from streamseg.prompts import files
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.prompts.prepare import fit, prepare, prepare_one
 from streamseg.publishing import format, keys
-from streamseg.runtime import saved_tracker
+from streamseg.runtime.library import saved_tracker
 from streamseg.training import recipe
 from streamseg.transport import control, tickets
 from streamseg.transport.command_socket import CommandServer

@@ -15,8 +15,8 @@ from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import RunError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport import command_socket
 
 

@@ -18,9 +18,9 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.messages import Gap
 from streamseg.runtime.inline import InlineRun
+from streamseg.runtime.library.result_iterator import ResultIterator
 from streamseg.runtime.report import make_report
-from streamseg.runtime.result_iterator import ResultIterator
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -225,7 +225,7 @@ SCRIPT = """
 import sys
 from support.graphs import start, toy_graph
 from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 graph = toy_graph(sys.argv[1], count={"frames": 10**9, "pause_s": 0.001})
 with Supervisor(Plan(graph)) as supervisor:
     start(supervisor)

@@ -15,7 +15,7 @@ from streamseg.graph.plan import Plan
 from streamseg.messages import Frame, Gap, Stamp
 from streamseg.node import NodeContext
 from streamseg.runtime.stage import Stage
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.control import Bye, Done, Stats, Trouble
 
 JUNK = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,8 +13,8 @@ from support.media import moving_images
 
 from streamseg.errors import OutputError, UsageError
 from streamseg.masks.contact_sheet import contact_sheet
-from streamseg.masks.png import voc_palette
-from streamseg.video.writer import write_labels_png
+from streamseg.masks.png import encode_gray16, voc_palette
+from streamseg.video.writing.writer import write_labels_png
 
 
 def some_labels(*values: int) -> np.ndarray:
@@ -47,6 +49,18 @@ def test_ids_above_255_are_not_cut(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         assert image.mode.startswith("I")
         np.testing.assert_array_equal(np.asarray(image), labels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (33, 47)])
+def test_sixteen_bits_are_read_back_by_others(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 16, size, np.uint16)
+    values[size[0] // 2 :] = 1003
+    data = encode_gray16(values)
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), values)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert image.mode == "I;16"
+        np.testing.assert_array_equal(np.asarray(image), values)
 
 
 @pytest.mark.parametrize(("ids", "mode"), [([7, 3, 250], "P"), ([7, 3, 300], "I"), ([300, 7, 3, 9], "I")])

@@ -27,7 +27,7 @@ from streamseg.jobs import Job
 from streamseg.monitoring.metrics import exposition
 from streamseg.monitoring.monitor import Monitor
 from streamseg.monitoring.server import MonitorServer
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.types import ObjectState
 
 

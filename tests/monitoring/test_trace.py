@@ -15,7 +15,7 @@ from support.traces import Slice, Trace, read_cut_trace, read_trace
 from streamseg.errors import OutputError
 from streamseg.graph.plan import Plan
 from streamseg.monitoring.trace import TraceFile
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.transport.spans import Span
 
 

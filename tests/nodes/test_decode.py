@@ -19,7 +19,7 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.messages import Frame, Stamp
 from streamseg.node import NodeContext
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 
 def decoder(source: object, context: NodeContext | None = None, **options: Any) -> Decode:

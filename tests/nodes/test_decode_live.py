@@ -17,7 +17,7 @@ from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.messages import Frame, Stamp
 from streamseg.node import Captured, NodeContext
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 QUICK = {"analyzeduration": "300000"}
 

@@ -24,7 +24,7 @@ from streamseg.masks.boxes import box_iou
 from streamseg.messages import Detected, Frame, Gap, Message, Segmented, Stamp
 from streamseg.node import run_node
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.recovery import can_resume
+from streamseg.runtime.supervision.recovery import can_resume
 from streamseg.tracking import DetectionOptions, TrackerState, TrackingOptions
 from streamseg.tracking.state import Track
 

@@ -10,7 +10,7 @@ from streamseg_nodes.discover import Discover
 from support.disks import box_of, picture, truth
 
 from streamseg.cli.main import make_parser
-from streamseg.cli.run_graph import from_sources, page_of
+from streamseg.cli.running.run_graph import from_sources, page_of
 from streamseg.errors import GraphError, UsageError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan

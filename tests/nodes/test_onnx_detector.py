@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from streamseg_nodes.onnx_detector.class_names import COCO_80, COCO_IDS
 from streamseg_nodes.onnx_detector.layouts import LAYOUTS
+from streamseg_nodes.onnx_detector.letterbox import in_frame, place
 from streamseg_nodes.onnx_detector.model import DetectionModel
-from streamseg_nodes.onnx_detector.pictures import in_frame, place
 from support.command import streamseg, tracks
 from support.media import write_video
 from support.onnx_detectors import FRAME_SIZE, INPUT_SIZE, Thing, save, write

@@ -20,7 +20,7 @@ from streamseg.node import NodeContext
 from streamseg.publishing import format
 from streamseg.publishing.format import EndHeader, FrameHeader, HeartbeatHeader, StatusHeader
 from streamseg.publishing.subscriber import listen
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 LABELS = np.ones((8, 8), np.uint16)
 

@@ -25,7 +25,7 @@ from streamseg.masks.png import voc_palette
 from streamseg.messages import Gap, Segmented, Stamp
 from streamseg.node import NodeContext, run_node
 from streamseg.runtime.inline import InlineRun
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 from streamseg.tracking.records import TrackRecord, read_tracks
 
 

@@ -14,7 +14,7 @@ from support.command import light_graph, streamseg, tracks
 from support.media import moving_images, write_video
 from test_record import disk, record
 
-from streamseg.cli import resuming
+from streamseg.cli.running import resuming
 from streamseg.commits import Began, CommitLog
 from streamseg.errors import OutputError, UsageError
 from streamseg.jobs import Job

@@ -9,7 +9,7 @@ from streamseg_nodes.record.node import output_folder
 from support.command import streamseg
 from support.media import moving_images, write_video
 
-from streamseg.cli.run_graph import _stem
+from streamseg.cli.running.run_graph import _stem
 from streamseg.errors import OutputError
 
 

@@ -15,7 +15,7 @@ from support import text_models
 from support.media import moving_images, write_video
 
 from streamseg.cli.main import make_parser
-from streamseg.cli.run_graph import from_sources, page_of
+from streamseg.cli.running.run_graph import from_sources, page_of
 from streamseg.errors import GraphError, ModelError, UsageError
 from streamseg.graph.plan import Plan
 from streamseg.messages import Detection, Frame, Stamp

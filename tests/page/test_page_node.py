@@ -13,14 +13,14 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-from streamseg_nodes.page import pictures
+from streamseg_nodes.page import shown_frame
 from streamseg_nodes.page.node import Page
 from support.command import eventually, streamseg
 from support.told_nodes import Told
 from support.toy_nodes import Counter
 
-from streamseg.cli import run_graph
 from streamseg.cli.main import make_parser
+from streamseg.cli.running import run_graph
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import UsageError
 from streamseg.graph import config
@@ -28,9 +28,9 @@ from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
 from streamseg.messages import Frame, ObjectResult, Segmented, Stamp
 from streamseg.node import Node, NodeContext
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.given_commands import GivenCommands
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.supervisor import Supervisor
+from streamseg.runtime.worker.given_commands import GivenCommands
 
 
 def message(width: int = 200, height: int = 100) -> Segmented:
@@ -64,7 +64,7 @@ def filled(outline: list[list[int]], shape: tuple[int, ...]) -> np.ndarray:
 
 def test_a_picture_and_its_outlines() -> None:
     sent = message()
-    header, picture = decoded(pictures.encode(pictures.Sight.of(sent), 1280, 90))
+    header, picture = decoded(shown_frame.encode(shown_frame.Sight.of(sent), 1280, 90))
     assert picture.shape == (100, 200, 3)
     assert picture[50, 60].tolist() == pytest.approx([30, 30, 200], abs=6), "OpenCV reads BGR"
     assert (header["stream"], header["seq"], header["index"], header["pts_s"]) == ("decode", 3, 8, 8 / 25)
@@ -80,7 +80,7 @@ def test_a_picture_and_its_outlines() -> None:
 
 
 def test_wide_pictures_are_reduced_and_outlines_are_not() -> None:
-    header, picture = decoded(pictures.encode(pictures.Sight.of(message()), 64, 80))
+    header, picture = decoded(shown_frame.encode(shown_frame.Sight.of(message()), 64, 80))
     assert picture.shape == (32, 64, 3)
     assert header["width"] == 200
     assert max(header["objects"][0]["outline"][0][::2]) == 100
@@ -88,7 +88,7 @@ def test_wide_pictures_are_reduced_and_outlines_are_not() -> None:
 
 def test_what_is_kept_is_a_copy() -> None:
     sent = message()
-    sight = pictures.Sight.of(sent)
+    sight = shown_frame.Sight.of(sent)
     sent.labels[:], sent.frame.image_rgb[:] = 0, 0
     assert sight.labels.any()
     assert sight.image_rgb.any()

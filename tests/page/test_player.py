@@ -29,7 +29,7 @@ from support.command import eventually, streamseg, tracks
 from support.disks import box_of, picture, truth
 from support.media import write_video
 
-from streamseg.cli.page_exports import PageExports
+from streamseg.cli.running.page_formats import PageFormats
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import MediaError, PromptError
 from streamseg.formats.run import load_run
@@ -236,7 +236,7 @@ def test_a_page_of_files_exports_what_a_run_would_write(clip: Path, tmp_path: Pa
     page = Page.Config(bind="127.0.0.1:0")
     sources = {"decode": Decode.Config(source=str(clip))}
     graph = standard_graph(str(clip), [])
-    exports = PageExports(Plan(graph, results_from="cleanup"), sources, ["mot"])
+    exports = PageFormats(Plan(graph, results_from="cleanup"), sources, ["mot"])
     with FilesPage(sources, options(), page, Record.Config(), lambda stream: str(folder), exports, threads=1) as files:
         assert files.url.startswith("http://127.0.0.1:")
         player = files._players["decode"]

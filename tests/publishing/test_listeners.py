@@ -25,7 +25,7 @@ from streamseg.graph.plan import Plan
 from streamseg.masks import rle
 from streamseg.node import NodeContext
 from streamseg.publishing import format, keys
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 ROBOT = Path(__file__).parents[2] / "samples" / "robot"
 FRAMES = 60

@@ -22,9 +22,9 @@ from support.storm import chained_graph
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job, Position
-from streamseg.runtime import recovery
 from streamseg.runtime.report import make_report
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision import recovery
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

@@ -19,9 +19,9 @@ from streamseg.commands import Answer, Applied
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.prompting import command_of
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.library.prompting import command_of
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 

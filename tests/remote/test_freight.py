@@ -15,7 +15,7 @@ import pytest
 from streamseg.errors import WireError
 from streamseg.messages import Embedded, Frame, Segmented, Stamp, View
 from streamseg.remote.freight import Loader, billed, unload
-from streamseg.remote.pictures import opened, packed
+from streamseg.remote.packing import opened, packed
 from streamseg.remote.terms import Slice, Waybill
 from streamseg.transport.slots import HEADER_BYTES, SlotBuffer, make_shared_file
 from streamseg.transport.wire import MessageDecoder, MessageEncoder, with_sent_ns

@@ -14,7 +14,7 @@ from support.wire import wire
 
 from streamseg.errors import RunError
 from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 pytestmark = pytest.mark.slow
 

@@ -20,8 +20,8 @@ from streamseg.errors import RunError
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
-from streamseg.runtime.command_queue import CommandQueue
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.command_queue import CommandQueue
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 PIXELS = 48 * 64 * 3
 PLACES = [["sum"], ["count"], ["write"], ["sum", "write"], ["count", "sum", "write"]]

@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from streamseg.cli import main
 from streamseg.errors import ModelError, OutputError
 from streamseg.prompts.decoder import DecoderPrompt
-from streamseg.sam import onnx_files, packaged_graphs
+from streamseg.sam import onnx_files
 from streamseg.sam.checkpoints import locate
+from streamseg.sam.engines import packaged_graphs
 from streamseg.sam.exporting import write_packaged
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS

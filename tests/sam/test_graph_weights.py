@@ -8,11 +8,11 @@ import pytest
 from onnx import numpy_helper
 
 from streamseg.errors import ModelError
-from streamseg.sam.checkpoint_arrays import read_arrays
 from streamseg.sam.checkpoints import locate
-from streamseg.sam.graph_weights import with_weights
+from streamseg.sam.engines.graph_weights import with_weights
+from streamseg.sam.engines.packaged_graphs import graph_path
+from streamseg.sam.files.checkpoint_arrays import read_arrays
 from streamseg.sam.models import MODELS
-from streamseg.sam.packaged_graphs import graph_path
 
 TINY = MODELS["tiny"]
 

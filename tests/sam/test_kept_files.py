@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamseg.sam.kept_files import KeptFiles
+from streamseg.sam.files.kept_files import KeptFiles
 
 
 def opened(folder: Path, most_bytes: int = 1 << 20) -> KeptFiles:

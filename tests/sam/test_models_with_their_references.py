@@ -21,9 +21,9 @@ from support.media import write_video
 import streamseg
 from streamseg.errors import CheckpointError
 from streamseg.sam import onnx_files
-from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
+from streamseg.sam.networks.architectures import ARCHITECTURES
 from streamseg.stills.predictor import Predictor
 
 # The size that is stretched and padded to itself, and one that is not.
@@ -157,7 +157,7 @@ def test_every_size_of_sam2_takes_its_checkpoint(size, name, tmp_path):
         (finest, middle, coarse) = network.forward_image(small)["backbone_fpn"]
         found = inside(small)
     assert torch.allclose(found[:, :256], coarse + network.no_mem_embed.reshape(1, -1, 1, 1), atol=1e-4, rtol=1e-4)
-    unfolded = package("streamseg.sam.sam2_engine").unfold(found)
+    unfolded = package("streamseg.sam.engines.sam2_engine").unfold(found)
     assert torch.allclose(unfolded[1], middle, atol=1e-4, rtol=1e-4)
     assert torch.allclose(unfolded[2], finest, atol=1e-4, rtol=1e-4)
     assert load_decoder(f"sam2.1_hiera_{name}", checkpoint=path, device="cpu").info.stretches

@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 
 from streamseg.errors import CheckpointError, DeviceError, ModelError, UsageError
 from streamseg.prompts.decoder import DecoderPrompt
-from streamseg.sam import engines, loading, packaged_graphs
+from streamseg.sam import engines, loading
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
+from streamseg.sam.engines import packaged_graphs
+from streamseg.sam.engines.onnx_engine import session_options
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
-from streamseg.sam.onnx_engine import session_options
-from streamseg.sam.tiny import Tiny
+from streamseg.sam.networks.tiny import Tiny
 
 SIZES = {"focus": (256, 256), "landscape": (360, 640), "portrait": (640, 360), "odd": (31, 257)}
 TOLERANCE = 1e-3
@@ -151,7 +152,7 @@ print(embed.describe()["engine"], propagate.describe()["engine"], [n for n in ("
 def test_it_takes_no_more_threads_than_it_is_given(threads):
     code = f"""
 import os, numpy, cv2, onnxruntime
-from streamseg.sam.onnx_engine import OnnxEncoder
+from streamseg.sam.engines.onnx_engine import OnnxEncoder
 from streamseg.sam.checkpoints import locate
 from streamseg.sam.models import MODELS
 before = len(os.listdir("/proc/self/task"))

@@ -14,10 +14,11 @@ import pytest
 
 from streamseg.errors import CheckpointError, DeviceError, ModelError
 from streamseg.prompts.decoder import DecoderPrompt
-from streamseg.sam import engines, loading, openvino_engine, openvino_package
+from streamseg.sam import engines, loading
 from streamseg.sam.checkpoints import locate
 from streamseg.sam.decoder import MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
+from streamseg.sam.engines import openvino_engine, openvino_package
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
 
@@ -197,8 +198,8 @@ def test_processes_that_start_at_once_compute_the_same(tmp_path: Path, environme
 
 def test_its_makers_hear_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
     (tmp_path / "openvino_telemetry.py").write_text("print('telemetry is here')\n")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from streamseg.sam.openvino_engine import version; version()"
-    code = code.replace("sys.argv[1]", repr(str(tmp_path)))
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    code += "from streamseg.sam.engines.openvino_engine import version; version()"
     assert run(code, **environment) == ""
     told = f"{code}; import openvino_telemetry"
     assert run(told, **environment) == "telemetry is here", "others get it as before"

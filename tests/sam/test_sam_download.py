@@ -15,7 +15,7 @@ import pytest
 
 from streamseg.errors import CheckpointError
 from streamseg.sam import checkpoints
-from streamseg.sam.download import ProgressBar
+from streamseg.sam.files.download import ProgressBar
 from streamseg.sam.models import MODELS, ModelInfo
 
 CONTENT = bytes(range(256)) * 20_000

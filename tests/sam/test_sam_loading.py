@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from streamseg.errors import CheckpointError, ModelError
 from streamseg.sam import checkpoints
-from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.checkpoints import locate
 from streamseg.sam.loading import load_decoder, load_encoder, load_matching
 from streamseg.sam.models import MODELS, find
+from streamseg.sam.networks.architectures import ARCHITECTURES
 
 
 def shaped_like(name: str, path: Path) -> Path:

@@ -10,7 +10,7 @@ from streamseg.errors import UsageError
 from streamseg.sam import matching as matching_module
 from streamseg.sam.loading import load_matching
 from streamseg.sam.matching import Matching
-from streamseg.sam.tiny import KEY_WIDTH, WIDTH, Matcher
+from streamseg.sam.networks.tiny import KEY_WIDTH, WIDTH, Matcher
 from streamseg.tracking.appearance import Template, stack_templates
 
 

@@ -8,9 +8,9 @@ import torch
 
 from streamseg.errors import DeviceError, ModelError
 from streamseg.sam import devices
-from streamseg.sam.architectures import ARCHITECTURES, describe
 from streamseg.sam.geometry import fit
 from streamseg.sam.models import MODELS, find
+from streamseg.sam.networks.architectures import ARCHITECTURES, describe
 
 
 def test_an_unknown_model_gets_the_nearest_name():

@@ -13,11 +13,11 @@ from safetensors import safe_open
 
 from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam import checkpoints
-from streamseg.sam.checkpoint_tensors import load_part
+from streamseg.sam.files.checkpoint_tensors import load_part
 from streamseg.sam.geometry import features_shape
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import MODELS
-from streamseg.sam.tiny import Tiny, fold_batch_norm
+from streamseg.sam.networks.tiny import Tiny, fold_batch_norm
 
 TINY = MODELS["tiny"]
 

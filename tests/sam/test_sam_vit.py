@@ -13,10 +13,10 @@ from torch import nn
 
 from streamseg.errors import ModelError
 from streamseg.prompts.decoder import DecoderPrompt
-from streamseg.sam import vit
-from streamseg.sam.architectures import ARCHITECTURES
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.sam.vit import AtOnce, ViTEncoder, attend, attend_at_once, attend_folded
+from streamseg.sam.networks import vit
+from streamseg.sam.networks.architectures import ARCHITECTURES
+from streamseg.sam.networks.vit import AtOnce, ViTEncoder, attend, attend_at_once, attend_folded
 
 from segment_anything.modeling import ImageEncoderViT  # isort: skip  (needs torchvision put right)
 

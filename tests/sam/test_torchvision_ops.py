@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamseg.sam.torchvision_ops import ensure_torchvision, nms
+from streamseg.sam.networks.torchvision_ops import ensure_torchvision, nms
 
 
 def brute_force_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
@@ -56,7 +56,7 @@ def test_a_torchvision_that_imports_is_left_alone(tmp_path):
     (tmp_path / "torchvision.py").write_text("import torch\nhealthy = True\n")
     found = run(f"""
         import sys; sys.path.insert(0, {str(tmp_path)!r})
-        import streamseg.sam.torchvision_ops as ops, torch
+        import streamseg.sam.networks.torchvision_ops as ops, torch
         print(ops.ensure_torchvision(), ops._library, hasattr(torch.ops.torchvision, "nms"))
     """)
     assert found == "False None False"
@@ -66,7 +66,7 @@ def test_other_failures_of_torchvision_pass_through(tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::roi_align is odd')\n")
     found = run(f"""
         import sys; sys.path.insert(0, {str(tmp_path)!r})
-        import streamseg.sam.torchvision_ops as ops
+        import streamseg.sam.networks.torchvision_ops as ops
         try:
             ops.ensure_torchvision()
         except RuntimeError as error:
@@ -88,7 +88,7 @@ def test_the_missing_operator_is_declared_when_its_absence_is_what_fails(tmp_pat
     (package / "ops" / "boxes.py").write_text("def _assert_has_ops(): raise RuntimeError('no ops')\n")
     found = run(f"""
         import sys; sys.path.insert(0, {str(tmp_path)!r})
-        import streamseg.sam.torchvision_ops as ops, torch
+        import streamseg.sam.networks.torchvision_ops as ops, torch
         print(ops.ensure_torchvision(), ops.ensure_torchvision())
         boxes = torch.tensor([[0., 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
         print(torch.ops.torchvision.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.5).tolist())

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.nano import NanoSam, nano
 
-from streamseg.sam.torchvision_ops import ensure_torchvision
+from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
 

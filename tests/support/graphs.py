@@ -10,7 +10,7 @@ from typing import Any
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 TOYS = "support.toy_nodes:"
 
@@ -59,7 +59,9 @@ def worker_pids() -> set[int]:
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue
-            is_worker = b"streamseg.runtime.worker" in words or any(w.endswith(b"runtime/janitor.py") for w in words)
+            is_worker = b"streamseg.runtime.worker.process" in words or any(
+                w.endswith(b"supervision/janitor.py") for w in words
+            )
             if is_worker and state != "Z":
                 found.add(int(entry.name))
     return found

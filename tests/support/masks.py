@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from streamseg.runtime.frame_result import FrameResult
+from streamseg.runtime.library.frame_result import FrameResult
 
 
 def facts(result: FrameResult) -> list[tuple[Any, ...]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamseg.sam.architectures import ARCHITECTURES, Architecture
 from streamseg.sam.models import MODELS
+from streamseg.sam.networks.architectures import ARCHITECTURES, Architecture
 
 from segment_anything.build_sam import _build_sam  # isort: skip  (needs torchvision put right)
 from segment_anything.modeling import Sam  # isort: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
-from streamseg.runtime.supervisor import Supervisor
+from streamseg.runtime.supervision.supervisor import Supervisor
 
 
 def main() -> None:

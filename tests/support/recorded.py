@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.strange_masks import IDS
 
-from streamseg.cli.run_record import write_record
+from streamseg.cli.running.run_json import write_run_json
 from streamseg.graph import config
 from streamseg.graph.plan import Plan
 from streamseg.runtime.inline import InlineRun
@@ -28,5 +28,5 @@ def record(folder: Path, source: Path, ids: tuple[int, ...] = IDS, **options: ob
     plan = Plan(graph)
     run = InlineRun(plan)
     run.run()
-    write_record(folder, make_report(plan, run.stats, run.facts))
+    write_run_json(folder, make_report(plan, run.stats, run.facts))
     return folder

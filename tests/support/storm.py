@@ -172,7 +172,7 @@ def _abandoned(paths: set[Path]) -> set[Path]:
 def _name_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"streamseg.runtime.worker" in words:
+        if b"streamseg.runtime.worker.process" in words:
             return "worker"
         return "janitor" if any(word.endswith(b"janitor.py") for word in words) else "supervisor"
     return "gone"

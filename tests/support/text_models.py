@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from streamseg.sam.torchvision_ops import ensure_torchvision
+from streamseg.sam.networks.torchvision_ops import ensure_torchvision
 
 SIDE = 64
 """Of the square that the model sees, in pixels."""

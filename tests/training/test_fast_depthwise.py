@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from streamseg.sam.tiny import PyramidEncoder
+from streamseg.sam.networks.tiny import PyramidEncoder
 from streamseg.training.fast_depthwise import FastDepthwise, speed_up
 
 

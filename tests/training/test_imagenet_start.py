@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from streamseg.sam.tiny import PyramidEncoder
+from streamseg.sam.networks.tiny import PyramidEncoder
 
 SCRIPT = Path(__file__).parents[2] / "samples" / "train" / "imagenet.py"
 

@@ -5,7 +5,7 @@ import pytest
 
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import to_frame, to_view
-from streamseg.sam.tiny import WIDTH
+from streamseg.sam.networks.tiny import WIDTH
 from streamseg.training import datasets, executors
 from streamseg.training.episodes import Episode
 from streamseg.training.recipe import parse

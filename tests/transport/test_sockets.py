@@ -15,7 +15,7 @@ import zmq
 from support.graphs import toy_graph
 
 from streamseg.graph.plan import Plan
-from streamseg.runtime.worker_pool import WorkerPool
+from streamseg.runtime.supervision.worker_pool import WorkerPool
 from streamseg.transport.sockets import PART_MAX_BYTES, SUPERVISOR, Sockets, make_run_dir, sweep_run_dirs
 
 

@@ -14,7 +14,7 @@ import pytest
 from support.media import FileServer, moving_images, write_video
 
 from streamseg.errors import MediaError
-from streamseg.video.folder_reader import natural_key
+from streamseg.video.files.folder_reader import natural_key
 from streamseg.video.open import classify, open_source
 
 

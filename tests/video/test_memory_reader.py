@@ -22,7 +22,7 @@ from streamseg import frame_pipe
 from streamseg.errors import MediaError, StreamsegError, UsageError
 from streamseg.jobs import Job
 from streamseg.node import NodeContext
-from streamseg.runtime.feeder import Feeder
+from streamseg.runtime.library.feeder import Feeder
 from streamseg.video.memory_reader import MemoryReader
 from streamseg.video.open import Reader, SourceKind, classify, open_source
 from streamseg.video.source import is_pipe, source_facts

@@ -14,7 +14,7 @@ from streamseg.errors import ModelError
 from streamseg.messages import Detection
 from streamseg_nodes.onnx_detector.class_names import names_in, usual_names, wanted
 from streamseg_nodes.onnx_detector.layouts import LAYOUTS, Layout, Outputs, Raw, layout_called, recognize
-from streamseg_nodes.onnx_detector.pictures import in_frame, place
+from streamseg_nodes.onnx_detector.letterbox import in_frame, place
 
 USUAL_SIZE_PX = 640
 _SIZE_STEP_PX = 32

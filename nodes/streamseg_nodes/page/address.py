@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
 _TOKEN_MAX_BYTES = 4096
 
 
-class Door(msgspec.Struct, frozen=True):
+class Service(msgspec.Struct, frozen=True):
     """What an address is for, in the words of errors about it."""
 
     name: str
@@ -34,7 +34,7 @@ class Door(msgspec.Struct, frozen=True):
     """What anyone on the network could do there."""
 
 
-PAGE = Door("page", "--page", DEFAULT, "watch")
+PAGE = Service("page", "--page", DEFAULT, "watch")
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Secrets(msgspec.Struct, frozen=True):
     key: Path | None = None
 
 
-def parse(bind: str, door: Door = PAGE) -> Address:
+def parse(bind: str, service: Service = PAGE) -> Address:
     """``HOST:PORT``, or a port alone.
 
     Raises:
@@ -73,20 +73,21 @@ def parse(bind: str, door: Door = PAGE) -> Address:
     """
     match = _BIND.fullmatch(bind)
     if match is None or int(match["port"]) > 65535:
-        raise GraphError(f"{door.name}: expected HOST:PORT or a port, such as {door.default}, got {bind!r}")
+        raise GraphError(f"{service.name}: expected HOST:PORT or a port, such as {service.default}, got {bind!r}")
     host = (match["host"] or "127.0.0.1").strip("[]")
     host = {"localhost": "127.0.0.1", "*": "0.0.0.0"}.get(host, host)
     try:
         ipaddress.ip_address(host)
     except ValueError:
         raise GraphError(
-            f"{door.name}: expected an IP address of this machine before the port, such as {door.default}, got {bind!r}"
+            f"{service.name}: expected an IP address of this machine before the port, such as {service.default}, got "
+            f"{bind!r}"
         ) from None
     return Address(host, int(match["port"]))
 
 
 def checked(
-    bind: str, token: str | None, cert: str | None, key: str | None, door: Door = PAGE
+    bind: str, token: str | None, cert: str | None, key: str | None, service: Service = PAGE
 ) -> tuple[Address, Secrets]:
     """The address and what protects it, once it is sure that nobody uninvited can come in.
 
@@ -95,27 +96,27 @@ def checked(
         token: path of a file with the token.
         cert: path of the certificate.
         key: path of its key.
-        door: what it is for.
+        service: what it is for.
 
     Raises:
         GraphError: others could reach it, or it is no address.
         UsageError: the token or one of the files is not there, or cannot be used.
     """
-    address = parse(bind, door)
-    token_flag, cert_flags = f"{door.flag}-token", f"{door.flag}-cert and {door.flag}-key"
+    address = parse(bind, service)
+    token_flag, cert_flags = f"{service.flag}-token", f"{service.flag}-cert and {service.flag}-key"
     if (cert is None) != (key is None):
-        raise UsageError(f"{door.name}: expected a certificate and its key together ({cert_flags}), got one of them")
+        raise UsageError(f"{service.name}: expected a certificate and its key together ({cert_flags}), got one of them")
     secrets = Secrets(
-        None if token is None else read_token(token, door),
-        None if cert is None else _there(cert, "the certificate", door),
-        None if key is None else _there(key, "the key", door),
+        None if token is None else read_token(token, service),
+        None if cert is None else _there(cert, "the certificate", service),
+        None if key is None else _there(key, "the key", service),
     )
     missing = [flag for flag, given in ((token_flag, token), (cert_flags, cert)) if given is None]
     if missing and not address.loopback:
         raise GraphError(
-            f"{door.name}: expected an address that only this machine reaches, got {bind!r}, where anyone on the "
-            f"network could {door.strangers}; give {' and '.join(missing)} too, or open 127.0.0.1:{address.port} and "
-            f"forward it through a tunnel such as ssh -L"
+            f"{service.name}: expected an address that only this machine reaches, got {bind!r}, where anyone on the "
+            f"network could {service.strangers}; give {' and '.join(missing)} too, or open 127.0.0.1:{address.port} "
+            f"and forward it through a tunnel such as ssh -L"
         )
     return address, secrets
 
@@ -141,7 +142,7 @@ def is_own(host: str, names: Collection[str] = ()) -> bool:
     return True
 
 
-def open_port(address: Address, door: Door = PAGE) -> socket.socket:
+def open_port(address: Address, service: Service = PAGE) -> socket.socket:
     """A socket that listens.
 
     Raises:
@@ -158,17 +159,17 @@ def open_port(address: Address, door: Door = PAGE) -> socket.socket:
         where = f"{address.host}:{address.port}"
         if error.errno == errno.EADDRINUSE:
             raise OutputError(
-                f"expected {where} to be free for the {door.name}, but the port is in use, perhaps by another "
-                f"streamseg; end that one or choose another port ({door.flag} {address.port + 1})"
+                f"expected {where} to be free for the {service.name}, but the port is in use, perhaps by another "
+                f"streamseg; end that one or choose another port ({service.flag} {address.port + 1})"
             ) from error
         raise OutputError(
-            f"expected to open {where} for the {door.name}, got: {error.strerror}; choose another"
+            f"expected to open {where} for the {service.name}, got: {error.strerror}; choose another"
         ) from error
     found.setblocking(False)
     return found
 
 
-def read_token(path: str, door: Door = PAGE) -> str:
+def read_token(path: str, service: Service = PAGE) -> str:
     """The token in a file.
 
     Raises:
@@ -177,18 +178,18 @@ def read_token(path: str, door: Door = PAGE) -> str:
     try:
         text = read_regular(Path(path).expanduser(), _TOKEN_MAX_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{door.name}: the file with the token, {path}, cannot be read: {error}") from error
+        raise UsageError(f"{service.name}: the file with the token, {path}, cannot be read: {error}") from error
     if len(text) < SHORTEST_TOKEN or not _TOKEN.fullmatch(text):
         raise UsageError(
-            f"{door.name}: expected a token of at least {SHORTEST_TOKEN} letters, digits and . _ ~ - in {path}, got "
+            f"{service.name}: expected a token of at least {SHORTEST_TOKEN} letters, digits and . _ ~ - in {path}, got "
             f"{len(text)} characters; make one with: "
             f"python -c 'import secrets; print(secrets.token_urlsafe())' > {path}"
         )
     return text
 
 
-def _there(path: str, what: str, door: Door) -> Path:
+def _there(path: str, what: str, service: Service) -> Path:
     found = Path(path).expanduser()
     if not found.is_file():
-        raise UsageError(f"{door.name}: {what} {path} is not there; expected a PEM file")
+        raise UsageError(f"{service.name}: {what} {path} is not there; expected a PEM file")
     return found

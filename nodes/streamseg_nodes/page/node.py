@@ -18,7 +18,7 @@ from streamseg.errors import OutputError, UsageError
 from streamseg.mailbox import Mailbox
 from streamseg.messages import Segmented, SourceStatus
 from streamseg.node import Node, NodeConfig, Option
-from streamseg_nodes.page import pictures
+from streamseg_nodes.page import shown_frame
 from streamseg_nodes.page.address import DEFAULT, checked, open_port
 from streamseg_nodes.page.figures import RunFigures
 
@@ -117,7 +117,7 @@ class Page(Node[Segmented, None]):
         self._shown = 0
         self._figures = self.context.figures
         self._run_figures = RunFigures()
-        self._rooms = {stream: Mailbox[pictures.Sight]("freshest") for stream in titles}
+        self._rooms = {stream: Mailbox[shown_frame.Sight]("freshest") for stream in titles}
         self._painters = [
             threading.Thread(target=self._paint, args=(stream, room), name=f"paint {stream}", daemon=True)
             for stream, room in self._rooms.items()
@@ -133,7 +133,7 @@ class Page(Node[Segmented, None]):
         """Keep the frame for who has time to show it."""
         stream = message.stamp.stream
         if self._server.hub.wants(stream):
-            self._rooms[stream].put(pictures.Sight.of(message))
+            self._rooms[stream].put(shown_frame.Sight.of(message))
 
     def status(self, status: SourceStatus) -> None:
         """Say that a source is away or back."""
@@ -159,12 +159,12 @@ class Page(Node[Segmented, None]):
         self._server.hub.post(partial(self._server.hub.end, "The run is over."))
         self._server.close()
 
-    def _paint(self, stream: str, room: Mailbox[pictures.Sight]) -> None:
+    def _paint(self, stream: str, room: Mailbox[shown_frame.Sight]) -> None:
         _let_others_first()
         while (sight := room.wait()) is not None:
             began_s = time.monotonic()
             try:
-                picture = pictures.encode(sight, self.config.width_px, self.config.quality)
+                picture = shown_frame.encode(sight, self.config.width_px, self.config.quality)
             except OutputError as error:
                 self.context.log.warning("a picture of %s is not shown: %s", stream, error)
                 continue

@@ -20,7 +20,7 @@ from streamseg.messages import ObjectResult, Segmented
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.types import MASK_URL
 from streamseg_nodes.decode_options import DecodeOptions
-from streamseg_nodes.page import pictures
+from streamseg_nodes.page import shown_frame
 from streamseg_nodes.page.first_look import with_first_look
 from streamseg_nodes.page.history import History
 from streamseg_nodes.page.marks import Marks
@@ -369,8 +369,8 @@ class Player:
             self._tell_position()
 
     def _show_result(self, found: Segmented) -> None:
-        sight = pictures.Sight(found.stamp, found.frame.image_rgb, found.labels, found.objects)
-        self._screen.show(self.stream, pictures.encode(sight, self._width_px, self._quality))
+        sight = shown_frame.Sight(found.stamp, found.frame.image_rgb, found.labels, found.objects)
+        self._screen.show(self.stream, shown_frame.encode(sight, self._width_px, self._quality))
 
     def _tell_position(self) -> None:
         self._screen.say(

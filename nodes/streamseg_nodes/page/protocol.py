@@ -1,4 +1,4 @@
-"""What a browser and the page's server say to each other: JSON, except for the pictures (`pictures.encode`)."""
+"""What a browser and the page's server say to each other: JSON, except for the pictures (`shown_frame.encode`)."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamseg.errors import OutputError
+from streamseg_nodes.page.access_control import AccessControl
 from streamseg_nodes.page.address import Address, Secrets
-from streamseg_nodes.page.doorkeeper import Doorkeeper
 from streamseg_nodes.page.hub import Give, Hub, Plays
 from streamseg_nodes.page.protocol import LARGEST_BYTES
 from streamseg_nodes.page.viewers import Viewer
@@ -75,9 +75,9 @@ class PageServer:
         """Where it is."""
         app = Starlette(routes=[*_static_routes(), WebSocketRoute("/live", self._live)])
         app.router.redirect_slashes = False
-        door = Doorkeeper(app, port=self._port, token=secrets.token, secure=secrets.cert is not None, names=names)
+        guarded = AccessControl(app, port=self._port, token=secrets.token, secure=secrets.cert is not None, names=names)
         config = uvicorn.Config(
-            door,
+            guarded,
             lifespan="off",
             log_config=None,
             log_level="warning",

@@ -28,8 +28,8 @@ from streamseg.tracking import NAIVE, Candidate, DetectionOptions, EncodedView, 
 from streamseg.video.source import file_facts
 from streamseg_nodes.model_config import ModelConfig
 from streamseg_nodes.propagate.admission import Admission, free_ids, views_of, with_new
-from streamseg_nodes.propagate.automatic_masks import AutomaticMasks, FoundObjects
 from streamseg_nodes.propagate.decoder_queries import DecoderQueries
+from streamseg_nodes.propagate.everything import Everything, FoundObjects
 from streamseg_nodes.propagate.meanings import MeaningsToTell, choices_at
 from streamseg_nodes.propagate.prompts import as_given
 from streamseg_nodes.propagate.stream_state import StreamState
@@ -134,7 +134,7 @@ class Propagate(Node[Embedded, Segmented]):
         self._decoder_queries = DecoderQueries(self._decoder, matching)
         self._admission = Admission(self.config.detections or DetectionOptions(), self._options)
         self._ids_are_used = False
-        self._automatic_masks = self._looking_for(self.config.everything)
+        self._everything = self._looking_for(self.config.everything)
         self._meanings = MeaningsToTell()
         self.begin(given_prompts(self.config.prompts or []))
 
@@ -166,7 +166,7 @@ class Propagate(Node[Embedded, Segmented]):
             "precision": self._decoder.precision,
             "tracker": self.config.tracker,
             "tracking": msgspec.to_builtins(self._options),
-            **({"everything": self._automatic_masks.facts} if self._automatic_masks.used else {}),
+            **({"everything": self._everything.facts} if self._everything.used else {}),
         }
 
     def process(self, message: Embedded) -> Segmented:
@@ -204,7 +204,7 @@ class Propagate(Node[Embedded, Segmented]):
             views += found.views
             queries = tracking.build_queries(state, prompts, views, message.frame.image_rgb, self._options, unplanned)
             answers = self._decoder_queries.answer(queries.queries)
-            answers = self._automatic_masks.pick(found, answers)
+            answers = self._everything.pick(found, answers)
             if self._options.passes > 1:
                 answers = self._decoder_queries.refine(answers, message.frame.image_rgb, self._options)
             update = tracking.update_tracks(state, queries, answers, message.frame.image_rgb, self._options)
@@ -242,7 +242,7 @@ class Propagate(Node[Embedded, Segmented]):
 
     def find_everything(self, stream: StreamState, options: AutomaticMaskOptions | None) -> None:
         """Look for all objects of a frame that is still to come, whether or not that was done before; None: do not."""
-        self._automatic_masks = self._looking_for(options)
+        self._everything = self._looking_for(options)
         stream.state = msgspec.structs.replace(stream.state, everything_done=False)
 
     def restore(self, stream: str, state: TrackerState, next_index: int, next_seq: int = 0) -> None:
@@ -300,7 +300,7 @@ class Propagate(Node[Embedded, Segmented]):
         followed.end()
         if stream in self.context.stopped:
             return
-        self._automatic_masks.check_done(followed.state, stream, followed.next_index)
+        self._everything.check_done(followed.state, stream, followed.next_index)
         followed.check_done()
 
     def stream(self, name: str) -> StreamState:
@@ -310,8 +310,8 @@ class Propagate(Node[Embedded, Segmented]):
             self._streams[name] = StreamState(name, self._prompts)
         return self._streams[name]
 
-    def _looking_for(self, options: AutomaticMaskOptions | None) -> AutomaticMasks:
-        return AutomaticMasks(options, self._decoder, self.context.log)
+    def _looking_for(self, options: AutomaticMaskOptions | None) -> Everything:
+        return Everything(options, self._decoder, self.context.log)
 
     def _warn_of_used_ids(self, stream: StreamState, new: list[int]) -> None:
         if not self._ids_are_used and any(identity < stream.free_id for identity in new):
@@ -359,7 +359,7 @@ class Propagate(Node[Embedded, Segmented]):
         state, index, seq = stream.state, stream.next_index, stream.last_seq
         given = [stream.carried(pending) for pending in stream.given.to_look_for(seq, index)]
         asked = any(pending.prompt.everything for pending in given)
-        whole, crops = self._automatic_masks.where(state, stream.name, index, asked=asked)
+        whole, crops = self._everything.where(state, stream.name, index, asked=asked)
         regions = tracking.next_regions(state, stream.planned, index, self._options, given) + whole
         wanted = self._admission.want(stream.name, state, [*stream.due(index, None), *given])
         foreseen = tracking.regions_ahead(state, self._options)
@@ -379,7 +379,7 @@ class Propagate(Node[Embedded, Segmented]):
         crops = [
             (self._decoder_queries.encoded_view(view), view.crop_layer) for view in message.views if view.crop_layer
         ]
-        return self._automatic_masks.find(message.stamp, views, crops, state, prompts, first_id, asked=asked)
+        return self._everything.find(message.stamp, views, crops, state, prompts, first_id, asked=asked)
 
     def _check_model(self, message: Embedded) -> None:
         if message.model != self._decoder.info.name:

@@ -18,7 +18,7 @@ from streamseg.jobs import Natural
 from streamseg.messages import Segmented, Stamp
 from streamseg.regular_files import open_own
 from streamseg.tracking.records import TrackRecord, write_lines
-from streamseg.video.fragmented_mp4 import Piece, is_plain, to_fragments, to_plain
+from streamseg.video.writing.fragmented_mp4 import Piece, is_plain, to_fragments, to_plain
 from streamseg_nodes.drawn_masks import drawn_masks
 
 _log = logging.getLogger("streamseg.nodes.record")
@@ -98,8 +98,8 @@ class OverlayFile:
     """``overlay.mp4``: the pictures with the masks over them, at the times and with the pixels the stream says.
 
     Times begin at 0. A stream without times is shown at 25 frames a second. A picture of another size than the first
-    is scaled. Pictures are gathered in pieces (`streamseg.video.fragmented_mp4`); the file holds those that were
-    appended.
+    is scaled. Pictures are gathered in pieces (`streamseg.video.writing.fragmented_mp4`); the file holds those
+    that were appended.
 
     Args:
         keep: how much of an earlier run's file to keep; None begins a new one.

@@ -18,7 +18,7 @@ from streamseg.jobs import Job, Natural, Position
 from streamseg.masks import rle as coco
 from streamseg.messages import Gap, ObjectResult, Segmented, Stamp
 from streamseg.tracking.records import CocoMask, TrackRecord
-from streamseg.video.writer import write_labels_png
+from streamseg.video.writing.writer import write_labels_png
 from streamseg_nodes.record import output_folder
 from streamseg_nodes.record.commits import Commits
 from streamseg_nodes.record.files import OverlayFile, OverlayMark, Side, TracksFile

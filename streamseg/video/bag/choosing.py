@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamseg.errors import MediaError, UsageError, nearest
-from streamseg.video.bag.pictures import kind_of
+from streamseg.video.bag.image_messages import kind_of
 from streamseg.video.bag.topics import Topic
 
 _LISTED = 12

@@ -13,7 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamseg.errors import MediaError
-from streamseg.video.bag.pictures import PictureMessage
+from streamseg.video.bag.image_messages import PictureMessage
 from streamseg.video.container import strerror
 from streamseg.video.decode import Converter
 from streamseg.video.orientation import Orientation

@@ -1,0 +1,1 @@
+"""What `import streamseg` gives: `segment_video`, `Tracker`, what they take and what they give."""

@@ -1,0 +1,1 @@
+"""Files of weights and of graphs: fetched, checked, read, kept."""

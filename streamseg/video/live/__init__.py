@@ -1,0 +1,1 @@
+"""Cameras and streams: connections that may be lost, pictures that must not get old, and when they were taken."""
