@@ -262,7 +262,8 @@ class Embed(Node[Frame, Embedded]):
             (square, region.object_id, None) for region in regions for square in self._squares(region, width, height)
         ]
         squares += [(square, None, number) for number, square in self._detected(frame, last, width, height)]
-        things = {(object_id, number) for square, object_id, number in squares if square is not None}
+        # Those for which the whole frame is seen are counted too, so that the others keep their size from frame to frame.
+        things = {(object_id, number) for _, object_id, number in squares}
         side_px = self._closest_px[frame.stamp.stream] = self._side_px(len(things))
         parts = [
             Picture(square, (side_px, side_px), object_id, number)
