@@ -17,7 +17,7 @@ from streamseg.node import Node, Option
 from streamseg.sam.automatic_masks import generate_crops
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.embedding_cache import CachedEncoder, EmbeddingCache
-from streamseg.sam.engines import Precision
+from streamseg.sam.engines import LIGHT, Precision
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.types import Box, Region
 from streamseg_nodes.model_config import ModelConfig
@@ -214,7 +214,10 @@ class Embed(Node[Frame, Embedded]):
         """
         stream, seq = message.stamp.stream, message.stamp.seq
         last = self._last.get(stream)
-        if last is None or last.seq != seq - 2 or self._early.get(stream, _NOTHING_EARLY).seq == seq:
+        # Of other engines it is not known that a picture is encoded alike whatever is encoded with it.
+        if self._encoder.engine not in LIGHT or last is None or last.seq != seq - 2:
+            return False
+        if self._early.get(stream, _NOTHING_EARLY).seq == seq:
             return False
         height, width = message.image_rgb.shape[:2]
         side_px = self._closest_px.get(stream, self._encoder.info.focus_size)
@@ -262,7 +265,7 @@ class Embed(Node[Frame, Embedded]):
             (square, region.object_id, None) for region in regions for square in self._squares(region, width, height)
         ]
         squares += [(square, None, number) for number, square in self._detected(frame, last, width, height)]
-        # Those for which the whole frame is seen are counted too, so that the others keep their size from frame to frame.
+        # Those for which the whole frame is seen count, too, so that the others keep their size from frame to frame.
         things = {(object_id, number) for _, object_id, number in squares}
         side_px = self._closest_px[frame.stamp.stream] = self._side_px(len(things))
         parts = [

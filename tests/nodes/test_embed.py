@@ -95,6 +95,13 @@ def test_what_is_encoded_ahead_changes_nothing_but_the_time(
         np.testing.assert_array_equal(first.features, second.features)
 
 
+def test_torch_whose_batches_may_round_differently_does_not_encode_ahead() -> None:
+    node = Embed(Embed.Config(device="cpu", engine="torch"), NodeContext("embed", streams=["s"], has_feedback=True))
+    node.setup()
+    node.on_feedback(Regions("s", 5, [], ahead=[Region((100, 60, 200, 100), 4)]))
+    assert not node.work_ahead(frame(7))
+
+
 def test_nothing_is_encoded_ahead_that_nobody_foresaw(focused: Embed) -> None:
     focused.on_feedback(Regions("s", 5, [], ahead=[]))
     assert not focused.work_ahead(frame(7))
