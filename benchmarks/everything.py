@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import bench_report as report
 import numpy as np
-from streamseg.evaluation.photo_files import Photo, find_photos, read_masks, read_rgb
 
+from streamseg.evaluation.photo_files import Photo, find_photos, read_masks, read_rgb
 from streamseg.sam.automatic_masks import AutomaticMaskOptions, masks_of_picture, select_objects
 from streamseg.stills.predictor import Predictor
 from streamseg.structs import convert
