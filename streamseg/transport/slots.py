@@ -1,6 +1,6 @@
 """The output buffer of a node: anonymous shared memory, one slot for each ticket.
 
-A buffer has no name: its file descriptor is inherited, so nothing is left behind however a run ends. On Linux it is a
+A buffer has no name: its file descriptor is handed on, so nothing is left behind however a run ends. On Linux it is a
 memfd, elsewhere an unlinked temporary file. Slots are much larger than what is usually written; memory is taken up
 only by pages that were touched, and they are used again by the next frame with the same ticket.
 
