@@ -1,7 +1,7 @@
 # make demo                                   the main job on the clip in samples/
 # make demo VIDEO=clip.mp4 BOX=100,120,300,400    the same on your own (several boxes: BOX="… …")
 # make test     make test-slow     make test-ros2     make test-netns     make test-lowest     make test-openvino     make test-models
-# make test-text     make test-label-studio     make test-ray     make test-install
+# make test-text     make test-label-studio     make test-ray     make test-install     make test-pins
 # make lint     make docs     make bench     make keywords     make graphs     make fuzz     make clean
 # make faults   at least 200 processes killed or stopped at random; some twenty minutes
 # make soak     an hour live and an hour lossless: memory, file descriptors, latency
@@ -24,7 +24,7 @@ PYTEST ?=
 FUZZ_SECONDS ?= 60
 
 .PHONY: demo test test-ros2 test-netns test-slow test-lowest test-openvino test-models test-text test-label-studio test-ray \
-	test-install faults soak lint docs bench keywords graphs fuzz install clean
+	test-install test-pins faults soak lint docs bench keywords graphs fuzz install clean
 
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
@@ -51,7 +51,13 @@ test-openvino:
 
 # Wheel and sdist into empty environments. PYTHONS="python3.12 python3.13": with these; INSTALL="--full --extras": all of it.
 test-install:
-	$(PYTHON) tests/install.py $(INSTALL) $(PYTHONS)
+	$(PYTHON) tests/install.py --resolve
+	$(PYTHON) tests/install.py $(PYTHONS) $(INSTALL)
+
+# Without installing anything: each extra fits the pinned versions, and the lowest. Then the main job and a few tests with these.
+test-pins:
+	$(PYTHON) tests/install.py --resolve --lowest
+
 # In an environment of its own, with the packages that the models of others are compared with. The first is on no index.
 test-models:
 	test -x $(MODELS)/bin/python || $(PYTHON) -m venv $(MODELS)

@@ -249,3 +249,6 @@ class Regions(Message, frozen=True):
     """Which detections to look at, too; None for none."""
     crops: Crops | None = None
     """Which crops to look at, too; None for none."""
+    ahead: list[Region] = []
+    """Where to look in the frame after the next one, if all goes on as it does: it may be encoded there while propagate
+    is busy with the next one, for nothing if something else is wanted then."""

@@ -216,6 +216,16 @@ class Node(_Configured, Generic[In, Out]):
         """Whether `process` can take this message now, or must wait for the back-edge first."""
         return True
 
+    def work_ahead(self, message: In) -> bool:
+        """The next message, which `ready` has refused, while there is nothing else to do: do what can be done already.
+
+        Asked again and again until the message is ready, or not at all: nothing may depend on it but time.
+
+        Returns:
+            Whether there was anything to do.
+        """
+        return False
+
     def on_feedback(self, message: Any) -> None:
         """A message that came along the back-edge."""
 

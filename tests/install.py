@@ -2,8 +2,10 @@
 
     python tests/install.py                       the light install of the wheel and of the sdist, with this Python
     python tests/install.py --full                the whole one of the wheel, too: torch is some gigabytes
-    python tests/install.py --extras              what each extra brings, into the light one
-    python tests/install.py python3.12 python3.13     with these
+    python tests/install.py --extras              what each extra brings, into the light one; --extras ray cloud: these
+    python tests/install.py --resolve             only whether every extra fits the pinned versions, and the lowest
+    python tests/install.py --lowest              only the light install in the lowest versions, and a few tests with it
+    python tests/install.py python3.12 python3.13     with these (before --extras)
 
 Needs nothing but Python with venv, and a package index. It prints what each install weighs and how long it took.
 """
@@ -12,19 +14,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = ROOT / "samples" / "clip" / "clip.mp4"
 FRAMES = 12
 NOT_OF_USERS = ("bench", "dev", "docs", "fuzz")
+TESTING = ("pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6")
+LOWEST_TESTS = ("tests/transport", "tests/prompts", "tests/masks", "tests/test_structs.py", "tests/test_yaml_files.py")
+"""Messages, prompts, masks: where msgspec, ZeroMQ, numpy, OpenCV, Pillow and YAML do their part."""
 
 
 def run(*words: object, cwd: Path | None = None) -> str:
@@ -110,30 +116,64 @@ def install(python: str, folder: Path, what: Path, *, full: bool) -> Environment
     return there
 
 
-def extras() -> Iterator[tuple[str, list[str]]]:
-    """What people may add, and the packages that it brings."""
-    for name, packages in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ].items():
-        if name not in NOT_OF_USERS:
-            yield name, packages
+def extras() -> dict[str, list[str]]:
+    """Extra -> the packages that it brings, those of extras in it too."""
+    own: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+    def all_of(name: str) -> list[str]:
+        inside = [re.fullmatch(r"streamseg\[(.+)\]", each) for each in own[name]]
+        others = [other for match in inside if match for other in match[1].split(",")]
+        plain = [each for each, match in zip(own[name], inside, strict=True) if not match]
+        return plain + [each for other in others for each in all_of(other)]
+
+    return {name: all_of(name) for name in own}
 
 
-def try_extras(python: str, folder: Path, wheel: Path) -> None:
+def try_extras(python: str, folder: Path, wheel: Path, chosen: Sequence[str]) -> None:
     """Each extra in a light environment of its own: it brings all that `doctor` looks for, and not torch."""
-    for name, packages in extras():
+    for name, packages in extras().items():
+        if name in NOT_OF_USERS or (chosen and name not in chosen):
+            continue
         there = Environment(python, folder / name)
         there.pip("-r", ROOT / "requirements-edge.txt")
         there.pip("--no-deps", wheel)
         before = there.megabytes
+        began_s = time.monotonic()
         there.pip(*packages)
+        seconds = time.monotonic() - began_s
         lines = [
             f["text"] for f in json.loads(there.streamseg("doctor", "--json"))["findings"] if f["topic"] == "extra"
         ]
         assert f"{name}: here" in lines, lines
         assert not there.has("torch")
-        print(f"extra  {name:12}{there.megabytes - before:6} MB more", flush=True)
+        print(f"extra  {name:12}{there.megabytes - before:6} MB more, {seconds:.0f} s", flush=True)
         shutil.rmtree(there.folder)
+
+
+def resolve(folder: Path) -> None:
+    """Every extra, beside all that streamseg needs, in the pinned and in the lowest versions: nothing contradicts.
+
+    Nothing is installed. uv finds out in seconds, since it reads of torch and the like only what they need; it ends all
+    with its own words where no set of packages fits.
+    """
+    there = Environment(sys.executable, folder)
+    there.pip("uv")
+    words = (there.folder / "bin" / "uv", "pip", "compile", "-q", "--no-header", "--python", sys.executable)
+    for pins in ("constraints.txt", "constraints-lowest.txt"):
+        began_s = time.monotonic()
+        for name in extras():
+            run(*words, ROOT / "pyproject.toml", "--extra", name, "-c", ROOT / pins, "-o", folder / "found.txt")
+        print(f"{pins}: {len(extras())} extras fit, {time.monotonic() - began_s:.0f} s", flush=True)
+
+
+def lowest(folder: Path) -> None:
+    """The light install in the lowest versions does the main job, and passes tests of what versions could change."""
+    there = Environment(sys.executable, folder / "lowest")
+    there.pip("-c", ROOT / "constraints-lowest.txt", "-r", ROOT / "requirements-edge.txt", *TESTING)
+    there.pip("--no-deps", build(folder)[0])
+    print(f"lowest versions: {FRAMES} frames in {do_the_main_job(there):.1f} s", flush=True)
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+    print(run(there.folder / "bin" / "python", *words, *LOWEST_TESTS, cwd=ROOT).splitlines()[-1], flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -141,10 +181,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", default=[sys.executable])
     parser.add_argument("--full", action="store_true", help="with torch and what goes with it, too")
-    parser.add_argument("--extras", action="store_true", help="each extra, too")
+    parser.add_argument("--extras", nargs="*", metavar="EXTRA", help="each extra, or these, too")
+    parser.add_argument("--lowest", action="store_true", help="only a few tests with the lowest versions")
+    parser.add_argument("--resolve", action="store_true", help="only whether every extra fits the pinned versions")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="streamseg-install-") as name:
         folder = Path(name)
+        if args.resolve:
+            resolve(folder / "resolve")
+        if args.lowest:
+            lowest(folder)
+        if args.resolve or args.lowest:
+            return
         wheel, sdist = build(folder)
         print(f"{wheel.name} {wheel.stat().st_size / 1e6:.1f} MB, {sdist.name} {sdist.stat().st_size / 1e6:.1f} MB")
         for number, python in enumerate(args.pythons):
@@ -152,8 +200,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             for way, (what, full) in enumerate(ways):
                 there = install(python, folder / f"{number}-{way}", what, full=full)
                 shutil.rmtree(there.folder)
-            if args.extras:
-                try_extras(python, folder / f"{number}-extras", wheel)
+            if args.extras is not None:
+                try_extras(python, folder / f"{number}-extras", wheel, args.extras)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.cvat": (*FOUNDATION, *ARRAYS, "streamseg.runtime.library.tracker", "streamseg.stills", "streamseg.cvat"),
     "streamseg.batches": (*FOUNDATION, "streamseg.batches"),
     # These stand beside the command, on top of everything: nothing below may need them.
-    "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation"),
+    "streamseg.evaluation": (*GRAPHS, *ARRAYS, "streamseg.evaluation", "streamseg.stills"),
     "streamseg.benchmarking": (*GRAPHS, *ARRAYS, "streamseg.transport", "streamseg.benchmarking"),
     "streamseg.training": (*FOUNDATION, *ARRAYS, "streamseg.evaluation", "streamseg.training"),
     "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),

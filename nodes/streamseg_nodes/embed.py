@@ -17,7 +17,7 @@ from streamseg.node import Node, Option
 from streamseg.sam.automatic_masks import generate_crops
 from streamseg.sam.checkpoints import weights_of
 from streamseg.sam.embedding_cache import CachedEncoder, EmbeddingCache
-from streamseg.sam.engines import Precision
+from streamseg.sam.engines import LIGHT, Precision
 from streamseg.sam.models import FOCUS_STEP, find
 from streamseg.types import Box, Region
 from streamseg_nodes.model_config import ModelConfig
@@ -28,13 +28,29 @@ _SAME_TIME_S = 0.0005
 
 
 class Picture(NamedTuple):
-    """A part of the frame, ready for the encoder."""
+    """A part of the frame to encode."""
 
     region: Box
-    image_rgb: np.ndarray
+    size: tuple[int, int]
+    """(height, width) of the picture made of it."""
     object_id: int | None
     detection: int | None = None
     crop_layer: int = 0
+
+    def of(self, frame: Frame) -> np.ndarray:
+        """(height, width, 3) uint8 RGB, ready for the encoder."""
+        return roi.sample(frame.image_rgb, self.region, self.size)
+
+
+class Early(NamedTuple):
+    """What was encoded of a frame before it was known where to look in it."""
+
+    seq: int
+    features: dict[tuple[Box, tuple[int, int]], np.ndarray]
+    """By region and size of the picture."""
+
+
+_NOTHING_EARLY = Early(-1, {})
 
 
 class Embed(Node[Frame, Embedded]):
@@ -111,14 +127,10 @@ class Embed(Node[Frame, Embedded]):
         return 1 if self._focus else int(self.config.batch)
 
     @classmethod
-    def threads_wanted(cls, config: Config) -> Literal["one", "two", "all"]:
-        """The bundled model is so light that in torch threads wait for each other longer than they work (benchmarks/).
-
-        In ONNX Runtime two are a little quicker, and with focus there is a core to spare: propagate waits meanwhile.
-        """
-        if not find(config.model).light:
-            return "all"
-        return "one" if config.engine == "torch" or config.focus == "off" else "two"
+    def threads_wanted(cls, config: Config) -> Literal["one", "all"]:
+        """The bundled model is so light that threads wait for each other longer than they work (benchmarks/), and while
+        one frame is encoded propagate is at work on the one before."""
+        return "one" if find(config.model).light else "all"
 
     def setup(self) -> None:
         """Load the encoder."""
@@ -145,6 +157,9 @@ class Embed(Node[Frame, Embedded]):
             self._cache = EmbeddingCache(self.config.cache_memory_mb << 20, folder, self.config.cache_mb << 20)
         self._encoder = encoder if self._cache is None else CachedEncoder(encoder, self._cache)
         self._last: dict[str, Regions] = {}
+        self._early: dict[str, Early] = {}
+        self._closest_px: dict[str, int] = {}
+        """Stream -> side of the pictures of its objects in its last frame."""
 
     def describe(self) -> dict[str, Any]:
         """The model, its checksum, where and in what it runs, and how it looks."""
@@ -174,33 +189,71 @@ class Embed(Node[Frame, Embedded]):
     def process_batch(self, messages: Sequence[Frame]) -> list[Embedded]:
         """Encode several frames in one go."""
         pictures = [self._pictures(message) for message in messages]
-        features = iter(self._encoder.encode([picture.image_rgb for parts in pictures for picture in parts]))
-        return [
-            Embedded(message, [self._view(message, part, next(features)) for part in parts], self._encoder.info.name)
-            for message, parts in zip(messages, pictures, strict=True)
+        known = [self._encoded_early(message) for message in messages]
+        missing = [
+            part.of(message)
+            for message, parts, early in zip(messages, pictures, known, strict=True)
+            for part in parts
+            if (part.region, part.size) not in early
         ]
+        made = iter(self._encoder.encode(missing))
+        embedded = []
+        for message, parts, early in zip(messages, pictures, known, strict=True):
+            found = [early.get((part.region, part.size)) for part in parts]
+            views = [
+                self._view(message, part, next(made) if features is None else features)
+                for part, features in zip(parts, found, strict=True)
+            ]
+            embedded.append(Embedded(message, views, self._encoder.info.name))
+        return embedded
+
+    def work_ahead(self, message: Frame) -> bool:
+        """Encode what propagate will probably want, while it is still busy with the frame before.
+
+        If it then wants something else, that is encoded as if there had been nothing: it alone says where to look.
+        """
+        stream, seq = message.stamp.stream, message.stamp.seq
+        last = self._last.get(stream)
+        # Of other engines it is not known that a picture is encoded alike whatever is encoded with it.
+        if self._encoder.engine not in LIGHT or last is None or last.seq != seq - 2:
+            return False
+        if self._early.get(stream, _NOTHING_EARLY).seq == seq:
+            return False
+        height, width = message.image_rgb.shape[:2]
+        side_px = self._closest_px.get(stream, self._encoder.info.focus_size)
+        squares = {square for region in last.ahead for square in self._squares(region, width, height)}
+        pictures = [Picture(square, (side_px, side_px), None) for square in squares if square is not None]
+        features = self._encoder.encode([picture.of(message) for picture in pictures])
+        made = {(picture.region, picture.size): each for picture, each in zip(pictures, features, strict=True)}
+        self._early[stream] = Early(seq, made)
+        return bool(pictures)
+
+    def _encoded_early(self, frame: Frame) -> dict[tuple[Box, tuple[int, int]], np.ndarray]:
+        early = self._early.pop(frame.stamp.stream, _NOTHING_EARLY)
+        return early.features if early.seq == frame.stamp.seq else {}
 
     def prepare(self, frame: Frame) -> None:
         """Encode a frame as a whole, and as `overview` does, for the cache: somebody may point at something in it."""
-        self._encoder.encode([self._whole(frame, side).image_rgb for side in self._whole_sides])
+        self._encoder.encode([self._whole(frame, side).of(frame) for side in self._whole_sides])
 
     def overview(self, frame: Frame) -> Embedded | None:
         """The whole frame in one view that is answered quickest; None if the model has no smaller ones."""
         if len(self._whole_sides) == 1:
             return None
         picture = self._whole(frame, self._whole_sides[-1])
-        (features,) = self._encoder.encode([picture.image_rgb])
+        (features,) = self._encoder.encode([picture.of(frame)])
         return Embedded(frame, [self._view(frame, picture, features)], self._encoder.info.name)
 
     def finish(self, stream: str) -> None:
         """Forget the stream."""
         self._last.pop(stream, None)
+        self._early.pop(stream, None)
+        self._closest_px.pop(stream, None)
 
     def _view(self, frame: Frame, picture: Picture, features: np.ndarray) -> View:
         kept = self.context.empty(frame.stamp, features.shape, features.dtype)
         np.copyto(kept, features)
-        height, width = picture.image_rgb.shape[:2]
-        return View(picture.region, (height, width), kept, picture.object_id, picture.detection, picture.crop_layer)
+        return View(picture.region, picture.size, kept, picture.object_id, picture.detection, picture.crop_layer)
 
     def _pictures(self, frame: Frame) -> list[Picture]:
         """What to encode of a frame: the parts asked for; the whole, once, where a part will not do."""
@@ -212,10 +265,11 @@ class Embed(Node[Frame, Embedded]):
             (square, region.object_id, None) for region in regions for square in self._squares(region, width, height)
         ]
         squares += [(square, None, number) for number, square in self._detected(frame, last, width, height)]
-        things = {(object_id, number) for square, object_id, number in squares if square is not None}
-        side_px = self._side_px(len(things))
+        # Those for which the whole frame is seen count, too, so that the others keep their size from frame to frame.
+        things = {(object_id, number) for _, object_id, number in squares}
+        side_px = self._closest_px[frame.stamp.stream] = self._side_px(len(things))
         parts = [
-            Picture(square, roi.sample(frame.image_rgb, square, side_px), object_id, number)
+            Picture(square, (side_px, side_px), object_id, number)
             for square, object_id, number in squares
             if square is not None
         ]
@@ -233,7 +287,7 @@ class Embed(Node[Frame, Embedded]):
     def _whole(frame: Frame, side_px: int) -> Picture:
         height, width = frame.image_rgb.shape[:2]
         region = roi.whole(width, height)
-        return Picture(region, roi.sample(frame.image_rgb, region, roi.fit(width, height, side_px)), None)
+        return Picture(region, roi.fit(width, height, side_px), None)
 
     def _crops(self, frame: Frame, crops: Crops | None) -> list[Picture]:
         """The crops of a frame that are asked for, each at the resolution of one object's view."""
@@ -245,7 +299,7 @@ class Embed(Node[Frame, Embedded]):
             x0, y0, x1, y1 = crop.box_xyxy
             size = roi.fit(x1 - x0, y1 - y0, self._encoder.info.focus_size)
             square = (float(x0), float(y0), float(x1), float(y1))
-            parts.append(Picture(square, roi.sample(frame.image_rgb, square, size), None, crop_layer=crop.layer))
+            parts.append(Picture(square, size, None, crop_layer=crop.layer))
         return parts
 
     def _side_px(self, count: int) -> int:

@@ -10,16 +10,14 @@ import msgspec
 import numpy as np
 
 from streamseg.evaluation.photo_files import Photo, read_masks, read_rgb
-from streamseg.graph import config, registry
-from streamseg.graph.plan import cores
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.measures import deepest_point
-from streamseg.messages import Frame, Stamp
-from streamseg.node import NodeContext
 from streamseg.prompts.model import ObjectPrompt
+from streamseg.prompts.prepare import prepare
+from streamseg.stills.objects import find_pointed
+from streamseg.stills.predictor import Predictor
 
 GRABCUT_ROUNDS = 5
-_PHOTO: dict[str, Any] = {"streams": ["photo"], "threads": cores()}
 
 
 class Rated(msgspec.Struct, frozen=True):
@@ -31,38 +29,20 @@ class Rated(msgspec.Struct, frozen=True):
 
 
 class PhotoSegmenter:
-    """The embed and propagate nodes on photos: what the graph does with the first frame of a video.
+    """A model on photos, as `streamseg image` asks it.
 
     Args:
-        embed: options of the embed node.
-        propagate: options of the propagate node, without prompts.
+        closely: look again, closely, if the model can; if not, whole photos are seen.
+        model: as `Predictor` takes it: model, checkpoint, device, engine.
     """
 
-    def __init__(self, embed: dict[str, Any], propagate: dict[str, Any]) -> None:
-        focus = embed.get("focus") != "off"
-        self._embed = self._node("embed", embed, NodeContext("embed", **_PHOTO, has_feedback=focus))
-        context = NodeContext("propagate", **_PHOTO, feedback=self._embed.on_feedback, has_feedback=True)
-        self._propagate = self._node("propagate", {**propagate, "prompts": []}, context)
+    def __init__(self, *, closely: bool = True, **model: Any) -> None:
+        self._predictor, self._closely = Predictor(**model), closely
 
     def segment(self, image_rgb: np.ndarray, prompt: dict[str, Any]) -> np.ndarray:
         """(H, W) bool: the mask for one prompt, given as in a graph file."""
-        self._propagate.begin([msgspec.convert(prompt, ObjectPrompt)])
-        embedded = self._embed.process(Frame(Stamp("photo", 0, 0, None, (1, 25), 0, 0, 1), image_rgb))
-        segmented = self._propagate.process(embedded)
-        mask: np.ndarray = segmented.mask(0)
-        return mask
-
-    def close(self) -> None:
-        """Let go of both."""
-        self._propagate.close()
-        self._embed.close()
-
-    @staticmethod
-    def _node(use: str, options: dict[str, Any], context: NodeContext) -> Any:
-        kind = registry.load(use)
-        node = kind(config.options_of(kind.Config, options, use), context)
-        node.setup()
-        return node
+        prompts = prepare([msgspec.convert(prompt, ObjectPrompt)])
+        return np.asarray(find_pointed(self._predictor, image_rgb, prompts, closely=self._closely).labels == 1)
 
 
 def rate(photos: Iterable[Photo], segmenter: PhotoSegmenter, *, min_area: float, compare: bool) -> Iterator[Rated]:

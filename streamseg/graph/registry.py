@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
+import sys
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +19,20 @@ GROUP = "streamseg.nodes"
 
 def entry_points() -> dict[str, metadata.EntryPoint]:
     """Name -> entry point of every installed node, none of them imported yet."""
+    return dict(_entry_points(tuple((folder, _changed_ns(folder)) for folder in sys.path)))
+
+
+@lru_cache(maxsize=1)
+def _entry_points(folders: tuple[tuple[str, int], ...]) -> dict[str, metadata.EntryPoint]:
+    """Looked for once, as long as nothing is installed or taken away: a start asks for them some twenty times."""
     return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+def _changed_ns(folder: str) -> int:
+    """When something was put into a folder or taken out last; 0 if it is none."""
+    with contextlib.suppress(OSError):
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116 (a Path for each costs more than the look)
+    return 0
 
 
 def _where(module_name: str) -> str:

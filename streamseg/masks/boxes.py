@@ -29,6 +29,8 @@ def area(box: Box) -> float:
 
 def shared_area(first: Box, second: Box) -> float:
     """Area of what two boxes have in common, in square pixels."""
+    if first[2] <= second[0] or second[2] <= first[0] or first[3] <= second[1] or second[3] <= first[1]:
+        return 0.0
     left, top = max(first[0], second[0]), max(first[1], second[1])
     return area((left, top, min(first[2], second[2]), min(first[3], second[3])))
 
@@ -36,8 +38,7 @@ def shared_area(first: Box, second: Box) -> float:
 def box_iou(first: Box, second: Box) -> float:
     """Intersection over union, 0 to 1; 0 if both boxes are empty."""
     shared = shared_area(first, second)
-    together = area(first) + area(second) - shared
-    return shared / together if together > 0 else 0.0
+    return shared / (area(first) + area(second) - shared) if shared else 0.0
 
 
 def has(box: Box, points_xy: np.ndarray) -> bool:

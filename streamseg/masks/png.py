@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -109,7 +110,12 @@ def _with_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
     if top > len(ids):
         raise UsageError(f"expected an id for each label up to {top}, got {len(ids)}; give one id per object")
     kind = np.uint8 if max(ids, default=0) <= 255 else np.uint16
-    return np.take(np.array([0, *ids], kind), labels)
+    if kind is np.uint16 or top > 255:
+        return np.take(np.array([0, *ids], kind), labels)
+    # In a fraction of the time.
+    table = np.zeros(256, np.uint8)
+    table[1 : len(ids) + 1] = ids[:255]
+    return cv2.LUT(labels.astype(np.uint8), table)
 
 
 def _image(values: np.ndarray) -> Image.Image:

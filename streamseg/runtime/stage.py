@@ -20,6 +20,7 @@ from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, Segmented, SourceStatus, Stamp
 from streamseg.node import Node, ports
 from streamseg.redaction import printable, redact_text
+from streamseg.runtime.early_work import EarlyWork
 from streamseg.runtime.node_code import LeftError, node_code
 from streamseg.runtime.plain_text import plain_text, text_of
 from streamseg.runtime.quantiles import Durations
@@ -87,6 +88,7 @@ class Stage:
         self._repeats: set[tuple[str, int]] = set()
         self._last: dict[str, Any] = {}
         self._outcomes: dict[tuple[str, int], Outcome] = {}  # how frames fared at this sink, as long as it may be asked
+        self._early = EarlyWork(node)
         self._not_ready: dict[tuple[str, int], str] = {}  # frames of which the node could not even say that
         self.open_streams: set[str] = set()
         """Streams that have begun and are not over."""
@@ -147,6 +149,29 @@ class Stage:
             batch.append(self._queue.popleft())
             self._on_begin(batch[-1].stamp)
         return self._work(batch)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is a message, but the node cannot take it before something else has come."""
+        return bool(self._queue) and not self.runnable
+
+    def work_ahead(self) -> tuple[str, int] | None:
+        """While it `waits`, let the node do what it can for the next message.
+
+        Returns:
+            Stream and number of the message; None if nothing was done.
+        """
+        place, worked = _place(self._queue[0]), None
+        try:
+            worked = self._early.work(place, self._queue[0])
+        except Exception as error:  # noqa: BLE001 (as for frames: a node's code may raise anything)
+            self.report(error)
+        if worked is None:
+            return None
+        self._busy_ns += worked.ended_ns - worked.started_ns
+        if self.spans is not None:
+            self.spans.work([place], *worked)
+        return place
 
     def command(self, body: msgspec.Raw, reply: Reply) -> None:
         """Hand a command to the node; what it raises is the answer.
@@ -269,8 +294,8 @@ class Stage:
                 self.spans.work([_place(message) for message in batch], started_ns, started_ns + elapsed_ns)
         for message in batch if self._is_sink else ():
             self._last[message.stamp.stream] = message
-        for _ in batch:
-            self._durations.add(elapsed_ns / len(batch))
+        for message in batch:
+            self._durations.add(elapsed_ns / len(batch) + self._early.spent_ns(_place(message)))
         return [self._passed(message, result) for message, result in zip(batch, results, strict=True)]
 
     def _passed(self, message: Message, result: Message | None) -> Passed:

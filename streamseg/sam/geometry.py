@@ -37,13 +37,13 @@ class Geometry:
 def fit(info: ModelInfo, image_size: tuple[int, int]) -> Geometry:
     """How `info`'s network looks at a picture of `image_size` (height, width).
 
-    A square of `focus_size` is a focus view and is taken as it is, and so is a smaller one, in steps of `FOCUS_STEP`
-    down to `least_focus_size`; everything else is resized so that its long side is `whole_size`, rounded as
-    segment-anything's `ResizeLongestSide.get_preprocess_shape` rounds, or stretched to the square if the model wants
-    that.
+    A square of `focus_size` or `closer_size` is a focus view and is taken as it is, and so is a smaller one, in steps
+    of `FOCUS_STEP` down to `least_focus_size`; everything else is resized so that its long side is `whole_size`,
+    rounded as segment-anything's `ResizeLongestSide.get_preprocess_shape` rounds, or stretched to the square if the
+    model wants that.
     """
     height, width = image_size
-    if height == width and (height == info.focus_size or _is_small_focus(info, height)):
+    if height == width and (height in (info.focus_size, info.closer_size) or _is_small_focus(info, height)):
         return Geometry(image_size, image_size, height, height // info.stride)
     resized = (info.whole_size,) * 2 if info.stretches else resized_size(image_size, info.whole_size)
     return Geometry(image_size, resized, info.whole_size, info.whole_size // info.stride)

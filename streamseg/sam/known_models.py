@@ -16,6 +16,7 @@ TINY = ModelInfo(
     whole_size=512,
     focus_size=256,
     least_focus_size=64,
+    closer_size=384,
     width=128,
     stride=8,
     matches=True,

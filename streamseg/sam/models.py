@@ -45,6 +45,9 @@ class ModelInfo:
     """Focus: side in pixels of the square picture of one region."""
     least_focus_size: int
     """Focus: the smallest side the network takes, in steps of `FOCUS_STEP`; SAM's own take one size only."""
+    closer_size: int | None = None
+    """Focus: side of the larger picture of a region in which the first mask of an object is sought too; None if the
+    network does not take one."""
     width: int
     """Channels of the features."""
     stride: int
@@ -77,7 +80,7 @@ class ModelInfo:
 
     def without_focus(self) -> ModelInfo:
         """The same, but no picture is a focus view: a small square one is enlarged like any other."""
-        return replace(self, focus_size=self.whole_size, least_focus_size=self.whole_size)
+        return replace(self, focus_size=self.whole_size, least_focus_size=self.whole_size, closer_size=None)
 
 
 class Registered(MutableMapping[str, ModelInfo]):

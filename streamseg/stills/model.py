@@ -18,6 +18,7 @@ from streamseg.sam.decoder import Decoded, MaskDecoder
 from streamseg.sam.encoder import ImageEncoder
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.sam.models import find
+from streamseg.stills.closer import CloserLook
 from streamseg.stills.prompts import make_prompts
 
 if TYPE_CHECKING:
@@ -131,6 +132,18 @@ class StillModel:
         """Its second half, with the errors of the first."""
         found: MaskDecoder = self._half("decoder", load_decoder)
         return found
+
+    @property
+    def closer_look(self) -> CloserLook | None:
+        """Looks at one object of a picture closely; None if the model sees pictures in one size only.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+            DeviceError: out of memory.
+        """
+        self.load()
+        (encoder, _), (decoder, _) = self._halves["encoder"], self._halves["decoder"]
+        return None if encoder.info.closer_size is None else CloserLook(encoder, decoder)
 
     def ask(
         self, features: np.ndarray, input_size: tuple[int, int], prompts: Sequence[DecoderPrompt], *, multimask: bool

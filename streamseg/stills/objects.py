@@ -62,8 +62,16 @@ def find_everything(generator: AutomaticMaskGenerator, image_rgb: np.ndarray) ->
     return PictureObjects(labels, list(range(1, len(found) + 1)), [float(each["predicted_iou"]) for each in found])
 
 
-def find_pointed(predictor: Predictor, image_rgb: np.ndarray, prompts: Sequence[PendingPrompt]) -> PictureObjects:
-    """The objects of a picture (H, W, 3) uint8 RGB that prompts point at; a pixel goes to whom it belongs most.
+def find_pointed(
+    predictor: Predictor, image_rgb: np.ndarray, prompts: Sequence[PendingPrompt], *, closely: bool = True
+) -> PictureObjects:
+    """The objects of a picture that prompts point at; a pixel goes to whom it belongs most.
+
+    Args:
+        predictor: what to ask.
+        image_rgb: (H, W, 3) uint8 RGB.
+        prompts: boxes and clicks.
+        closely: look again, closely, if the model can (`streamseg.stills.closer`); if not, the whole picture is seen.
 
     Raises:
         PromptError: a prompt does not fit into the picture.
@@ -71,8 +79,13 @@ def find_pointed(predictor: Predictor, image_rgb: np.ndarray, prompts: Sequence[
     """
     height, width = image_rgb.shape[:2]
     fitted = [fit(pending, width, height) for pending in prompts]
-    predictor.set_image(image_rgb)
-    found = [_ask(predictor, prompt) for prompt in fitted]
+    closer = predictor.model.closer_look if closely else None
+    if closer is None:
+        predictor.set_image(image_rgb)
+        found = [_ask(predictor, prompt) for prompt in fitted]
+    else:
+        looked = [closer.look(image_rgb, prompt) for prompt in fitted]
+        found = [(each.logits, each.score) for each in looked]
     labels = merge([(logits, (0, 0, width, height)) for logits, _ in found], np.empty((height, width), np.uint16))
     return PictureObjects(labels, [prompt.id for prompt in fitted], [score for _, score in found])
 

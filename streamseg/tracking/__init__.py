@@ -31,7 +31,7 @@ from streamseg.tracking.initialize import choices, likeliest
 from streamseg.tracking.options import NAIVE, DetectionOptions, TrackingOptions
 from streamseg.tracking.predict import predict_box
 from streamseg.tracking.query import Answer, EncodedView, Queries, Query, build_queries, refine_query
-from streamseg.tracking.regions import check_possible, due, has_view, next_regions, usable_prompts
+from streamseg.tracking.regions import check_possible, due, has_view, next_regions, regions_ahead, usable_prompts
 from streamseg.tracking.state import Track, TrackerState, from_bytes, to_bytes
 from streamseg.tracking.undo import amend, remember
 from streamseg.tracking.update import Update, update_tracks
@@ -63,6 +63,7 @@ __all__ = [
     "next_regions",
     "predict_box",
     "refine_query",
+    "regions_ahead",
     "remember",
     "stack_templates",
     "to_bytes",

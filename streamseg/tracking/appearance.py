@@ -7,6 +7,7 @@ the object, cell by cell. Histograms also tell scenes apart and, back-projected,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import msgspec
@@ -34,6 +35,14 @@ _LEAST_SHARE = 1e-4
 """Of a cell, however little or much the object covers of it."""
 
 
+@lru_cache(maxsize=512)
+def _vector(packed: bytes) -> np.ndarray:
+    """float16 as float32, read-only: an object's looks are compared many times a frame."""
+    vector = np.frombuffer(packed, np.float16).astype(np.float32)
+    vector.flags.writeable = False
+    return vector
+
+
 class Appearance(msgspec.Struct, frozen=True):
     """Small enough to be carried along with every frame."""
 
@@ -50,12 +59,12 @@ class Appearance(msgspec.Struct, frozen=True):
     @property
     def feature_vector(self) -> np.ndarray:
         """(C,) float32."""
-        return np.frombuffer(self.feature, np.float16).astype(np.float32)
+        return _vector(self.feature)
 
     @property
     def color_vector(self) -> np.ndarray:
         """(216,) float32."""
-        return np.frombuffer(self.colors, np.float16).astype(np.float32)
+        return _vector(self.colors)
 
     def similarity(self, other: Appearance) -> float:
         """Cosine of the features, -1 to 1."""

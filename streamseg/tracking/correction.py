@@ -58,6 +58,7 @@ def correct_track(
         first_appearance=best.appearance,
         appearance=best.appearance,
         first_view=best.template,
+        first_score=None,
         last_view=None,
         unseen=0,
         displaced=False,

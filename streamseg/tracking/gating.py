@@ -12,7 +12,7 @@ from streamseg.tracking.candidate import Candidate
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import predict_box, usual_size
 from streamseg.tracking.state import Track
-from streamseg.tracking.trust import signals_of, trust
+from streamseg.tracking.trust import first_trust, signals_of, trust
 from streamseg.types import Box, ObjectState
 
 _NEAR = 0.5
@@ -67,9 +67,10 @@ def gate(track: Track, candidate: Candidate, frame_size: tuple[int, int], option
     if signals is None or not options.uncertain_trust:
         known = f"score {candidate.score:.2f}"
         return Decision("UNCERTAIN", doubt) if doubt else Decision("TRACKED", known, learned=True)
-    trusted = trust(signals)
-    if trusted < options.uncertain_trust:
-        reason = f"trust {trusted:.2f} below {options.uncertain_trust:g}"
+    trusted, first = trust(signals), first_trust(track)
+    if min(trusted, first) < options.uncertain_trust:
+        of_first = "" if trusted < options.uncertain_trust else " in the mask it began with"
+        reason = f"trust {min(trusted, first):.2f}{of_first} below {options.uncertain_trust:g}"
         return Decision("UNCERTAIN", reason, learned=doubt is None)
     return Decision("TRACKED", f"score {candidate.score:.2f}, trust {trusted:.2f}", learned=doubt is None)
 

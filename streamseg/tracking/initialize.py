@@ -134,6 +134,7 @@ def initialize_track(
         first_appearance=best.appearance,
         appearance=best.appearance,
         first_view=best.template,
+        first_score=None if prompt.box is None else best.score,
     ), _cropped_to_box(best)
 
 

@@ -94,12 +94,18 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     glance_contrast: float = 0.25
     """A place anywhere in the frame whose colors are more like those of a lost object than its surroundings' by this
     is looked at closely in the next frame."""
+    ahead: float = 0.05
+    """A view of an object may have been foreseen a frame earlier, and so be encoded while the frame before is still
+    asked about, if no edge of the square round the box is off the expected one by more than this part of its side; 0:
+    none is."""
     search_growth: float = 0.1
     """How much the searched region grows on every side, in box sizes a frame, while an object is lost,"""
     search_everywhere_after: int = 8
     """for so many frames. After that the object is searched in the whole frame too:"""
     search_every: Annotated[int, msgspec.Meta(ge=1)] = 3
     """while others are followed in every N-th frame, since a view of the whole frame is dear, else in every."""
+    search_objects: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """So many lost objects are looked for in a frame; if more are lost, they take turns."""
 
 
 NAIVE = TrackingOptions(
@@ -111,6 +117,7 @@ NAIVE = TrackingOptions(
     motion=0.0,
     gates=False,
     speck=0.0,
+    ahead=0.0,
 )
 """The plain rule: the box of the last mask is the next prompt."""
 

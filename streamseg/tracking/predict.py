@@ -6,7 +6,8 @@ The noise is in proportion to the box's size, as in DeepSORT (Wojke, Bewley and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from streamseg.masks.boxes import box_iou, center_size, from_center_size, has
 from streamseg.masks.measures import deepest_point
 from streamseg.masks.roi import resample_logits, to_frame
 from streamseg.tracking.options import TrackingOptions
-from streamseg.tracking.state import Motion, Track
+from streamseg.tracking.state import Memory, Motion, Track
 from streamseg.types import Box
 
 _STATES, _MEASURED = 6, 4
@@ -74,14 +75,14 @@ def _mean_side(width: float, height: float) -> float:
     return max(1.0, (width + height) / 2)
 
 
-def predict_box(track: Track, options: TrackingOptions) -> Box:
-    """Where the object should be in the next frame, by its velocity so far."""
+def predict_box(track: Track, options: TrackingOptions, frames: int = 1) -> Box:
+    """Where the object should be in the next frame, by its velocity so far; or so many frames on, if it is seen."""
     if track.motion is None:
         return track.box
     if track.unseen:
         return from_center_size(*track.motion.center, *usual_size(track))
     x0, y0, x1, y1 = track.box
-    dx, dy = (velocity * options.motion for velocity in track.motion.velocity)
+    dx, dy = (velocity * options.motion * frames for velocity in track.motion.velocity)
     return (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
 
 
@@ -101,24 +102,33 @@ def predict_point(track: Track, options: TrackingOptions) -> np.ndarray | None:
     """(1, 2) frame pixels: the point furthest inside the last mask, where it is expected now."""
     if track.memory is None:
         return None
-    inner_xy = deepest_point(track.memory.logits > 0)
+    inner_xy = _deepest(track.memory)
     moved = _moved(track.memory.region, predict_box(track, options), track.box)
     return to_frame(np.array([inner_xy]), moved, track.memory.side)
 
 
-def background_points(track: Track, tracks: Sequence[Track], region: Box, options: TrackingOptions) -> np.ndarray:
+@lru_cache(maxsize=256)
+def _deepest(memory: Memory) -> tuple[float, float]:
+    """The point furthest inside a mask: it is a prompt of its own object and of those that it meets."""
+    return deepest_point(memory.logits > 0)
+
+
+def background_points(
+    track: Track, tracks: Sequence[Track], boxes: Mapping[int, Box], region: Box, options: TrackingOptions
+) -> np.ndarray:
     """(K, 2) frame pixels: points well inside the other objects whose boxes meet an object's, the nearest first.
 
     Args:
         track: the object.
         tracks: all of them.
+        boxes: by id, where each should be now (`predict_box`).
         region: the points have to lie in it.
         options: of the tracker.
     """
-    mine = predict_box(track, options)
+    mine = boxes[track.id]
     near: list[tuple[float, np.ndarray]] = []
     for other in tracks:
-        if other.id == track.id or other.state == "LOST" or box_iou(predict_box(other, options), mine) == 0:
+        if other.id == track.id or other.state == "LOST" or box_iou(boxes[other.id], mine) == 0:
             continue
         point = predict_point(other, options)
         if point is not None and has(region, point):

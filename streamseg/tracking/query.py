@@ -25,7 +25,7 @@ from streamseg.tracking.predict import (
     predict_point,
     usual_size,
 )
-from streamseg.tracking.redetection import overlaps_any, search_view
+from streamseg.tracking.redetection import in_turn, overlaps_any, search_view
 from streamseg.tracking.state import LOGIT_LIMIT, Track, TrackerState
 from streamseg.types import Box
 
@@ -139,15 +139,18 @@ def build_queries(
             built.queries.extend(_prompt_query(prompt, view) for view in _views_of_prompt(prompt, views))
         elif prompt.mask is not None:
             built.views.update((prompt.id, view) for view in _last_view_of(prompt, views))
+    boxes = {track.id: predict_box(track, options) for track in state.tracks}
+    turn = in_turn(state.tracks, state.frames, options)
     for track in state.tracks:
         view = _view_of(track.id, views)
         if view is None:
             continue
         if track.state == "LOST" and options.gates:
-            colors = colors or FrameColors.of(image_rgb)
-            built.queries.extend(_redetection_queries(track, view, frame_size, colors, options))
+            if track.id in turn:
+                colors = colors or FrameColors.of(image_rgb)
+                built.queries.extend(_redetection_queries(track, view, frame_size, colors, options))
         else:
-            others = background_points(track, state.tracks, view.region, options)
+            others = background_points(track, state.tracks, boxes, view.region, options)
             built.queries.extend(_propagation_queries(track, view, others, frame_size, options))
     return built
 

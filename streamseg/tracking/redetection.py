@@ -12,6 +12,7 @@ from streamseg.masks.boxes import center_size
 from streamseg.masks.roi import Window
 from streamseg.tracking.appearance import Appearance, FrameColors
 from streamseg.tracking.options import TrackingOptions
+from streamseg.tracking.state import Track
 from streamseg.types import Box
 
 _SIZES = (0.7, 1.0, 1.4)
@@ -19,6 +20,23 @@ _SIZES = (0.7, 1.0, 1.4)
 _LEAST_RING = 1e-3
 _INNER = 0.5
 """What likeness itself counts for, beside its contrast to what is around."""
+
+
+def in_turn(tracks: Sequence[Track], frames: int, options: TrackingOptions) -> set[int]:
+    """Which of the lost objects are looked for in the next frame.
+
+    Args:
+        tracks: all of them, after a frame.
+        frames: how many were followed by then.
+        options: of the tracker.
+    """
+    lost = [track.id for track in tracks if track.state == "LOST"]
+    count = options.search_objects
+    if len(lost) <= count:
+        return set(lost)
+    # A turn has as many frames as there are from one view of the whole frame to the next.
+    start = frames // options.search_every * count
+    return {lost[(start + k) % len(lost)] for k in range(count)}
 
 
 def search_view(

@@ -12,9 +12,10 @@ from streamseg.prompts.rules import check_sequel
 from streamseg.tracking.options import TrackingOptions
 from streamseg.tracking.predict import box_around_clicks, predict_box, usual_size
 from streamseg.tracking.query import EncodedView
+from streamseg.tracking.redetection import in_turn
 from streamseg.tracking.state import Track, TrackerState
 from streamseg.tracking.undo import check_undo
-from streamseg.types import Region
+from streamseg.types import Box, Region
 
 CLICK_SCALES = (1.0, 0.5, 0.25)
 """A click does not say how large the object is: look at the whole frame, and at squares of these parts of its side."""
@@ -49,9 +50,24 @@ def next_regions(
     return [*found.values(), *(_region_of_prompt(pending, tracks.get(pending.id), options) for pending in maybe)]
 
 
+def regions_ahead(state: TrackerState, options: TrackingOptions) -> list[Region]:
+    """Where to look in the frame after the next one, for the objects that are there, should all go on as it does.
+
+    Args:
+        state: after this frame.
+        options: of the tracker.
+    """
+    if not options.ahead:
+        return []
+    there = [track for track in state.tracks if track.state != "LOST"]
+    return [Region(predict_box(track, options, frames=2), track.id) for track in there]
+
+
 def _regions_of_tracks(state: TrackerState, options: TrackingOptions) -> dict[int, Region]:
-    found = {track.id: _region_of_track(track, options) for track in state.tracks}
-    searched = [track for track in state.tracks if found[track.id].scales]
+    turn = in_turn(state.tracks, state.frames, options)
+    looked_at = [track for track in state.tracks if track.state != "LOST" or track.id in turn or not options.gates]
+    found = {track.id: _region_of_track(track, options) for track in looked_at}
+    searched = [track for track in looked_at if found[track.id].scales]
     # A view of the whole frame is dear: while other objects are followed, it is taken now and then, for all at once.
     if len(searched) < len(found) and state.frames % options.search_every:
         found |= {track.id: _region_near(track, options) for track in searched}
@@ -131,7 +147,7 @@ def _region_of_prompt(pending: PendingPrompt, track: Track | None, options: Trac
 def _region_of_track(track: Track, options: TrackingOptions) -> Region:
     box = predict_box(track, options)
     if track.state != "LOST" or not options.gates:
-        return Region(box, track.id)
+        return Region(_foreseen(track, box, options), track.id)
     if track.hint is not None:
         x, y, width, height = center_size(track.hint)
         usual_width, usual_height = usual_size(track)
@@ -140,6 +156,17 @@ def _region_of_track(track: Track, options: TrackingOptions) -> Region:
     if track.displaced or track.unseen > options.search_everywhere_after:
         return Region(box, track.id, (1.0,))
     return _region_near(track, options)
+
+
+def _foreseen(track: Track, expected: Box, options: TrackingOptions) -> Box:
+    """The box that was foreseen a frame ago if it will do in place of the expected one: a view shows more than that."""
+    if track.foreseen is None:
+        return expected
+    x, y, width, height = center_size(expected)
+    its_x, its_y, its_width, its_height = center_size(track.foreseen)
+    longer = max(width, height)
+    off = max(abs(its_x - x), abs(its_y - y)) + abs(max(its_width, its_height) - longer) / 2
+    return track.foreseen if off <= options.ahead * longer else expected
 
 
 def _region_near(track: Track, options: TrackingOptions) -> Region:

@@ -106,8 +106,12 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """How it looks, slowly following it."""
     first_view: Template | None = None
     """Template of the view it was first seen in, if the model can compare views."""
+    first_score: float | None = None
+    """The model's estimate of the IoU of the mask it began with, if a box said where it was; None otherwise."""
     last_view: Template | None = None
     """Template of the last view in which it was surely seen."""
+    foreseen: Box | None = None
+    """Where the frame before said that it would be in the next one: what is there may have been encoded already."""
     hint: Box | None = None
     """While it is lost: where it may be, still to be looked at closely."""
     hidden_by: int | None = None

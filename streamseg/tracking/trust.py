@@ -1,8 +1,9 @@
 """Trust: how likely a mask is right, by all that speaks for it together, in one number.
 
 The model's own estimate of the IoU is about the view it is given: of a mask that has gone over to a neighbor, it says
-that the outline is good. Whether it is still the object, the first view says. What each signal is worth was fitted to
-films with true masks, so that the number is a probability (`benchmarks/calibrate.py` fits it again).
+that the outline is good. Whether it is still the object, the first view says; and nothing that agrees with a first mask
+is surer than that mask was. What each signal is worth was fitted to films with true masks, so that the number is a
+probability (`benchmarks/calibrate.py` fits it again).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Signals(NamedTuple):
 
 WEIGHTS = Signals(score=2.82, stability=5.10, agreement=4.78, change=-1.84)
 OFFSET = -4.37
+FIRST_WEIGHT, FIRST_OFFSET = 10.58, -4.58
+"""What the score of a first mask says of it; fitted to photos, of which there are many more than films."""
 _LARGEST_CHANGE = 2.0
 
 
@@ -56,6 +59,13 @@ def trust(signals: Signals) -> float:
     """How likely the mask has an IoU of at least 0.5, 0 to 1."""
     total = OFFSET + sum(weight * signal for weight, signal in zip(WEIGHTS, signals, strict=True))
     return 1 / (1 + math.exp(-total))
+
+
+def first_trust(track: Track) -> float:
+    """How likely the mask that an object began with has an IoU of at least 0.5; 1 where nothing is known of that."""
+    if track.first_score is None:
+        return 1.0
+    return 1 / (1 + math.exp(-(FIRST_WEIGHT * track.first_score + FIRST_OFFSET)))
 
 
 def agreement(first: Template, now: Template) -> float:

@@ -16,9 +16,9 @@ from streamseg.tracking.correction import correct_track
 from streamseg.tracking.gating import foreign_colors, reachable_box, usual_color_pixels
 from streamseg.tracking.initialize import initialize_track
 from streamseg.tracking.options import TrackingOptions
-from streamseg.tracking.predict import coast_motion, initial_motion, update_motion, usual_size
+from streamseg.tracking.predict import coast_motion, initial_motion, predict_box, update_motion, usual_size
 from streamseg.tracking.query import Answer, Queries
-from streamseg.tracking.redetection import search_frame
+from streamseg.tracking.redetection import in_turn, search_frame
 from streamseg.tracking.state import Memory, Track, TrackerState
 
 _AREA_STEP = 0.3
@@ -65,7 +65,7 @@ def update_tracks(
     own = {track.id: by_object.get((track.id, False), []) for track in state.tracks}
     updated: dict[int, tuple[Track, Pasted]] = {}
     for track, assignment in associate(state.tracks, own, image_rgb, options, cut=cut):
-        updated[track.id] = _update_track(track, assignment, image_rgb)
+        updated[track.id] = _update_track(track, assignment, image_rgb, options)
     for identity, prompt in queries.prompts.items():
         known, given = before.get(identity), by_object.get((identity, True), [])
         if prompt.remove:
@@ -76,7 +76,7 @@ def update_tracks(
             view = queries.views.get(identity)
             updated[identity] = initialize_track(prompt, known, view, given, image_rgb, options)
     if options.gates:
-        _search_for_lost(updated, image_rgb, options)
+        _search_for_lost(updated, state.frames + 1, image_rgb, options)
     new = TrackerState(
         tracks=[track for track, _ in updated.values()],
         everything_done=state.everything_done,
@@ -90,12 +90,15 @@ def update_tracks(
     return Update(new, [mask for _, mask in updated.values()])
 
 
-def _update_track(track: Track, assignment: Assignment, image_rgb: np.ndarray) -> tuple[Track, Pasted]:
+def _update_track(
+    track: Track, assignment: Assignment, image_rgb: np.ndarray, options: TrackingOptions
+) -> tuple[Track, Pasted]:
     if assignment.state == "LOST" or assignment.candidate is None:
         return _update_lost(track, assignment, (image_rgb.shape[0], image_rgb.shape[1])), NO_MASK
-    if not assignment.learned:
-        return _update_seen(track, assignment.candidate, assignment), assignment.candidate.pasted
-    return _update_learned(track, assignment.candidate, assignment), assignment.candidate.pasted
+    foreseen = predict_box(track, options, frames=2) if options.ahead and not track.unseen else None
+    update = _update_learned if assignment.learned else _update_seen
+    updated = update(track, assignment.candidate, assignment)
+    return msgspec.structs.replace(updated, foreseen=foreseen), assignment.candidate.pasted
 
 
 def _update_learned(track: Track, candidate: Candidate, assignment: Assignment) -> Track:
@@ -157,6 +160,7 @@ def _update_lost(track: Track, assignment: Assignment, frame_size: tuple[int, in
         score=0.0 if candidate is None else candidate.score,
         motion=None if track.motion is None else coast_motion(track.motion, frame_size),
         unseen=track.unseen + 1,
+        foreseen=None,
         displaced=track.displaced or assignment.cut,
         hint=hint,
         met=assignment.met,
@@ -164,13 +168,16 @@ def _update_lost(track: Track, assignment: Assignment, frame_size: tuple[int, in
     )
 
 
-def _search_for_lost(updated: dict[int, tuple[Track, Pasted]], image_rgb: np.ndarray, options: TrackingOptions) -> None:
+def _search_for_lost(
+    updated: dict[int, tuple[Track, Pasted]], frames: int, image_rgb: np.ndarray, options: TrackingOptions
+) -> None:
     """Where the colors are those of a lost object, it is looked for in the next frame: in two of three, so that
     something else of its colors does not keep it from being found elsewhere."""
     there = [(track, mask) for track, mask in updated.values() if track.state != "LOST"]
+    turn = in_turn([track for track, _ in updated.values()], frames, options)
     colors: FrameColors | None = None
     for identity, (track, mask) in updated.items():
-        if track.state != "LOST" or track.hint is not None or track.appearance is None or not track.unseen % 3:
+        if identity not in turn or track.hint is not None or track.appearance is None or not track.unseen % 3:
             continue
         colors = colors or FrameColors.of(image_rgb)
         occluder = updated.get(track.hidden_by or 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.command import streamseg
+from support.command import streamseg, told
 from support.media import FileServer, moving_images, write_video
 
 BOX = ("--box", "0,0,18,18")
@@ -182,10 +182,12 @@ def _no_frames(path: Path) -> None:
         container.start_encoding()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_bad_input(folder: Path, name: str) -> None:
+# A process each: those that get as far as a frame, and one that does not. The others are told by the same function.
+AS_PROCESSES = ("box outside", "bad checkpoint", "no such device", "missing file")
+
+
+def check_refused(folder: Path, name: str, done: subprocess.CompletedProcess[str]) -> None:
     words, code, kind, expected = CASES[name]
-    done = streamseg(*words, "--json", cwd=folder) if words[0] == "run" else streamseg(*words, cwd=folder)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("streamseg: error: ")]
@@ -199,6 +201,21 @@ def test_bad_input(folder: Path, name: str) -> None:
         assert errors[0].endswith(error["message"])
     assert not (folder / "out").exists()
     assert [path.name for path in (folder / "full").iterdir()] == ["mine.txt"]
+
+
+def words_of(name: str) -> list[str]:
+    words = CASES[name][0]
+    return [*words, "--json"] if words[0] == "run" else list(words)
+
+
+@pytest.mark.parametrize("name", AS_PROCESSES)
+def test_bad_input(folder: Path, name: str) -> None:
+    check_refused(folder, name, streamseg(*words_of(name), cwd=folder))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in AS_PROCESSES])
+def test_bad_input_before_anything_starts(folder: Path, name: str) -> None:
+    check_refused(folder, name, told(*words_of(name), cwd=folder))
 
 
 def test_an_error_of_the_first_frame_is_not_waited_for(folder: Path, tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def masks_in(folder: Path) -> int:
     return len(list(folder.glob("masks/*.png")))
 
 
-@pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closing", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("<&-", ">&-", "2>&-")), "<&- >&- 2>&-"]
+)
 def test_a_run_with_closed_standard_streams_is_like_any_other(clip: Path, tmp_path: Path, closing: str) -> None:
     done = shell(f"{RUN} {light_graph(tmp_path, clip)} {closing}", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -50,9 +52,9 @@ def test_a_run_with_closed_standard_streams_is_like_any_other(clip: Path, tmp_pa
     "command",
     [
         "cat {clip} | {run} - --box {box}",
-        "cat {clip} | {run} /dev/stdin --box {box} -o out/stdin",
+        pytest.param("cat {clip} | {run} /dev/stdin --box {box} -o out/stdin", marks=pytest.mark.slow),
         "{run} <(cat {clip}) --box {box}",
-        "{run} - --box {box} <{clip}",
+        pytest.param("{run} - --box {box} <{clip}", marks=pytest.mark.slow),
     ],
 )
 def test_a_video_that_comes_through_a_pipe_is_read_to_its_end(clip: Path, tmp_path: Path, command: str) -> None:
@@ -88,7 +90,10 @@ def test_what_was_read_from_a_pipe_is_not_gone_on_with(tmp_path: Path) -> None:
         node.setup()
 
 
-@pytest.mark.parametrize("name", ["2024-05-01T12:30:00.ts", "rtsp:clip.ts", "a%03d.ts"])
+@pytest.mark.parametrize(
+    "name",
+    ["rtsp:clip.ts", *(pytest.param(name, marks=pytest.mark.slow) for name in ("2024-05-01T12:30:00.ts", "a%03d.ts"))],
+)
 def test_a_colon_in_a_name_is_no_protocol(clip: Path, tmp_path: Path, name: str) -> None:
     os.link(clip, tmp_path / name)
     done = streamseg("run", name, "--box", BOX, "-o", "12:30", cwd=tmp_path)

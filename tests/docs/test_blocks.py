@@ -33,7 +33,11 @@ from streamseg.prompts.files import read_prompts
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-FIRST = [ROOT / "README.md", ROOT / "docs" / "index.md", *(ROOT / "docs" / "start").glob("*.md")]
+FIRST = [
+    ROOT / "README.md",
+    ROOT / "docs" / "index.md",
+    *(ROOT / "docs" / "start" / f"{name}.md" for name in ("file", "plugins")),
+]
 """What newcomers read; the blocks of the other pages take minutes."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

@@ -10,7 +10,7 @@ from support.command import streamseg
 
 from streamseg.errors import MediaError
 from streamseg.evaluation import photo_files, photos, sequences, videos
-from streamseg.sam import loading
+from streamseg.stills import model
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
 
@@ -143,11 +143,8 @@ def test_instances_are_separate_and_small_ones_are_left_out(tmp_path):
 
 
 def test_box_and_click_beside_what_is_free(album):
-    segmenter = photos.PhotoSegmenter({}, {})
-    try:
-        rated = list(photos.rate(photo_files.find_photos(album, (0, 2)), segmenter, min_area=0.01, compare=True))
-    finally:
-        segmenter.close()
+    segmenter = photos.PhotoSegmenter(device="cpu")
+    rated = list(photos.rate(photo_files.find_photos(album, (0, 2)), segmenter, min_area=0.01, compare=True))
     table = photos.means(rated)
     assert len(rated) == 2
     assert table["mean"]["box"] > 0.8
@@ -158,20 +155,17 @@ def test_box_and_click_beside_what_is_free(album):
 
 def test_photos_are_segmented_with_one_decoder_and_know_nothing_of_each_other(album, monkeypatch):
     loaded = []
-    load_decoder = loading.load_decoder
+    load_decoder = model.load_decoder
 
     def counted(*args, **options):
         loaded.append(args)
         return load_decoder(*args, **options)
 
-    monkeypatch.setattr(loading, "load_decoder", counted)
+    monkeypatch.setattr(model, "load_decoder", counted)
     first, second, *_ = (photo_files.read_rgb(photo.image) for photo in photo_files.find_photos(album))
-    segmenter = photos.PhotoSegmenter({}, {})
-    try:
-        prompts = [{"box": [20, 20, 60, 60]}, {"points": [[30, 30]]}]
-        masks = [segmenter.segment(image, prompt) for image in (first, second, first) for prompt in prompts]
-    finally:
-        segmenter.close()
+    segmenter = photos.PhotoSegmenter(device="cpu")
+    prompts = [{"box": [20, 20, 60, 60]}, {"points": [[30, 30]]}]
+    masks = [segmenter.segment(image, prompt) for image in (first, second, first) for prompt in prompts]
     assert len(loaded) == 1
     assert all((masks[number] == masks[number + 4]).all() for number in (0, 1))
 

@@ -71,6 +71,44 @@ def test_focus_waits_for_the_frame_before(focused: Embed) -> None:
     assert focused.batch == 1
 
 
+@pytest.mark.parametrize("wanted", [(100, 60, 200, 100), (104, 60, 204, 100)], ids=["as foreseen", "another"])
+def test_what_is_encoded_ahead_changes_nothing_but_the_time(
+    focused: Embed, wanted: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreseen, late = Region((100, 60, 200, 100), 4), Region((10, 20, 50, 100), 9)
+    focused.on_feedback(Regions("s", 5, [foreseen, late], ahead=[foreseen]))
+    focused.process(frame(6))
+    assert not focused.ready(frame(7))
+    assert focused.work_ahead(frame(7))
+    assert not focused.work_ahead(frame(7))
+    focused.on_feedback(Regions("s", 6, [Region(wanted, 4), late]))
+    encode, asked = focused._encoder.encode, []
+    monkeypatch.setattr(focused._encoder, "encode", lambda images: asked.append(len(images)) or encode(images))
+    early = focused.process(frame(7))
+    monkeypatch.undo()
+    assert asked == [1 if wanted == foreseen.box_xyxy else 2]
+    alone = Embed(Embed.Config(device="cpu"), NodeContext("embed", streams=["s"], has_feedback=True))
+    alone.setup()
+    alone.on_feedback(Regions("s", 6, [Region(wanted, 4), late]))
+    for first, second in zip(early.views, alone.process(frame(7)).views, strict=True):
+        assert (first.region, first.object_id) == (second.region, second.object_id)
+        np.testing.assert_array_equal(first.features, second.features)
+
+
+def test_torch_whose_batches_may_round_differently_does_not_encode_ahead() -> None:
+    node = Embed(Embed.Config(device="cpu", engine="torch"), NodeContext("embed", streams=["s"], has_feedback=True))
+    node.setup()
+    node.on_feedback(Regions("s", 5, [], ahead=[Region((100, 60, 200, 100), 4)]))
+    assert not node.work_ahead(frame(7))
+
+
+def test_nothing_is_encoded_ahead_that_nobody_foresaw(focused: Embed) -> None:
+    focused.on_feedback(Regions("s", 5, [], ahead=[]))
+    assert not focused.work_ahead(frame(7))
+    focused.on_feedback(Regions("s", 4, [], ahead=[Region((100, 60, 200, 100), 4)]))
+    assert not focused.work_ahead(frame(7))
+
+
 def test_each_object_gets_a_square_round_its_box(focused: Embed) -> None:
     found = views_for(focused, Region((100, 60, 200, 100), 4), Region((10, 20, 50, 100), 9))
     assert found == [

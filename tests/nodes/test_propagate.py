@@ -113,16 +113,17 @@ def test_clicks_correct_an_object_and_leave_the_other_untouched() -> None:
     # Object 1 starts as the lower half of its disk; the clicks say where the rest is.
     x0, y0, x1, y1 = box_of(0, 0)
     start = [{"id": 1, "box": [x0, (y0 + y1) / 2 + 4, x1, y1]}, {"id": 2, "box": box_of(0, 1)}]
-    clicks = {"id": 1, "frame": 3, "points": [[72, 30], [72, 60]], "negative": [[72, 110]]}
+    # Later such a half may be lost, or may not: that hangs on the engine's rounding.
+    clicks = {"id": 1, "frame": 1, "points": [[72, 30], [72, 60]], "negative": [[72, 110]]}
     plain, corrected = run(start), run([*start, clicks])
     for before, after in zip(plain, corrected, strict=True):
         np.testing.assert_array_equal(before.labels == 2, after.labels == 2)
         assert before.objects[1] == after.objects[1]
         tracks = [tracking.from_bytes(bytes(each.tracker)).tracks[1] for each in (before, after)]
         assert tracks[0] == tracks[1]
-        assert (before.objects[0] == after.objects[0]) == (before.stamp.index < 3)
-    assert corrected[3].objects[0].reason.startswith("corrected")
-    assert overlap(corrected[3], 0, 0) > 0.8
+        assert (before.objects[0] == after.objects[0]) == (before.stamp.index < 1)
+    assert corrected[1].objects[0].reason.startswith("corrected")
+    assert overlap(corrected[1], 0, 0) > 0.8
     assert overlap(corrected[5], 0, 0) > 0.8
 
 

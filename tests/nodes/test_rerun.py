@@ -172,6 +172,7 @@ def test_a_viewer_that_takes_nothing_costs_a_few_frames_of_memory() -> None:
     assert facts["frames"] + facts["skipped"] >= 198, "one may be on its way, one may wait"
 
 
+@pytest.mark.slow
 def test_a_viewer_that_comes_late_is_shown_what_comes_then(tmp_path: Path) -> None:
     port = free_port()
     node = Rerun(Rerun.Config(to=f"127.0.0.1:{port}", fps=1e9))

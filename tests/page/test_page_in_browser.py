@@ -288,7 +288,7 @@ def test_several_cameras_have_a_tab_each(browser: Browser, disks: Camera) -> Non
 
 
 def test_a_file_is_pointed_at_followed_and_gone_to_and_fro_in(browser: Browser, tmp_path: Path) -> None:
-    frames = 40
+    frames = 16
     clip = write_video(tmp_path / "clip.mp4", [picture(12 * number) for number in range(frames)])
     context = browser.new_context(viewport={"width": 1100, "height": 760})
     with serving(clip, "-o", tmp_path / "out", "--no-overlay") as (run, url):

@@ -68,7 +68,7 @@ def install_nodejs(folder: Path) -> Program:
     return {name: ["node", str(folder / f"{name}.js")] for name in ("subscribe", "wait_for_object")}
 
 
-@pytest.fixture(scope="module", params=["python", "cpp", "nodejs"])
+@pytest.fixture(scope="module", params=["python", "cpp", pytest.param("nodejs", marks=pytest.mark.slow)])
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Program:
     if request.param == "cpp":
         return build_cpp(tmp_path_factory.mktemp("cpp"))
@@ -194,7 +194,10 @@ def test_each_language_says_what_is_wrong_with_its_words(program: Program, tmp_p
 WRAPPED = rle.compress([*[1 << 62] * 4, 96 * 160]).encode()
 
 
-@pytest.mark.parametrize("bad", [WRAPPED, b"\xff\xff", b"0", b"0" * 9999, b"", rle.compress([0, 96 * 160, 1]).encode()])
+BAD = [b"\xff\xff", b"0", b"0" * 9999, rle.compress([0, 96 * 160, 1]).encode()]
+
+
+@pytest.mark.parametrize("bad", [WRAPPED, b"", *(pytest.param(bad, marks=pytest.mark.slow) for bad in BAD)])
 def test_each_language_refuses_masks_that_are_none(program: Program, bad: bytes) -> None:
     node = Publish(Publish.Config(bind="tcp://127.0.0.1:*"), NodeContext("publish"))
     node.setup()

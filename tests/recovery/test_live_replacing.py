@@ -56,7 +56,7 @@ def recorded(folder: Path) -> int:
     [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],
     ids=lambda number: number.name,
 )
-@pytest.mark.parametrize("victim", ["chained", "record"])
+@pytest.mark.parametrize("victim", ["chained", pytest.param("record", marks=pytest.mark.slow)])
 def test_a_node_is_replaced_and_the_rest_goes_on(
     film: Path, tmp_path: Path, victim: str, number: signal.Signals
 ) -> None:

@@ -62,7 +62,11 @@ def slower(graph: Path, **chained: float) -> None:
     graph.write_text(yaml.safe_dump(plain))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+    ids=lambda number: number.name,
+)
 def test_a_run_that_was_ended_goes_on_and_a_finished_one_says_so(
     clip: Path, undisturbed: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -24,7 +24,14 @@ from streamseg.runtime.supervision.command_queue import CommandQueue
 from streamseg.runtime.supervision.supervisor import Supervisor
 
 PIXELS = 48 * 64 * 3
-PLACES = [["sum"], ["count"], ["write"], ["sum", "write"], ["count", "sum", "write"]]
+PLACES = [["sum"], ["count", "sum", "write"]]
+OTHER_PLACES = [["count"], ["write"], ["sum", "write"]]
+
+
+def places(quick: list[list[str]], others: list[list[str]]) -> list[Any]:
+    """Of several ways to share out a graph some are enough, before a long run of all tests."""
+    slow = [pytest.param(at, marks=pytest.mark.slow) for at in others]
+    return [*quick, *slow]
 
 
 def frames(path: Path) -> list[dict[str, Any]]:
@@ -35,7 +42,7 @@ def pump_until(supervisor: Supervisor, condition: Any, seconds: float = 60) -> N
     assert wait_until(lambda: supervisor.pump(20) or condition(), seconds), supervisor.stats
 
 
-@pytest.mark.parametrize("at", PLACES, ids="-".join)
+@pytest.mark.parametrize("at", places(PLACES, OTHER_PLACES), ids="-".join)
 def test_nodes_may_be_anywhere(tmp_path: Path, keys: Keys, toys: Path, at: list[str]) -> None:
     """Every frame comes out once, in order, with the pixels that went in, wherever the nodes are."""
     path = tmp_path / "out.jsonl"
@@ -64,7 +71,7 @@ def test_gaps_failures_and_copies_are_those_of_here(tmp_path: Path, keys: Keys, 
     assert supervisor.stats["count"].finished == {"done": 22, "dropped": 1, "failed": 1}
 
 
-@pytest.mark.parametrize("at", [["look"], ["follow"], ["look", "follow"]], ids="-".join)
+@pytest.mark.parametrize("at", places([["follow"]], [["look"], ["look", "follow"]]), ids="-".join)
 def test_back_edges_lead_there_and_back(tmp_path: Path, keys: Keys, toys: Path, at: list[str]) -> None:
     with worker(keys, toys) as far:
         names = ("count", "look", "follow", "sum", "write")

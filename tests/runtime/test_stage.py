@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from support.frames import frames
 from support.toy_nodes import Follow, Look, Sum, Summed
@@ -74,6 +76,42 @@ def test_after_a_fatal_error_frames_pass_as_gaps_and_ends_still_flush():
     assert outcomes == ["done", "failed", "failed", "failed", "done"]
     assert [trouble.fatal for trouble in stage.troubles] == [True]
     assert flushed == ["s"]
+
+
+def test_a_message_that_waits_is_worked_on_ahead_and_that_is_part_of_its_time():
+    worked = []
+
+    class Early(Sum):
+        open = False
+
+        def ready(self, message):
+            return self.open
+
+        def work_ahead(self, message):
+            worked.append(message.stamp.seq)
+            if message.stamp.seq == 1:
+                raise ValueError("no luck ahead")
+            time.sleep(0.02)
+            return len(worked) == 1
+
+    node = Early()
+    stage = stage_of(node)
+    assert not stage.waits
+    assert stage.spans is None
+    for message in frames(2):
+        stage.accept(message)
+    assert stage.waits
+    assert [stage.work_ahead(), stage.work_ahead()] == [("s", 0), None]
+    node.open = True
+    assert not stage.waits
+    assert [passed.outcome for passed in stage.step()] == ["done"]
+    assert stage.stats().process_ms["p50"] >= 20
+    node.open = False
+    assert [stage.work_ahead(), stage.work_ahead()] == [None, None]
+    node.open = True
+    assert [passed.outcome for passed in stage.step()] == ["done"]
+    assert worked == [0, 0, 1]
+    assert ["no luck ahead" in trouble.message for trouble in stage.troubles] == [True]
 
 
 def test_a_gap_goes_round_the_node():

@@ -100,16 +100,19 @@ def test_it_is_as_close_to_torch_as_its_numbers_allow(numbers: str, size: tuple[
             assert iou(found.logits > 0, expected.logits > 0) > SAME_MASK[numbers]
 
 
-def test_nothing_depends_on_what_is_asked_beside_it() -> None:
+@pytest.mark.parametrize("side", [96, 256])
+def test_nothing_depends_on_what_is_asked_beside_it(numbers: str, side: int) -> None:
+    """Nor on how many pictures or prompts are computed at once."""
     encoder, decoder = load("openvino")
-    images = [picture((256, 256), seed) for seed in range(3)]
+    images = [picture((side, side), seed) for seed in range(openvino_engine._TOGETHER + 1)]
     together = encoder.encode(images)
     for image, features in zip(images, together, strict=True):
         np.testing.assert_array_equal(encoder.encode([image])[0], features)
-    prompts = asked(256, 256, 128)
-    all_at_once = decoder.decode(together[0], (256, 256), prompts, multimask=True)
-    for place, prompt in enumerate(prompts):
-        alone = decoder.decode(together[0], (256, 256), [prompt], multimask=True)
+    prompts = [prompt for prompt in asked(side, side, side // 2) for _ in images]
+    given = [features for _ in range(len(prompts) // len(images)) for features in together]
+    all_at_once = decoder.decode(given, (side, side), prompts, multimask=True)
+    for place, prompt in list(enumerate(prompts))[::3]:
+        alone = decoder.decode(given[place], (side, side), [prompt], multimask=True)
         np.testing.assert_array_equal(alone.logits[0], all_at_once.logits[place])
         np.testing.assert_array_equal(alone.scores[0], all_at_once.scores[place])
 
@@ -132,7 +135,7 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(tmp_path: Path, m
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))
     first = computed()
     kept = {path: path.read_bytes() for path in (tmp_path / "compiled").iterdir()}
-    assert len(kept) == 3, "the encoder, the decoder for two points and for any number of them"
+    assert len(kept) == 4, "the encoder; the decoder for two points, for four, and for two and a mask"
     monkeypatch.setattr(openvino_engine, "with_weights", lambda *given: pytest.fail("compiled again"))
     assert_equal(computed(), first)
     monkeypatch.undo()

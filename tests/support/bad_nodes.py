@@ -31,10 +31,11 @@ class UnprintableError(Exception):
 
 
 class Bad(Node[Frame, Summed]):
-    """Behaves as `Sum`, except at frame 3."""
+    """Behaves as `Sum`, except at frame 3, or at each frame as `hows` says."""
 
     class Config(NodeConfig):
         how: str = ""
+        hows: list[str] = []
         path: str = ""
 
     def setup(self) -> None:
@@ -64,14 +65,20 @@ class Bad(Node[Frame, Summed]):
             sys.exit(4)
 
     def ready(self, message: Frame) -> bool:
-        if self.config.how == "ask" and message.stamp.seq == 3:
+        if self._how(message.stamp.seq) == "ask":
             raise ValueError("is it ready?")
         return self.config.how != "never ready" or message.stamp.seq < 3
 
     def process(self, message: Frame) -> Any:
         good = Summed(message, int(message.image_rgb.sum()), message.image_rgb * 2)
         self._kept = self._kept or good
-        return getattr(self, "_" + self.config.how.replace(" ", "_"), _good)(good) if message.stamp.seq == 3 else good
+        how = self._how(message.stamp.seq).replace(" ", "_")
+        return getattr(self, "_" + how, _good)(good) if how else good
+
+    def _how(self, seq: int) -> str:
+        if self.config.hows:
+            return self.config.hows[seq] if seq < len(self.config.hows) else ""
+        return self.config.how if seq == 3 else ""
 
     def _a_number(self, good: Summed) -> Any:
         return 42

@@ -87,3 +87,20 @@ def test_from_a_mask_that_shows_a_doubt_nothing_is_learned_even_if_it_is_trusted
     world.mask_box = None
     run.steps(2)
     assert run.state.tracks[0].last_view is not learned
+
+
+def began_with(score: float) -> list[str]:
+    """The states of an object whose masks are as sure as can be after a first one with a score."""
+    world = World()
+    world.compares = True
+    world.feature = np.array([6.0, 0, 0], np.float32)
+    run = Run(world, TrackingOptions())
+    world.score = score
+    run.step()
+    world.score = 0.95
+    return [run.step().state.tracks[0].state for _ in range(3)]
+
+
+def test_what_agrees_with_a_doubtful_first_mask_is_as_doubtful() -> None:
+    assert began_with(0.9) == ["TRACKED"] * 3
+    assert began_with(0.45) == ["UNCERTAIN"] * 3

@@ -119,7 +119,9 @@ class Propagate(Node[Embedded, Segmented]):
         """Load the decoder, check the prompts, and say where to look first."""
         from streamseg.sam.loading import load_decoder, load_matching
 
-        self._options = NAIVE if self.config.tracker == "naive" else self.config.tracking
+        chosen = NAIVE if self.config.tracker == "naive" else self.config.tracking
+        # With a large model it costs too much to encode for nothing.
+        self._options = chosen if find(self.config.model).light else msgspec.structs.replace(chosen, ahead=0.0)
         checkpoint = None if self.config.checkpoint is None else Path(self.config.checkpoint)
         self._decoder = load_decoder(
             self.config.model,
@@ -356,12 +358,12 @@ class Propagate(Node[Embedded, Segmented]):
         """Tell embed where to look in the next frame; once more, if there is more to look for than it was told."""
         state, index, seq = stream.state, stream.next_index, stream.last_seq
         given = [stream.carried(pending) for pending in stream.given.to_look_for(seq, index)]
-        regions = tracking.next_regions(state, stream.planned, index, self._options, given)
         asked = any(pending.prompt.everything for pending in given)
         whole, crops = self._everything.where(state, stream.name, index, asked=asked)
-        regions += whole
+        regions = tracking.next_regions(state, stream.planned, index, self._options, given) + whole
         wanted = self._admission.want(stream.name, state, [*stream.due(index, None), *given])
-        self.context.feedback(Regions(stream.name, seq, regions, wanted, crops))
+        foreseen = tracking.regions_ahead(state, self._options)
+        self.context.feedback(Regions(stream.name, seq, regions, wanted, crops, foreseen))
 
     def _found(
         self,
@@ -390,11 +392,9 @@ class Propagate(Node[Embedded, Segmented]):
         frame = message.frame
         kept = self.context.empty(frame.stamp, frame.image_rgb.shape[:2], np.uint16)
         label_map.merge(update.masks, kept)
-        tracks = update.state.tracks
-        measured = label_map.areas_and_boxes(kept, len(tracks), label_map.around(update.masks))
+        measured = label_map.areas_and_boxes(kept, len(update.masks), label_map.around(update.masks))
         objects = [
             ObjectResult(track.id, track.state, track.score, box, area, track.label, track.reason)
-            for track, (area, box) in zip(tracks, measured, strict=True)
+            for track, (area, box) in zip(update.state.tracks, measured, strict=True)
         ]
-        tracker = msgspec.Raw(tracking.to_bytes(update.state))
-        return Segmented(frame, objects, kept, tracker, list(map(as_given, prompts)))
+        return Segmented(frame, objects, kept, msgspec.Raw(tracking.to_bytes(update.state)), [*map(as_given, prompts)])

@@ -103,15 +103,13 @@ def run_photos(args: argparse.Namespace) -> int:
             raise UsageError(f"{args.folder} has no set {unknown[0]!r}; it has {', '.join(known)}")
         photos = [photo for photo in photos if photo.kind in args.set]
     options = _given_to_nodes(args, _PHOTO_OPTIONS)
-    segmenter = PhotoSegmenter(options["embed"], options["propagate"])
+    model = dict(options["embed"])
+    segmenter = PhotoSegmenter(closely=model.pop("focus", "auto") != "off", **model)
     rated = []
-    try:
-        for each in rate(photos, segmenter, min_area=args.min_area, compare=args.compare):
-            rated.append(each)
-            if len(rated) % 100 == 0:
-                say(f"{len(rated)} objects")
-    finally:
-        segmenter.close()
+    for each in rate(photos, segmenter, min_area=args.min_area, compare=args.compare):
+        rated.append(each)
+        if len(rated) % 100 == 0:
+            say(f"{len(rated)} objects")
     if not rated:
         raise UsageError(f"no object in {args.folder} is as large as --min-area {args.min_area:g} of its photo")
     average = means(rated)

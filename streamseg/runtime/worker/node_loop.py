@@ -99,10 +99,18 @@ class NodeWorker:
                 self._pass(passed)
                 self._passed_any = True
                 self._clock.free()
+            self._work_ahead()
             self._stage.tick()
             self._tell_troubles()
             # The first frame is told at once: a run that is ended right then knows that there are results.
             self._io.beat(self._beat, at_once=before_first and self._passed_any)
+
+    def _work_ahead(self) -> None:
+        # What has come may make the next message ready, and is short work.
+        if self._stage.waits and not self._io.poll(0, self._poller):
+            place = self._stage.work_ahead()
+            if place is not None and self._io.spec.begun:
+                self._clock.begun_early(*place)
 
     def _beat(self) -> Beat:
         return Beat(self.stats(), self._stage.trackers() if self._io.spec.is_sink else {}, self._io.take_spans())

@@ -30,6 +30,7 @@ class NodeClock:
     def __init__(self) -> None:
         self._free_ns = time.monotonic_ns()
         self._sent_ns: dict[tuple[str, int], int] = {}
+        self._early_ns: dict[tuple[str, int], int] = {}
 
     def free(self) -> None:
         """The node could begin with the next frame now."""
@@ -40,10 +41,19 @@ class NodeClock:
         if sent_ns is not None:
             self._sent_ns[stream, seq] = sent_ns
 
+    def begun_early(self, stream: str, seq: int) -> None:
+        """The node begins to work on a frame that it cannot finish yet: it is no longer waiting for that frame."""
+        sent_ns = self._sent_ns.get((stream, seq))
+        if sent_ns is not None:
+            self._early_ns[stream, seq] = self._free_ns - sent_ns
+
     def slack_ns(self, stream: str, seq: int) -> int | None:
         """How long a frame that is begun with had waited; below 0, how long the node had nothing to do before."""
         sent_ns = self._sent_ns.pop((stream, seq), None)
-        return None if sent_ns is None else self._free_ns - sent_ns
+        early_ns = self._early_ns.pop((stream, seq), None)
+        if early_ns is not None or sent_ns is None:
+            return early_ns
+        return self._free_ns - sent_ns
 
 
 class _Entered(msgspec.Struct):

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.command import streamseg
+from support.command import streamseg, told
 from support.media import write_video
 
 from streamseg.errors import PromptError
@@ -65,13 +65,13 @@ def test_what_cannot_be_shown(nest: Path, tmp_path: Path) -> None:
         ("--point=5",): (2, "two numbers"),
     }
     for words, (code, complaint) in cases.items():
-        done = streamseg("choose", nest, *words, "-o", tmp_path / "new")
+        done = told("choose", nest, *words, "-o", tmp_path / "new")
         assert (done.returncode, complaint in done.stderr) == (code, True), done.stderr
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "new").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    done = streamseg("choose", nest, "--point=9,9", "-o", tmp_path / "full")
+    done = told("choose", nest, "--point=9,9", "-o", tmp_path / "full")
     assert done.returncode == 2
     assert "is not an empty folder" in done.stderr
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from support.command import eventually, running, streamseg
+from support.command import eventually, running, streamseg, told
 
 DISK = ((80, 60), 40)
 
@@ -121,13 +121,13 @@ def test_what_cannot_be_meant(tmp_path: Path) -> None:
     }
     for words, (code, complaint) in cases.items():
         given = (words,) if isinstance(words, str) else words
-        done = streamseg("image", tmp_path / "a.png", *given, "-o", tmp_path / "new")
+        done = told("image", tmp_path / "a.png", *given, "-o", tmp_path / "new")
         assert (done.returncode, complaint in done.stderr) == (code, True), done.stderr
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("mine")
-    done = streamseg("image", tmp_path / "a.png", "--point=80,60", "-o", tmp_path / "file")
+    done = told("image", tmp_path / "a.png", "--point=80,60", "-o", tmp_path / "file")
     assert done.returncode == 2
     assert (tmp_path / "file").read_text() == "mine"
 

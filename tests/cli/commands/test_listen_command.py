@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from streamseg_nodes.publish import Publish
 from support.bright_nodes import drawn
-from support.command import Running, running, streamseg
+from support.command import Running, running, streamseg, told
 
 from streamseg.errors import OutputError, UsageError
 from streamseg.masks import rle
@@ -278,7 +278,7 @@ def test_another_program_behind_the_port_is_no_publisher() -> None:
     ],
 )
 def test_words_that_cannot_be_meant_are_refused(words: tuple[str, ...]) -> None:
-    done = streamseg("listen", *words)
+    done = told("listen", *words)
     assert done.returncode == 2 and done.stderr.startswith("streamseg: error: ") and done.stderr.count("\n") == 1
 
 

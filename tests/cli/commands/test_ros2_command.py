@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.command import running, streamseg
+from support.command import running, streamseg, told
 from support.dds_peer import PeerProcess, enter_domain, peer
 from support.media import moving_images
 
@@ -184,6 +184,6 @@ def test_a_topic_that_nobody_publishes_does_not_end_the_run(stranger: PeerProces
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_starts(words: tuple[str, ...], sentence: str) -> None:
-    done = streamseg("ros2", *words)
+    done = told("ros2", *words)
     assert done.returncode == 2
     assert sentence in done.stderr

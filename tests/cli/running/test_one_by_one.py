@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command import streamseg, tracks
+from support.command import streamseg, told, tracks
 from support.media import decode_plainly, moving_images, write_video
 
 from streamseg.cli.flags.options import given_options
@@ -142,7 +142,7 @@ def test_each_is_gone_on_with_unless_it_is_to_be_replaced_by_a_stand_in_for_the_
 
 
 def test_what_is_no_batch_is_refused(tmp_path: Path) -> None:
-    assert streamseg("run", "--one-by-one").returncode == 2
-    done = streamseg("run", "graph.yaml", "--one-by-one", cwd=tmp_path)
+    assert told("run", "--one-by-one").returncode == 2
+    done = told("run", "graph.yaml", "--one-by-one", cwd=tmp_path)
     assert done.returncode == 2
     assert "a graph file" in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.command import eventually, running, streamseg, tracks
+from support.command import eventually, running, streamseg, told, tracks
 from support.media import StreamServer, write_video
 
 from streamseg.cli.main import make_parser
@@ -86,7 +86,7 @@ def test_a_camera_that_dies_does_not_touch_the_other(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, words: list[str], complaint: str) -> None:
-    done = streamseg("run", *words, cwd=tmp_path)
+    done = told("run", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert complaint in " ".join(done.stderr.split())
     assert not list(tmp_path.iterdir())

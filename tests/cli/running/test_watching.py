@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.command import COMMAND, Running, eventually, light_graph, running, streamseg
+from support.command import COMMAND, Running, eventually, light_graph, running, streamseg, told
 from support.media import moving_images, write_video
 from support.watched import Scrape, free_port, get, scrape
 
@@ -153,7 +153,7 @@ def test_top_where_there_is_nothing(tmp_path: Path) -> None:
         f"streamseg: error: nothing listens at 127.0.0.1:{port}; start a run with --metrics, or say where one is: "
         f"streamseg top HOST:PORT\n"
     )
-    done = streamseg("top", "camera.local:http")
+    done = told("top", "camera.local:http")
     assert done.returncode == 2 and "expected HOST:PORT or a port, such as 127.0.0.1:9400" in done.stderr
     with socket.create_server(("127.0.0.1", 0)) as other:
 
@@ -187,7 +187,7 @@ def test_top_where_there_is_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_is_said_before_anything_starts(
     graph: Path, tmp_path: Path, words: list[str], said: str
 ) -> None:
-    done = streamseg("run", graph, "-o", tmp_path / "out", *words, cwd=tmp_path)
+    done = told("run", graph, "-o", tmp_path / "out", *words, cwd=tmp_path)
     assert done.returncode in (2, 5) and said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
@@ -203,7 +203,7 @@ def test_all_that_run_processes_have_the_flags(command: str) -> None:
 def test_a_port_in_use(graph: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = streamseg("run", graph, "-o", tmp_path / "out", "--metrics", port)
+        done = told("run", graph, "-o", tmp_path / "out", "--metrics", port)
     assert done.returncode == 5
     assert f"expected 127.0.0.1:{port} to be free for the metrics, but the port is in use" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -38,33 +38,38 @@ def bad_graph(path: Path, how: str, **graph: Any) -> dict[str, Any]:
     return plain
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("a number", "expected a Summed, as its type arguments say, got int"),
-        ("another message", "got Frame"),
-        ("a kept one", "a message that was kept"),
-        ("complex numbers", "an array of complex128 cannot be sent"),
-        ("an object", "a object cannot be sent"),
-        ("a huge number", "OverflowError"),
-        ("half a letter", "UnicodeEncodeError"),
-        ("what nobody can read", "it could not be read"),
-        ("unprintable", "UnprintableError: (it cannot say what it is)"),
-        ("half a letter in an error", "ValueError: a\\ud800b"),
-        ("a long error", "(100000000 characters)"),
-        ("an exit", "SystemExit: 0"),
-        ("a canceled task", "CancelledError: too late"),
-        ("ask", "is it ready?"),
-    ],
-)
-def test_a_frame_that_goes_wrong_is_a_gap_and_the_others_arrive(tmp_path: Path, how: str, reason: str) -> None:
-    supervisor = run(config.parse(bad_graph(tmp_path / "out", how)))
+GOES_WRONG = {
+    "a number": "expected a Summed, as its type arguments say, got int",
+    "another message": "got Frame",
+    "a kept one": "a message that was kept",
+    "complex numbers": "an array of complex128 cannot be sent",
+    "an object": "a object cannot be sent",
+    "a huge number": "OverflowError",
+    "half a letter": "UnicodeEncodeError",
+    "what nobody can read": "it could not be read",
+    "unprintable": "UnprintableError: (it cannot say what it is)",
+    "half a letter in an error": "ValueError: a\\ud800b",
+    "a long error": "(100000000 characters)",
+    "an exit": "SystemExit: 0",
+    "a canceled task": "CancelledError: too late",
+    "ask": "is it ready?",
+}
+
+
+def test_a_frame_that_goes_wrong_is_a_gap_and_the_others_arrive(tmp_path: Path) -> None:
+    """Each in a frame of its own, with one between them that is good."""
+    hows = [how for pair in zip([""] * len(GOES_WRONG), GOES_WRONG, strict=True) for how in pair]
+    plain = bad_graph(tmp_path / "out", "", count={"frames": len(hows) + 1})
+    plain["nodes"]["sum"]["options"]["hows"] = hows
+    supervisor = run(config.parse(plain))
     found = lines(tmp_path / "out")
-    assert [line["seq"] for line in found[:-1]] == list(range(10))
-    assert [line["seq"] for line in found if line.get("gap") == "failed"] == [3]
-    assert reason in found[3]["reason"]
-    assert len(found[3]["reason"]) < 2 * LONGEST_CHARS
-    assert supervisor.stats["count"].finished == {"done": 9, "failed": 1}
+    assert [line["seq"] for line in found[:-1]] == list(range(len(hows) + 1))
+    gaps = {hows[line["seq"]]: line["reason"] for line in found if line.get("gap") == "failed"}
+    assert list(gaps) == list(GOES_WRONG)
+    for how, reason in GOES_WRONG.items():
+        assert reason in gaps[how]
+        assert len(gaps[how]) < 2 * LONGEST_CHARS
+    assert supervisor.stats["count"].finished == {"done": len(GOES_WRONG) + 1, "failed": len(GOES_WRONG)}
     assert own_children() == set()
 
 

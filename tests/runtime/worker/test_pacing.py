@@ -212,6 +212,18 @@ def test_the_clock_of_a_node_says_who_waited_for_whom():
     assert clock.slack_ns("s", 0) is None
 
 
+def test_a_node_that_works_ahead_waits_for_nobody():
+    clock = NodeClock()
+    clock.sent("s", 0, 10)
+    clock.sent("s", 1, 10)
+    clock.begun_early("s", 0)
+    clock.free()
+    assert clock.slack_ns("s", 0) < clock.slack_ns("s", 1)
+    clock.sent("s", 2, None)
+    clock.begun_early("s", 2)
+    assert clock.slack_ns("s", 2) is None
+
+
 def test_frames_of_a_live_graph_that_cannot_keep_up_do_not_wait_in_it(tmp_path):
     film = write_video(tmp_path / "film.mp4", moving_images(400), rate=40)
     # At 10 of 40 frames a second six frames in flight would be 600 ms old.
