@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamseg_nodes.decode import Decode
 from streamseg_nodes.decode_options import ffmpeg_options
 from support.command import streamseg
 
-from streamseg.errors import GraphError
+from streamseg.errors import GraphError, MediaError
 from streamseg.video.live.cameras import CameraMode, FoundCamera, cameras_here, mode_options, parse_size
+from streamseg.video.open import open_source
 
 
 def machine(root: Path) -> Path:
@@ -55,6 +58,22 @@ def test_decode_asks_cameras_for_a_mode_and_rtsp_servers_for_a_transport() -> No
     assert ffmpeg_options(Decode.Config(source="rtsp://a/b")) == {"rtsp_transport": "tcp"}
     assert ffmpeg_options(Decode.Config(source="rtsp://a/b", rtsp_transport="udp")) == {"rtsp_transport": "udp"}
     assert ffmpeg_options(Decode.Config(source="http://a/b.mp4")) == {}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="v4l2 is Linux's")
+def test_what_a_camera_is_asked_for_reaches_ffmpeg_by_a_stand_in_for_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any, Any]] = []
+
+    def no_camera(name: str, mode: str, *, format: str, options: dict[str, str], timeout: Any) -> None:
+        asked.append((name, format, dict(options)))
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("streamseg.video.container.av.open", no_camera)
+    config = Decode.Config(source="3", camera_size="1280x720", camera_fps=30.0, camera_format="mjpeg")
+    with pytest.raises(MediaError):
+        open_source(config.source, options=ffmpeg_options(config))
+    wanted = {"video_size": "1280x720", "framerate": "30", "input_format": "mjpeg"}
+    assert asked[0] == ("/dev/video3", "v4l2", wanted)
 
 
 def test_what_is_no_size_or_no_camera_is_refused() -> None:
