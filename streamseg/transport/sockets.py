@@ -93,6 +93,9 @@ class Sockets:
         self._run_dir = run_dir
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
+        # Held here: those that their user drops in a circle of references are forgotten by the context before they are
+        # closed, and it would wait for them for ever.
+        self._open: list[zmq.Socket[Any]] = []
 
     def __enter__(self) -> Sockets:
         return self
@@ -104,7 +107,10 @@ class Sockets:
 
     def close(self) -> None:
         """Close every socket."""
-        self._context.destroy(linger=0)
+        for socket in self._open:
+            socket.close(linger=0)
+        self._open.clear()
+        self._context.term()
 
     def pull(self, endpoint: str) -> zmq.Socket[bytes]:
         """Takes messages that others send to `endpoint`."""
@@ -141,6 +147,7 @@ class Sockets:
         socket.set(zmq.SNDHWM, 0)
         socket.set(zmq.RCVHWM, 0)
         socket.set(zmq.MAXMSGSIZE, PART_MAX_BYTES)
+        self._open = [other for other in self._open if not other.closed] + [socket]
         return socket
 
     def _address(self, endpoint: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
 import tempfile
+import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +28,22 @@ def run_dir() -> Iterator[Path]:
     yield made
     shutil.rmtree(made)
     os.close(owner_fd)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_sockets_that_nobody_holds_any_more_are_closed_with_the_others(run_dir: Path) -> None:
+    sockets = Sockets(run_dir)
+    circle: list[object] = [sockets.pull("node.in"), sockets.push(["other.in"])]
+    circle.append(circle)
+    del circle
+    with warnings.catch_warnings():
+        # As in a program for which warnings are errors: what ends a socket otherwise then ends before it has.
+        warnings.simplefilter("error", ResourceWarning)
+        gc.collect()
+    ending = threading.Thread(target=sockets.close, daemon=True)
+    ending.start()
+    ending.join(20)
+    assert not ending.is_alive()
 
 
 @pytest.mark.parametrize("kind", ["data", "control"])
