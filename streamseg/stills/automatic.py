@@ -35,7 +35,7 @@ class AutomaticMaskGenerator:
 
     Up to `output_mode`, names, order and meaning are those of ``SamAutomaticMaskGenerator``, and so are the masks, but
     an empty one is never among them. What is None is as suits the model: for SAM's own that class's defaults (32
-    points, 0.88, 0.95, no crops), for the bundled one, which is less sure of itself, 16, 0.36, 0.25, a layer of crops.
+    points, 0.88, 0.95, no crops), for the bundled one, which is less sure of itself, 16, 0.25, 0.15, a layer of crops.
 
         found = streamseg.AutomaticMaskGenerator().generate(image_rgb)
 

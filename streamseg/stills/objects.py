@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.label_map import merge
+from streamseg.masks.measures import mask_iou
 from streamseg.prompts.model import FramePrompt, PendingPrompt
 from streamseg.prompts.prepare import fit
 from streamseg.sam.automatic_masks import AutomaticMaskOptions
 from streamseg.stills.automatic import AutomaticMaskGenerator
+from streamseg.stills.closer import CloserLook
 from streamseg.stills.predictor import Predictor
+
+_SAME_IOU = 0.5
+"""A closer look that has no such IoU with what was looked at has seen something else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +58,32 @@ def everything_generator(predictor: Predictor, points_per_side: int | None = Non
 def find_everything(generator: AutomaticMaskGenerator, image_rgb: np.ndarray) -> PictureObjects:
     """All objects of a picture (H, W, 3) uint8 RGB; the largest is number 1, and smaller ones lie on top.
 
+    What is found is looked at again, closely, if the model can (`streamseg.stills.closer`).
+
     Raises:
         DeviceError: out of memory.
     """
-    found = sorted(generator.generate(image_rgb), key=lambda each: -int(each["area"]))
+    found = [(each["segmentation"], float(each["predicted_iou"])) for each in generator.generate(image_rgb)]
+    closer = generator.predictor.model.closer_look
+    if closer is not None:
+        found = [_closely(closer, image_rgb, mask, score) for mask, score in found]
+    found.sort(key=lambda each: -np.count_nonzero(each[0]))
     labels = np.zeros(image_rgb.shape[:2], np.uint16)
-    for number, each in enumerate(found, 1):
-        labels[each["segmentation"]] = number
-    return PictureObjects(labels, list(range(1, len(found) + 1)), [float(each["predicted_iou"]) for each in found])
+    for number, (mask, _) in enumerate(found, 1):
+        labels[mask] = number
+    return PictureObjects(labels, list(range(1, len(found) + 1)), [score for _, score in found])
+
+
+def _closely(closer: CloserLook, image_rgb: np.ndarray, mask: np.ndarray, score: float) -> tuple[np.ndarray, float]:
+    """What a closer look makes of a mask (H, W) bool, and its score; the mask as it is if that sees something else."""
+    looked = closer.look(image_rgb, _box_prompt(mask))
+    again = np.asarray(looked.logits > 0)
+    return (again, looked.score) if mask_iou(again, mask) >= _SAME_IOU else (mask, score)
+
+
+def _box_prompt(mask: np.ndarray) -> FramePrompt:
+    no_points, no_labels = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
+    return FramePrompt(id=1, label="", box=box_of_mask(mask), points_xy=no_points, point_labels=no_labels, mask=None)
 
 
 def find_pointed(

@@ -191,7 +191,7 @@ def test_run_lengths_are_read_by_pycocotools(bundled, scene):
 
 def test_thresholds_of_another_model_are_told(bundled, scene):
     generator = AutomaticMaskGenerator(bundled, points_per_side=2, crop_n_layers=0, pred_iou_thresh=0.999)
-    with pytest.warns(UserWarning, match=r"none of 12 masks.*pred_iou_thresh=0\.999.*tiny 0\.36 is usual"):
+    with pytest.warns(UserWarning, match=r"none of 12 masks.*pred_iou_thresh=0\.999.*tiny 0\.25 is usual"):
         assert generator.generate(scene) == []
 
 

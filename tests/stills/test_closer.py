@@ -10,7 +10,8 @@ import pytest
 from streamseg.masks.measures import mask_iou
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.prompts.prepare import prepare
-from streamseg.stills.objects import find_pointed
+from streamseg.stills.automatic import AutomaticMaskGenerator
+from streamseg.stills.objects import find_everything, find_pointed
 from streamseg.stills.predictor import Predictor
 
 CENTER, RADIUS = (470, 100), 17
@@ -45,6 +46,18 @@ def test_a_small_thing_is_seen_closely(predictor, far_away, prompt) -> None:
     close = mask_iou(truth(far_away), found(predictor, far_away, prompt))
     assert close > 0.85
     assert close > mask_iou(truth(far_away), found(predictor, far_away, prompt, closely=False))
+
+
+def test_what_was_found_unasked_is_seen_closely(predictor, far_away) -> None:
+    on_it = np.array([CENTER]) / (far_away.shape[1], far_away.shape[0])
+    thresholds = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    generator = AutomaticMaskGenerator(predictor, point_grids=[on_it], **thresholds, overlap=0.0)
+    once = [each["segmentation"] for each in generator.generate(far_away)]
+    objects = find_everything(generator, far_away)
+    twice = [objects.labels == number for number in objects.ids]
+    assert len(twice) == len(once) > 0
+    before, after = (max(mask_iou(truth(far_away), mask) for mask in masks) for masks in (once, twice))
+    assert after > max(before, 0.85)
 
 
 def test_clicks_that_are_not_on_it_count(predictor, image) -> None:
