@@ -3,8 +3,8 @@
 `support` is importable there, as pytest's own `pythonpath` makes it here. And signals end them: a shell that starts the
 tests in the background has SIGINT ignored, which children would inherit. And they find modules compiled: thousands of
 processes are started, each of which would spend a quarter of its time on that where the environment forbids to keep it.
-And threads of torch that have nothing to do sleep, as those of a run do: by default they turn in circles, and of two processes
-that compute on the same cores each then waits for the other's.
+And threads of torch that have nothing to do sleep, as those of a run do: by default they turn in circles, and where two
+processes compute on the same cores each then keeps the other from them.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def ran(name):
 
 
 def quick(folder: Path, tests: dict[str, list[str]], *words: str) -> tuple[int, dict[str, list[str]]]:
-    """Run a folder of tests with these marks, of which "bad" fails; the exit code, and in what processes each was run."""
+    """Run a folder of tests with these marks, of which "bad" fails; the exit code, and in what processes each ran."""
     for name, marks in tests.items():
         lines = [f"@pytest.mark.{mark}" for mark in marks]
         lines += [f"def test_{name}():", f"    ran({name!r})", f"    assert {name != 'bad'}"]
@@ -55,7 +55,8 @@ def test_every_test_is_run_once_and_those_that_are_to_be_alone_are(tmp_path: Pat
     tests: dict[str, list[str]] = {"plain": [], "alone": ["alone"]}
     tests |= {marker: [marker] for marker in others}
     tests |= {f"alone_{marker}": [marker, "alone"] for marker in others}
-    code, found = quick(tmp_path, tests)
+    # Also on a machine for which more are asked for.
+    code, found = quick(tmp_path, tests, "-n", "3")
     assert code == 0
     expected = {name: marks for name, marks in tests.items() if not NOT_QUICK & set(marks)}
     assert found == {name: ["no" if "alone" in marks else "gw"] for name, marks in expected.items()}
