@@ -13,8 +13,8 @@ from streamseg.formats.clip import Clip, files_of, need_masks
 from streamseg.formats.coco import with_images
 from streamseg.formats.format import Format, FormatConfig, Option, Quality
 from streamseg.formats.id_pictures import VOID, clip_of_pictures, read_ids
-from streamseg.formats.images import write_file, write_jpeg, write_png
-from streamseg.masks.png import write_labels_png
+from streamseg.formats.id_writer import IdWriter
+from streamseg.formats.images import encode_png, write_file, write_jpeg
 
 _SIZE = "480p"
 """What the folder of a resolution is called, whatever it is: readers ask for this one."""
@@ -48,19 +48,19 @@ class Davis(Format):
         if any(clip.objects.values()):
             self.note("DAVIS has no labels: they are left out")
         lines = []
-        for frame, image_rgb in with_images(clip, images=config.images):
-            image = Path("JPEGImages", _SIZE, clip.name, f"{frame.position:05d}.jpg")
-            mask = Path("Annotations", _SIZE, clip.name, f"{frame.position:05d}.png")
-            if image_rgb is not None:
-                write_jpeg(folder / image, image_rgb, config.jpeg_quality)
-            ids = frame.ids(clip.size)
-            if config.year == 2016:
-                write_png(folder / mask, (ids > 0).astype(np.uint8) * 255)
-                lines.append(f"/{image} /{mask}\n")
-            else:
-                if not frame.position:
-                    write_file(folder / mask, b"")  # makes its folder
-                write_labels_png(folder / mask, ids.astype(np.uint8))
+        # Of 16 bits for 2016: there ids of any size become one object.
+        with IdWriter(clip.size, np.uint16 if config.year == 2016 else np.uint8) as pictures:
+            for frame, image_rgb in with_images(clip, images=config.images):
+                image = Path("JPEGImages", _SIZE, clip.name, f"{frame.position:05d}.jpg")
+                mask = Path("Annotations", _SIZE, clip.name, f"{frame.position:05d}.png")
+                if image_rgb is not None:
+                    write_jpeg(folder / image, image_rgb, config.jpeg_quality)
+                ids = frame.ids(clip.size, pictures.blank())
+                if config.year == 2016:
+                    pictures.write(folder / mask, ids, lambda ids: encode_png((ids > 0).astype(np.uint8) * 255))
+                    lines.append(f"/{image} /{mask}\n")
+                else:
+                    pictures.write(folder / mask, ids)
         if config.year == 2016:
             write_file(folder / "ImageSets" / _SIZE / f"{config.subset}.txt", "".join(lines))
         else:

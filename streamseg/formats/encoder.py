@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,9 @@ class Encoder:
         self._fps = fps
         self._pixels = pixels
         self._stored = stored
+        # One picture is encoded while the next one is made.
+        self._thread = ThreadPoolExecutor(1, "encoder")
+        self._encoding: Future[None] | None = None
         self._last: int | None = None
         self._begin_s: float | None = None
         try:
@@ -73,7 +77,7 @@ class Encoder:
         """Append a picture, shown at a time in seconds; None: one frame after the one before.
 
         Raises:
-            OutputError: the disk is full or gone, or the codec refuses the picture.
+            OutputError: the disk is full or gone, or the codec refuses the picture, or has refused the one before.
         """
         try:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=self._pixels)
@@ -83,7 +87,8 @@ class Encoder:
                 frame.color_range = ColorRange.JPEG
             frame.pts = self._next(pts_s)
             frame.time_base = _TIME_BASE
-            self._container.mux(self._stream.encode(frame))
+            self._wait()
+            self._encoding = self._thread.submit(self._encode, frame)
         except (av.error.FFmpegError, ValueError, OSError) as error:
             raise self._cannot(error) from error
 
@@ -93,13 +98,22 @@ class Encoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._thread.shutdown()
         try:
             if kind is None:
-                self._container.mux(self._stream.encode(None))
+                self._wait()
+                self._encode(None)
             self._container.close()
         except (av.error.FFmpegError, OSError) as reason:
             if kind is None:
                 raise self._cannot(reason) from reason
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        self._container.mux(self._stream.encode(frame))
+
+    def _wait(self) -> None:
+        if self._encoding is not None:
+            self._encoding.result()
 
     def _next(self, pts_s: float | None) -> int:
         step = round(1 / self._fps / _TIME_BASE)

@@ -9,7 +9,6 @@ import numpy as np
 
 from streamseg.errors import OutputError
 from streamseg.formats.json_file import cannot_write
-from streamseg.masks.png import encode_gray16
 
 
 def write_jpeg(path: Path, image_rgb: np.ndarray, quality: int) -> None:
@@ -18,28 +17,34 @@ def write_jpeg(path: Path, image_rgb: np.ndarray, quality: int) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    _write(path, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    write_file(path, _encoded(".jpg", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]))
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Write (H, W) or (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16, as PNG; its folder is made.
+    """Write (H, W) or (H, W, 3) RGB or (H, W, 4) RGBA, uint8, as PNG; its folder is made.
 
     Raises:
         OutputError: it cannot be written.
     """
-    if image.ndim == 2 and image.dtype == np.uint16:
-        write_file(path, encode_gray16(image))
-        return
+    write_file(path, encode_png(image))
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """The PNG of (H, W) or (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     channels = 1 if image.ndim == 2 else image.shape[2]
     code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(channels)
-    _write(path, image if code is None else cv2.cvtColor(image, code), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return _encoded(".png", image if code is None else cv2.cvtColor(image, code), [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
-def _write(path: Path, image: np.ndarray, settings: list[int]) -> None:
-    done, data = cv2.imencode(path.suffix, image, settings)
+def _encoded(suffix: str, image: np.ndarray, settings: list[int]) -> bytes:
+    done, data = cv2.imencode(suffix, image, settings)
     if not done:
-        raise OutputError(f"expected to make the picture {path}, the encoder refused it; choose another format")
-    write_file(path, data.tobytes())
+        raise OutputError(f"expected to make a picture ({suffix}), the encoder refused it; choose another format")
+    return data.tobytes()
 
 
 def write_file(path: Path, data: bytes | str) -> None:

@@ -51,12 +51,14 @@ class MaskVideo(Format):
             colors[object_id] = color_of(object_id)
         path = folder / f"{clip.name}-masks.mkv"
         with Encoder(path, name, clip.size, clip.fps, pixels=pixels, stored=stored, options=options) as encoder:
+            ids = np.zeros(clip.size, np.uint16 if max(clip.objects, default=0) > 255 else np.uint8)
             for frame in clip:
-                ids = frame.ids(clip.size)
+                ids.fill(0)
+                frame.ids(clip.size, ids)
                 if content == "colors":
                     image = colors[ids]
                 elif content == "matte":
                     image = (ids > 0).astype(np.uint8) * 255
                 else:
-                    image = ids if wide else ids.astype(np.uint8)
+                    image = ids
                 encoder.write(image, frame.pts_s)

@@ -13,7 +13,8 @@ from streamseg.formats.clip import Clip, ReadClip, files_of, need_masks
 from streamseg.formats.coco import with_images
 from streamseg.formats.format import Format, FormatConfig, Images, Option, Quality
 from streamseg.formats.id_pictures import clip_of_pictures, read_ids
-from streamseg.formats.images import write_file, write_jpeg, write_png
+from streamseg.formats.id_writer import IdWriter
+from streamseg.formats.images import write_file, write_jpeg
 from streamseg.formats.json_file import writing
 from streamseg.formats.shape import Shape
 
@@ -55,22 +56,20 @@ class Mots(Format):
         write_file(folder / LABELS, "".join(f"{n} {name}\n" for n, name in enumerate(names, 1)))
         numbers = {each: (clip.category(each) + 1) * _CLASS + each for each in clip.objects}
         path = folder / f"{clip.name}.txt"
-        with writing(path), path.open("w", encoding="ascii") as text:
+        height, width = clip.size
+        with writing(path), path.open("w", encoding="ascii") as text, IdWriter(clip.size, np.uint16) as pictures:
             for frame, image_rgb in with_images(clip, images=config.images):
                 number = frame.position + config.first_frame
                 if image_rgb is not None:
                     write_jpeg(folder / "images" / clip.name / f"{number:06d}.jpg", image_rgb, config.jpeg_quality)
-                picture = np.zeros(clip.size, np.uint16)
-                for shape in frame.shapes:
-                    if not shape.is_there:
-                        continue
-                    value = numbers[shape.id]
-                    if config.files != "text":
-                        shape.paint(picture, value)
-                    height, width = clip.size
+                there = [(numbers[shape.id], shape) for shape in frame.shapes if shape.is_there]
+                for value, shape in there if config.files != "png" else ():
                     text.write(f"{number} {value} {value // _CLASS} {height} {width} {shape.text}\n")
                 if config.files != "text":
-                    write_png(folder / "instances" / clip.name / f"{number:06d}.png", picture)
+                    picture = pictures.blank()
+                    for value, shape in there:
+                        shape.paint(picture, value)
+                    pictures.write(folder / "instances" / clip.name / f"{number:06d}.png", picture)
         if config.files == "png":
             path.unlink()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ import numpy as np
 from streamseg.errors import MediaError, UsageError
 from streamseg.formats.clip import Clip, ClipFrame
 from streamseg.formats.id_pictures import read_ids
+from streamseg.formats.run_pictures import MaskPicture
 from streamseg.formats.run_report import decode_facts, options_of_source, pictures, read_report, recorded_frames
-from streamseg.formats.shape import Shape, counts_of_labels
+from streamseg.formats.shape import Shape
 from streamseg.formats.tracks import Tracks
 from streamseg.regular_files import opened
 from streamseg.result_files import MASKS, RUN, SEGMENT, TRACKS, mask_name
@@ -197,14 +198,15 @@ class Run(Clip):
         path, pts_s = self._mask_files.get(index), lines[0].pts_s if lines else None
         if path is None:
             return ClipFrame(position, index, pts_s, [self._shape(line) for line in lines])
-        found = _Lazy(path, self.size)
+        found = MaskPicture(path, self.size, {line.id: line.box_xyxy for line in lines if line.box_xyxy is not None})
         shapes = [self._shape(line, found) for line in lines]
         if not lines:
             # Tracks were not recorded, or the process died between the two files.
-            shapes = [Shape(each, self.size, counts=found.of(each)) for each in found.ids]
-        return ClipFrame(position, index, pts_s, shapes, found.picture_of(shapes))
+            shapes = [Shape(each, self.size, counts=found.counts_of(each)) for each in found.ids]
+        there = {shape.id for shape in shapes if shape.is_there}
+        return ClipFrame(position, index, pts_s, shapes, found.picture_of(there))
 
-    def _shape(self, line: TrackRecord, picture: _Lazy | None = None) -> Shape:
+    def _shape(self, line: TrackRecord, picture: MaskPicture | None = None) -> Shape:
         text = None if picture is not None else line.mask.counts if line.mask is not None else None
         if picture is None and text is None and (self.has_masks or not line.area_px):
             text = ""
@@ -217,7 +219,8 @@ class Run(Clip):
             box_xyxy=line.box_xyxy,
             area_px=line.area_px,
             text=text,
-            counts=None if picture is None else picture.of(line.id),
+            counts=None if picture is None else picture.counts_of(line.id),
+            cut=None if picture is None else picture.cut_of(line.id),
         )
 
     def _lines(self, kind: Any) -> Iterator[Any]:
@@ -320,43 +323,6 @@ class Run(Clip):
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
-
-
-class _Lazy:
-    """The masks of a picture, taken out of it once somebody asks for one."""
-
-    def __init__(self, path: Path, size: tuple[int, int]) -> None:
-        self._path = path
-        self._size = size
-        self._found: dict[int, list[int]] | None = None
-        self._picture: np.ndarray | None = None
-
-    @property
-    def ids(self) -> list[int]:
-        return sorted(self._all())
-
-    def picture_of(self, shapes: list[Shape]) -> Callable[[], np.ndarray | None]:
-        there = {shape.id for shape in shapes if shape.is_there}
-        return lambda: self._read().astype(np.uint16) if there.issuperset(self._all()) else None
-
-    def of(self, object_id: int) -> Any:
-        return lambda: self._all().get(object_id) or [self._size[0] * self._size[1]]
-
-    def _all(self) -> dict[int, list[int]]:
-        if self._found is None:
-            self._found = counts_of_labels(self._read())
-        return self._found
-
-    def _read(self) -> np.ndarray:
-        if self._picture is None:
-            ids = read_ids(self._path)
-            if ids.shape != self._size:
-                raise MediaError(
-                    f"expected masks of {self._size[1]}x{self._size[0]} pixels, {self._path} has "
-                    f"{ids.shape[1]}x{ids.shape[0]}; the source has changed its size, export its parts one by one"
-                )
-            self._picture = ids
-        return self._picture
 
 
 def _parts(folder: Path) -> list[Path]:

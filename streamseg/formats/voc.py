@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 
 from streamseg.errors import UsageError
@@ -14,10 +15,11 @@ from streamseg.formats.clip import Clip, ReadClip, files_of
 from streamseg.formats.coco import with_images
 from streamseg.formats.format import Format, FormatConfig, Option, Quality
 from streamseg.formats.id_pictures import VOID, read_ids
+from streamseg.formats.id_writer import IdWriter
 from streamseg.formats.images import write_file, write_jpeg
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.formats.xml_file import number_in, parse_xml
-from streamseg.masks.png import voc_palette, write_labels_png
+from streamseg.masks.png import voc_palette
 
 _MOST = VOID - 1
 
@@ -45,33 +47,23 @@ class Voc(Format):
         lines = [f"{name}:{','.join(map(str, colors[n].tolist()))}::" for name, n in rows]
         write_file(folder / "labelmap.txt", "# label:color_rgb:parts:actions\n" + "\n".join(lines) + "\n")
         names = []
-        for frame, image_rgb in with_images(clip, images=self.config.images):
-            name = f"{clip.name}-{frame.position:05d}"
-            names.append(f"{name}\n")
-            if image_rgb is not None:
-                write_jpeg(folder / "JPEGImages" / f"{name}.jpg", image_rgb, self.config.jpeg_quality)
-            there = [shape for shape in frame.shapes if shape.is_there]
-            if len(there) > _MOST:
-                raise UsageError(
-                    f"expected at most {_MOST} objects in a frame of Pascal VOC, got {len(there)} in frame "
-                    f"{frame.index}; choose another format"
-                )
-            write_file(folder / "Annotations" / f"{name}.xml", _annotation(clip, name, there))
-            if clip.has_masks:
-                self._write_masks(clip, folder, name, there)
+        with IdWriter(clip.size, np.uint8) as pictures:
+            for frame, image_rgb in with_images(clip, images=self.config.images):
+                name = f"{clip.name}-{frame.position:05d}"
+                names.append(f"{name}\n")
+                if image_rgb is not None:
+                    write_jpeg(folder / "JPEGImages" / f"{name}.jpg", image_rgb, self.config.jpeg_quality)
+                there = [shape for shape in frame.shapes if shape.is_there]
+                if len(there) > _MOST:
+                    raise UsageError(
+                        f"expected at most {_MOST} objects in a frame of Pascal VOC, got {len(there)} in frame "
+                        f"{frame.index}; choose another format"
+                    )
+                write_file(folder / "Annotations" / f"{name}.xml", _annotation(clip, name, there))
+                if clip.has_masks:
+                    _write_masks(clip, folder, f"{name}.png", there, pictures)
         for part in ("Main", "Segmentation") if clip.has_masks else ("Main",):
             write_file(folder / "ImageSets" / part / "trainval.txt", "".join(names))
-
-    def _write_masks(self, clip: Clip, folder: Path, name: str, shapes: list[Shape]) -> None:
-        objects = np.zeros(clip.size, np.uint8)
-        for number, shape in enumerate(shapes, 1):
-            shape.paint(objects, number)
-        classes = np.array([0, *(clip.category(shape.id) + 1 for shape in shapes)], np.uint8)
-        for part, values in (("SegmentationObject", objects), ("SegmentationClass", classes[objects])):
-            path = folder / part / f"{name}.png"
-            if not path.parent.is_dir():
-                write_file(path, b"")  # makes its folder
-            write_labels_png(path, values)
 
     @classmethod
     def read(cls, path: Path, size: tuple[int, int] | None = None) -> Clip:
@@ -108,6 +100,17 @@ class Voc(Format):
         if len(sizes) > 1:
             raise UsageError(f"expected frames of one size in {folder}, got {sorted(sizes)}; name one video's files")
         return ReadClip(path.name, size or (0, 0), len(files), shapes, objects)
+
+
+def _write_masks(clip: Clip, folder: Path, name: str, shapes: list[Shape], pictures: IdWriter) -> None:
+    objects, classes = pictures.blank(), pictures.blank()
+    for number, shape in enumerate(shapes, 1):
+        shape.paint(objects, number)
+    table = np.zeros(256, np.uint8)
+    table[1 : len(shapes) + 1] = [clip.category(shape.id) + 1 for shape in shapes]
+    cv2.LUT(objects, table, dst=classes)
+    pictures.write(folder / "SegmentationObject" / name, objects)
+    pictures.write(folder / "SegmentationClass" / name, classes)
 
 
 def _annotation(clip: Clip, name: str, shapes: list[Shape]) -> str:
