@@ -211,6 +211,11 @@ class ReadClip(Clip):
             yield ClipFrame(index, index, index / self.fps, self._shapes.get(index, ()))
 
 
+def with_images(clip: Clip, *, images: bool) -> Iterator[tuple[ClipFrame, np.ndarray | None]]:
+    """The frames of a clip, each with its picture, or with None if they are not wanted."""
+    return clip.with_pictures() if images else ((frame, None) for frame in clip)
+
+
 def need_masks(clip: Clip, what: str) -> None:
     """Refuse a clip of boxes where masks are written.
 
