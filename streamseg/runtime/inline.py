@@ -18,8 +18,9 @@ from streamseg.graph.plan import Plan
 from streamseg.jobs import Job
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Captured, Node, NodeContext, Source
+from streamseg.runtime.node_faults import reason_of
 from streamseg.runtime.quantiles import Durations
-from streamseg.runtime.stage import Stage, reason_of
+from streamseg.runtime.stage import Stage
 from streamseg.transport.control import Stats
 from streamseg.transport.tickets import Outcome
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,10 +18,9 @@ from streamseg.commands import Refused, Reply
 from streamseg.errors import PromptError, RunError, StreamsegError
 from streamseg.messages import End, Gap, Message, Segmented, SourceStatus, Stamp
 from streamseg.node import Node, ports
-from streamseg.redaction import printable, redact_text
 from streamseg.runtime.early_work import EarlyWork
-from streamseg.runtime.node_code import LeftError, node_code
-from streamseg.runtime.plain_text import plain_text, text_of
+from streamseg.runtime.node_code import node_code
+from streamseg.runtime.node_faults import check_output, reason_of, trouble
 from streamseg.runtime.quantiles import Durations
 from streamseg.transport.control import Stats, TrackerAt, Trouble
 from streamseg.transport.histogram import Histogram
@@ -35,7 +33,6 @@ log = logging.getLogger(__name__)
 LOST = "lost when a process of the graph was replaced"
 """Reason of a gap that a source sends in place of every frame in flight, in case nobody has it any more."""
 _REMEMBERED = 4096
-_TRACEBACK_LINES = 50
 
 
 def _unheard(stamp: Stamp) -> None:
@@ -361,37 +358,6 @@ class Stage:
         except Exception as error:  # noqa: BLE001 (as above; but what was not flushed is lost, so it ends the run)
             if not self.report(error):
                 self.troubles[-1] = msgspec.structs.replace(self.troubles[-1], fatal=True)
-
-
-def trouble(error: Exception) -> Trouble:
-    """An exception as the supervisor is told of it, without the secrets of any URL in it."""
-    known = isinstance(error, StreamsegError)
-    message = printable(redact_text(text_of(error))) if known else reason_of(error)
-    fatal = isinstance(error, StreamsegError) and error.fatal
-    lines = traceback.format_exception(error)
-    where = printable(redact_text("".join(plain_text(line) for line in lines[-_TRACEBACK_LINES:])))
-    return Trouble(type(error).__name__, message, where, fatal)
-
-
-def reason_of(error: Exception) -> str:
-    """Why a frame failed, for its gap, without the secrets of any URL in it."""
-    said = text_of(error) if isinstance(error, LeftError) else f"{type(error).__name__}: {text_of(error)}"
-    return printable(redact_text(said))
-
-
-def check_output(gives: type[Message], stamp: Stamp, output: object) -> None:
-    """Whether this is what a node may give for a frame: its frame would never be counted otherwise.
-
-    Raises:
-        TypeError: it is of another type than the port, or about another frame.
-    """
-    if type(output) is not gives:
-        raise TypeError(f"expected a {gives.__name__}, as its type arguments say, got {type(output).__name__}")
-    if output.stamp != stamp:
-        raise TypeError(
-            f"expected a {gives.__name__} of frame {stamp.seq} of {stamp.stream!r} with the stamp that came, got one "
-            f"with another stamp; a message that was kept cannot be given again"
-        )
 
 
 def _place(message: Message) -> tuple[str, int]:

@@ -94,7 +94,7 @@ class TrackingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     glance_contrast: float = 0.25
     """A place anywhere in the frame whose colors are more like those of a lost object than its surroundings' by this
     is looked at closely in the next frame."""
-    ahead: float = 0.05
+    ahead: float = 0.03
     """A view of an object may have been foreseen a frame earlier, and so be encoded while the frame before is still
     asked about, if no edge of the square round the box is off the expected one by more than this part of its side; 0:
     none is."""

@@ -76,13 +76,16 @@ def _mean_side(width: float, height: float) -> float:
 
 
 def predict_box(track: Track, options: TrackingOptions, frames: int = 1) -> Box:
-    """Where the object should be in the next frame, by its velocity so far; or so many frames on, if it is seen."""
+    """Where the object should be in the next frame, by part of its velocity so far; in so many frames, if it is seen.
+
+    Of frames before the last all of the velocity counts: then a box is what that of the next frame will be, a frame on.
+    """
     if track.motion is None:
         return track.box
     if track.unseen:
         return from_center_size(*track.motion.center, *usual_size(track))
     x0, y0, x1, y1 = track.box
-    dx, dy = (velocity * options.motion * frames for velocity in track.motion.velocity)
+    dx, dy = (velocity * (frames - 1 + options.motion) for velocity in track.motion.velocity)
     return (x0 + dx, y0 + dy, x1 + dx, y1 + dy)
 
 

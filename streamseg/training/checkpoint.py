@@ -18,9 +18,9 @@ from safetensors.torch import save
 
 from streamseg.errors import CheckpointError, OutputError
 from streamseg.regular_files import open_own
-from streamseg.training.episodes import Belief, EpisodeState
 from streamseg.training.recipe import Recipe
-from streamseg.training.tasks import Template
+from streamseg.training.tasks.episodes import Belief, EpisodeState
+from streamseg.training.tasks.task import Template
 
 _KEY, _FORMAT = "streamseg", 2
 _LOGITS, _FEATURES, _COVERED = "episode.{}.logits", "episode.{}.features.{}", "episode.{}.covered.{}"

@@ -17,7 +17,7 @@ from streamseg.sam.models import MODELS
 from streamseg.sam.networks.halves import MEAN_RGB, STD_RGB, predict_masks
 from streamseg.sam.networks.tiny import MULTIPLE, STRIDE, Tiny
 from streamseg.training.fast_depthwise import speed_up
-from streamseg.training.tasks import Prompt
+from streamseg.training.tasks.task import Prompt
 
 
 def build(start_from: str, seed: int) -> Tiny:

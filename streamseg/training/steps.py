@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from streamseg.masks.boxes import box_of_mask, expand
 from streamseg.tracking.candidate import without_specks
 from streamseg.tracking.state import LOGIT_LIMIT
-from streamseg.training.corrections import correction_prompt
 from streamseg.training.losses import prompt_losses
 from streamseg.training.network import TrainingModel
-from streamseg.training.tasks import MASK_PX, VIEW_PX, Prompt, Template, ViewTask, make_prompt
-from streamseg.training.whole_image_tasks import WholeImageTask
+from streamseg.training.tasks.corrections import correction_prompt
+from streamseg.training.tasks.task import MASK_PX, VIEW_PX, Prompt, Template, ViewTask, make_prompt
+from streamseg.training.tasks.whole_image_tasks import WholeImageTask
 
 _REFINE_IOU = 0.3
 """A worse mask is not refined."""

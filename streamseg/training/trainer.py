@@ -10,15 +10,16 @@ from concurrent.futures import Executor, Future
 import torch
 
 from streamseg.errors import CheckpointError
-from streamseg.training import schedule, whole_image_tasks
+from streamseg.training import schedule
 from streamseg.training.checkpoint import RunState
+from streamseg.training.data.scene_sampler import SceneSampler
 from streamseg.training.ema import ExponentialMovingAverage
 from streamseg.training.network import TrainingModel
 from streamseg.training.recipe import Recipe
-from streamseg.training.scene_sampler import SceneSampler
 from streamseg.training.seeding import Purpose, generator
-from streamseg.training.slots import Slots
 from streamseg.training.steps import StepResult, view_step, whole_image_step
+from streamseg.training.tasks import whole_image_tasks
+from streamseg.training.tasks.slots import Slots
 
 _log = logging.getLogger("streamseg.training")
 

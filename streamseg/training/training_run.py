@@ -23,11 +23,12 @@ import yaml
 from streamseg.errors import CheckpointError, OutputError
 from streamseg.regular_files import write_own
 from streamseg.sam import devices
-from streamseg.training import checkpoint, datasets, executors, network, validation
+from streamseg.training import checkpoint, executors, network, validation
 from streamseg.training.curves import MetricMeans, MetricsLog, Row
-from streamseg.training.datasets import Datasets
+from streamseg.training.data import datasets
+from streamseg.training.data.datasets import Datasets
+from streamseg.training.data.scene_sampler import SceneSampler
 from streamseg.training.recipe import Recipe, difference
-from streamseg.training.scene_sampler import SceneSampler
 from streamseg.training.schedule import rate
 from streamseg.training.trainer import Trainer
 

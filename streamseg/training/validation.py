@@ -11,10 +11,10 @@ from streamseg.evaluation.photo_files import read_rgb
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.measures import mask_iou
 from streamseg.masks.roi import focus_region, paste_logits, sample
-from streamseg.training.annotated_images import AnnotatedImage, downscale
-from streamseg.training.datasets import ImageSet
+from streamseg.training.data.annotated_images import AnnotatedImage, downscale
+from streamseg.training.data.datasets import ImageSet
 from streamseg.training.network import TrainingModel
-from streamseg.training.tasks import VIEW_PX, box_to_view, make_prompt
+from streamseg.training.tasks.task import VIEW_PX, box_to_view, make_prompt
 
 _BATCH = 16
 

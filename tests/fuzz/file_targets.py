@@ -17,7 +17,7 @@ from streamseg.masks import rle
 from streamseg.masks.image_files import decode_image
 from streamseg.masks.image_sizes import claimed_size
 from streamseg.tracking.records import TrackRecord, read_tracks, write_lines
-from streamseg.training import coco
+from streamseg.training.data import coco
 
 
 def run_lengths_in_full(data: bytes) -> None:

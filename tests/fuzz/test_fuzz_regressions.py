@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from streamseg.errors import GraphError, MediaError, UsageError
 from streamseg.masks.image_files import decode_image
 from streamseg.tracking.records import read_tracks
-from streamseg.training import coco
+from streamseg.training.data import coco
 from streamseg.yaml_files import parse_json, parse_yaml, read_yaml
 
 _HEADER = msgspec.msgpack.encode({"v": 1, "kind": "gap", "stream": "abc", "frame": 1, "reason": "x"})

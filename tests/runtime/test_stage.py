@@ -8,7 +8,8 @@ from support.toy_nodes import Follow, Look, Sum, Summed
 
 from streamseg.messages import End, Gap, Regions, SourceStatus
 from streamseg.node import NodeContext
-from streamseg.runtime.stage import Stage, reason_of, trouble
+from streamseg.runtime.node_faults import reason_of, trouble
+from streamseg.runtime.stage import Stage
 
 
 def stage_of(node, **options):

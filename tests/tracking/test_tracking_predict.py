@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -43,6 +44,16 @@ def test_an_object_that_is_not_seen_coasts_ever_more_slowly_and_waits_at_the_edg
     assert xs[-1] == FRAME_SIZE[1]
     assert speeds == sorted(speeds, reverse=True)
     assert speeds[-1] < 1
+
+
+def test_two_frames_on_is_where_the_next_frame_will_say_that_it_is_one_on() -> None:
+    motion, box = moving((10.0, 20.0, 50.0, 60.0), (8.0, 2.0), frames=30)
+    track = Track(id=1, label="", state="TRACKED", reason="", score=1.0, box=box, area_px=1600.0, motion=motion)
+    a_frame_later = moved(box, 8, 2)
+    later = msgspec.structs.replace(track, box=a_frame_later, motion=update_motion(motion, a_frame_later))
+    for share in (0.5, 1.0):
+        options = TrackingOptions(motion=share)
+        assert predict_box(track, options, frames=2) == pytest.approx(predict_box(later, options), abs=0.2)
 
 
 def test_the_last_mask_is_moved_with_the_predicted_box() -> None:

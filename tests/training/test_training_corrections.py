@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.training.corrections import correction_prompt
-from streamseg.training.tasks import (
+from streamseg.training.tasks.corrections import correction_prompt
+from streamseg.training.tasks.task import (
     BOTTOM_RIGHT,
     MASK_PX,
     NEGATIVE,

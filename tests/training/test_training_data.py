@@ -11,10 +11,11 @@ from support.training_data import HEIGHT, WIDTH, painted, shape, write_coco, wri
 
 from streamseg.errors import MediaError, UsageError
 from streamseg.masks import rle
-from streamseg.training import coco, datasets, executors
-from streamseg.training.annotated_images import decode_mask, encode_object
+from streamseg.training import executors
+from streamseg.training.data import coco, datasets
+from streamseg.training.data.annotated_images import decode_mask, encode_object
+from streamseg.training.data.scene_sampler import SceneSampler
 from streamseg.training.recipe import parse
-from streamseg.training.scene_sampler import SceneSampler
 from streamseg.training.seeding import Purpose, generator
 
 

@@ -6,12 +6,13 @@ import pytest
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import to_frame, to_view
 from streamseg.sam.networks.tiny import WIDTH
-from streamseg.training import datasets, executors
-from streamseg.training.episodes import Episode
+from streamseg.training import executors
+from streamseg.training.data import datasets
+from streamseg.training.data.scene_sampler import SceneSampler
 from streamseg.training.recipe import parse
-from streamseg.training.scene_sampler import SceneSampler
-from streamseg.training.slots import Slots
-from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
+from streamseg.training.tasks.episodes import Episode
+from streamseg.training.tasks.slots import Slots
+from streamseg.training.tasks.task import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, TEMPLATE_SIDE, TOP_LEFT, VIEW_PX
 
 
 @pytest.fixture(scope="module")

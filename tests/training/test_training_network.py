@@ -11,7 +11,7 @@ from streamseg.errors import CheckpointError, DeviceError
 from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.loading import load_decoder, load_encoder
 from streamseg.training.network import TrainingModel, build
-from streamseg.training.tasks import click_prompt, make_prompt
+from streamseg.training.tasks.task import click_prompt, make_prompt
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,14 @@ from support.training_data import painted, plain_recipe, shape, write_film
 from streamseg.errors import CheckpointError, OutputError
 from streamseg.prompts.decoder import DecoderPrompt
 from streamseg.sam.loading import load_decoder, load_encoder
-from streamseg.training import datasets, executors, schedule
-from streamseg.training.episodes import Episode
+from streamseg.training import executors, schedule
+from streamseg.training.data import datasets
+from streamseg.training.data.scene_sampler import SceneSampler
 from streamseg.training.network import TrainingModel, build, to_float16
 from streamseg.training.recipe import parse
-from streamseg.training.scene_sampler import SceneSampler
 from streamseg.training.seeding import Purpose
 from streamseg.training.steps import view_step
+from streamseg.training.tasks.episodes import Episode
 from streamseg.training.training_run import CHECKPOINT, WEIGHTS, TrainingRun
 
 

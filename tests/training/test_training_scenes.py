@@ -8,13 +8,14 @@ from support.training_data import HEIGHT, WIDTH, painted, shape, write_film, wri
 
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import FILL_RGB
-from streamseg.training import datasets, executors
-from streamseg.training.composites import CompositeScene, Cutout
-from streamseg.training.drawn_things import drawn_background, drawn_cutout
-from streamseg.training.prompt_noise import corrupt_mask, jitter_box, mask_to_logits
+from streamseg.training import executors
+from streamseg.training.data import datasets
+from streamseg.training.data.composites import CompositeScene, Cutout
+from streamseg.training.data.drawn_things import drawn_background, drawn_cutout
+from streamseg.training.data.scenes import VideoScene
+from streamseg.training.data.transforms import reflection, region_to_picture, rotation_scaling, transform_point, warp
 from streamseg.training.recipe import parse
-from streamseg.training.scenes import VideoScene
-from streamseg.training.transforms import reflection, region_to_picture, rotation_scaling, transform_point, warp
+from streamseg.training.tasks.prompt_noise import corrupt_mask, jitter_box, mask_to_logits
 
 SIZE = (128, 128)
 REGION = (-10.0, -20.0, 120.0, 110.0)

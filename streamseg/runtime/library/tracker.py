@@ -26,7 +26,7 @@ from streamseg.runtime.library.given_images import GivenImage, GivenImages
 from streamseg.runtime.library.keywords import TrackerKeywords
 from streamseg.runtime.library.prompting import command_of
 from streamseg.runtime.library.saved_tracker import SavedTracker
-from streamseg.runtime.stage import reason_of
+from streamseg.runtime.node_faults import reason_of
 
 log = logging.getLogger("streamseg.tracker")
 

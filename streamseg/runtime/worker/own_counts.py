@@ -9,7 +9,7 @@ import msgspec
 
 from streamseg.node import AnyNode, Source
 from streamseg.runtime.node_code import node_code
-from streamseg.runtime.stage import reason_of
+from streamseg.runtime.node_faults import reason_of
 from streamseg.transport.control import Stats
 
 log = logging.getLogger(__name__)

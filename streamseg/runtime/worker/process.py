@@ -25,7 +25,7 @@ from streamseg.graph import config, registry
 from streamseg.node import AnyNode, NodeContext, Source
 from streamseg.runtime.limits import keeping_files, naming_what_is_scarce
 from streamseg.runtime.node_code import node_code
-from streamseg.runtime.stage import reason_of, trouble
+from streamseg.runtime.node_faults import reason_of, trouble
 from streamseg.runtime.worker.assignment import Assignment, Assignments
 from streamseg.runtime.worker.io import BEAT_S, WorkerIO
 from streamseg.runtime.worker.node_loop import NodeWorker

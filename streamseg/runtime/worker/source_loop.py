@@ -24,8 +24,9 @@ from streamseg.mailbox import Mailbox
 from streamseg.messages import End, Gap, Message, SourceStatus, Stamp
 from streamseg.node import Captured, Source, ports
 from streamseg.runtime.node_code import node_code
+from streamseg.runtime.node_faults import check_output, reason_of, trouble
 from streamseg.runtime.quantiles import Durations
-from streamseg.runtime.stage import LOST, check_output, reason_of, trouble
+from streamseg.runtime.stage import LOST
 from streamseg.runtime.worker.io import BEAT_S, WorkerIO, waiting
 from streamseg.runtime.worker.own_counts import OwnCounts
 from streamseg.runtime.worker.pacing import Pacing

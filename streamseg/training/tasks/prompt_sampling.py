@@ -1,6 +1,6 @@
 """How prompts are drawn from masks: boxes and points of an object, and which of them go together.
 
-Masks of whole scenes are known at half the scene's size (`streamseg.training.scenes.Scene.half_size_mask`).
+Masks of whole scenes are known at half the scene's size (`streamseg.training.data.scenes.Scene.half_size_mask`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.measures import depth_map
-from streamseg.training.tasks import VIEW_PX, Prompt, make_prompt
+from streamseg.training.tasks.task import VIEW_PX, Prompt, make_prompt
 from streamseg.types import Box
 
 Mode = Literal["box", "mask", "both", "point"]

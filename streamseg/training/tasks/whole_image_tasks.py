@@ -9,10 +9,10 @@ import numpy as np
 
 from streamseg.masks.boxes import box_of_mask
 from streamseg.masks.roi import fit
-from streamseg.training.camera_augmentation import CameraAugmentation
-from streamseg.training.prompt_noise import jitter_box
-from streamseg.training.scene_sampler import SceneSampler
-from streamseg.training.tasks import Prompt, click_prompt, make_prompt
+from streamseg.training.data.camera_augmentation import CameraAugmentation
+from streamseg.training.data.scene_sampler import SceneSampler
+from streamseg.training.tasks.prompt_noise import jitter_box
+from streamseg.training.tasks.task import Prompt, click_prompt, make_prompt
 from streamseg.types import Box
 
 SIDES_PX, _SIDE_SHARES = (384, 448, 512), (0.4, 0.3, 0.3)

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from streamseg.errors import UsageError
-from streamseg.training.annotated_images import AnnotatedImage, AnnotatedVideo, ImageCache
-from streamseg.training.composites import CompositeScene, Cutout
-from streamseg.training.datasets import Datasets, ImageSet
-from streamseg.training.drawn_things import drawn_background, drawn_cutout
+from streamseg.training.data.annotated_images import AnnotatedImage, AnnotatedVideo, ImageCache
+from streamseg.training.data.composites import CompositeScene, Cutout
+from streamseg.training.data.datasets import Datasets, ImageSet
+from streamseg.training.data.drawn_things import drawn_background, drawn_cutout
+from streamseg.training.data.scenes import Scene, VideoScene
 from streamseg.training.recipe import PhotoSource, Recipe
-from streamseg.training.scenes import Scene, VideoScene
 
 _LONGEST_GAP = 6
 """Frames of a video from one moment to the next, at most."""

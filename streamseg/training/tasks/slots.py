@@ -7,9 +7,9 @@ from concurrent.futures import Executor, Future
 
 import numpy as np
 
-from streamseg.training.episodes import Episode, EpisodeState
-from streamseg.training.scene_sampler import SceneSampler
-from streamseg.training.tasks import ViewTask
+from streamseg.training.data.scene_sampler import SceneSampler
+from streamseg.training.tasks.episodes import Episode, EpisodeState
+from streamseg.training.tasks.task import ViewTask
 
 
 class Slots:

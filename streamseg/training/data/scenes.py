@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from streamseg.masks.roi import FILL_RGB, sample
-from streamseg.training.annotated_images import AnnotatedVideo
-from streamseg.training.camera_augmentation import CameraAugmentation
-from streamseg.training.transforms import Size, reflection, region_to_picture, warp
+from streamseg.training.data.annotated_images import AnnotatedVideo
+from streamseg.training.data.camera_augmentation import CameraAugmentation
+from streamseg.training.data.transforms import Size, reflection, region_to_picture, warp
 from streamseg.types import Box
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from streamseg.errors import MediaError, UsageError
 from streamseg.masks import rle
 from streamseg.regular_files import read_regular
-from streamseg.training.annotated_images import downscale_mask
+from streamseg.training.data.annotated_images import downscale_mask
 
 _FINER = 4
 """Polygons are rasterized so many times as large: OpenCV counts every pixel that an edge touches as inside."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from streamseg.errors import UsageError
 from streamseg.masks.boxes import box_of_mask, center_size
-from streamseg.training.scenes import Scene
-from streamseg.training.transforms import (
+from streamseg.training.data.scenes import Scene
+from streamseg.training.data.transforms import (
     Size,
     reflection,
     region_to_picture,

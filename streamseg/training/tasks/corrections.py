@@ -7,7 +7,7 @@ import numpy as np
 from streamseg.masks.boxes import box_of_mask, expand
 from streamseg.masks.measures import depth_map
 from streamseg.tracking.state import LOGIT_LIMIT
-from streamseg.training.tasks import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, VIEW_PX, Prompt, ViewTask, make_prompt
+from streamseg.training.tasks.task import MASK_PX, NEGATIVE, NO_POINT, POSITIVE, VIEW_PX, Prompt, ViewTask, make_prompt
 from streamseg.types import Box
 
 _LEAST_WRONG_PX = 12

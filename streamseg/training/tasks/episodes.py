@@ -18,18 +18,18 @@ from streamseg.masks.measures import deepest_point
 from streamseg.masks.roi import resample_logits, to_frame
 from streamseg.tracking.candidate import without_specks
 from streamseg.tracking.state import LOGIT_LIMIT
-from streamseg.training.prompt_noise import corrupt_mask, jitter_box, mask_to_logits
-from streamseg.training.prompt_sampling import (
+from streamseg.training.data.scene_sampler import SceneSampler
+from streamseg.training.data.scenes import Scene
+from streamseg.training.seeding import Purpose, generator
+from streamseg.training.tasks.prompt_noise import corrupt_mask, jitter_box, mask_to_logits
+from streamseg.training.tasks.prompt_sampling import (
     if_in_view,
     prompt_of_mode,
     sample_mode,
     sample_point,
     scene_box,
 )
-from streamseg.training.scene_sampler import SceneSampler
-from streamseg.training.scenes import Scene
-from streamseg.training.seeding import Purpose, generator
-from streamseg.training.tasks import (
+from streamseg.training.tasks.task import (
     MASK_PX,
     TEMPLATE_SIDE,
     VIEW_PX,

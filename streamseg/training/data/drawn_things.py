@@ -11,7 +11,7 @@ import math
 import cv2
 import numpy as np
 
-from streamseg.training.composites import Cutout
+from streamseg.training.data.composites import Cutout
 
 _SIDE_PX = 256
 _MARGIN_PX = 24

@@ -19,8 +19,8 @@ import numpy as np
 from streamseg.errors import MediaError, UsageError, nearest
 from streamseg.evaluation import photo_files, sequences
 from streamseg.masks.image_files import file_size
-from streamseg.training import coco
-from streamseg.training.annotated_images import (
+from streamseg.training.data import coco
+from streamseg.training.data.annotated_images import (
     AnnotatedImage,
     AnnotatedVideo,
     downscale,
