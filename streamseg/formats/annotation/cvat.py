@@ -16,6 +16,7 @@ from streamseg.formats.annotation.keyframes import thinned, visible_runs
 from streamseg.formats.clip import Clip, ReadClip, need_masks
 from streamseg.formats.files import xml_file
 from streamseg.formats.files.json_file import Spools, writing
+from streamseg.formats.files.strangers import taken_from
 from streamseg.formats.files.xml_file import number_in, parse_xml
 from streamseg.formats.format import Format, FormatConfig, Option, Tolerance
 from streamseg.formats.shape import Shape, of_mask
@@ -106,12 +107,8 @@ class Cvat(Format):
         """The tracks of a file of CVAT for video. Boxes between keyframes are on the line between them."""
         path = path / FILE if path.is_dir() else path
         root = parse_xml(path, "annotations")
-        try:
+        with taken_from(path, "CVAT for video 1.1"):
             return _clip_of(path, root, size)
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            if isinstance(error, UsageError):
-                raise UsageError(f"{path}: {error}") from error
-            raise UsageError(f"{path}: expected CVAT for video 1.1, got: {error!r}; see that it is it") from error
 
 
 def row_runs(mask: np.ndarray) -> list[int]:

@@ -19,6 +19,7 @@ from streamseg.formats.clip import Clip, ReadClip, need_masks, with_images
 from streamseg.formats.files import xml_file
 from streamseg.formats.files.images import write_file, write_jpeg
 from streamseg.formats.files.json_file import Spools, read_json, writing
+from streamseg.formats.files.strangers import taken_from
 from streamseg.formats.format import Format, FormatConfig, Option, Quality
 from streamseg.formats.shape import Shape, of_mask
 
@@ -109,12 +110,8 @@ class LabelStudio(Format):
         tasks = read_json(file)
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise UsageError(f"{file}: expected a list of tasks of Label Studio (export as JSON)")
-        try:
+        with taken_from(file, "tasks of Label Studio (export as JSON)"):
             return _clip_of(file, tasks)
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            if isinstance(error, UsageError):
-                raise UsageError(f"{file}: {error}") from error
-            raise UsageError(f"{file}: expected tasks of Label Studio, got: {error!r}; export as JSON") from error
 
 
 def _interface(clip: Clip, *, is_video: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from streamseg.errors import UsageError
 from streamseg.formats.clip import Clip, ReadClip, files_of, need_masks, with_images
 from streamseg.formats.files.images import write_file, write_jpeg
 from streamseg.formats.files.json_file import check_keys, read_json
+from streamseg.formats.files.strangers import taken_from
 from streamseg.formats.format import Format, FormatConfig, Geometry, Option, Quality, Tolerance
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.masks.image_files import decode_image
@@ -78,13 +78,11 @@ class Labelme(Format):
         for index, file in enumerate(files):
             data = read_json(file)
             check_keys(file, data, "shapes", "imageHeight", "imageWidth")
-            try:
+            with taken_from(file, "shapes of LabelMe"):
                 size = (int(data["imageHeight"]), int(data["imageWidth"]))
                 for object_id, label, mask in _masks(data["shapes"], size):
                     shapes[index].append(of_mask(object_id, mask, label=label))
                     objects[object_id] = label
-            except (KeyError, ValueError, TypeError, IndexError, binascii.Error) as error:
-                raise UsageError(f"{file}: expected shapes of LabelMe, got: {error}") from error
             sizes.add(size)
         if len(sizes) > 1:
             raise UsageError(f"expected frames of one size in {path}, got {sorted(sizes)}; name one video's files")

@@ -13,6 +13,7 @@ from streamseg.errors import UsageError
 from streamseg.formats.clip import Clip, ClipFrame, ReadClip, need_masks, with_images
 from streamseg.formats.files.images import write_jpeg
 from streamseg.formats.files.json_file import JsonFile, check_keys, read_json
+from streamseg.formats.files.strangers import taken_from
 from streamseg.formats.format import Format, FormatConfig, Geometry, Images, Option, Quality, Tolerance
 from streamseg.formats.shape import Shape, of_mask
 from streamseg.masks import rle
@@ -91,10 +92,8 @@ class Coco(Format):
         """The annotations of a COCO file; those without a track are objects of their own."""
         data = read_json(path / "instances.json" if path.is_dir() else path)
         check_keys(path, data, "images", "annotations")
-        try:
+        with taken_from(path, "COCO instances"):
             return _clip_of(path, data)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise UsageError(f"{path}: expected COCO instances, got: {error!r}; see that it is such a file") from error
 
 
 def categories(clip: Clip) -> list[dict[str, Any]]:
@@ -131,13 +130,13 @@ def shape_of_segmentation(object_id: int, data: Any, size: tuple[int, int], **mo
 def _clip_of(path: Path, data: dict[str, Any]) -> Clip:
     images = {each["id"]: each for each in data["images"]}
     if not images:
-        raise UsageError(f"{path}: expected frames, there are none in 'images'")
+        raise UsageError("expected frames, there are none in 'images'")
     sizes = {(each["height"], each["width"]) for each in images.values()}
     if len(sizes) > 1:
-        raise UsageError(f"{path}: expected frames of one size, got {sorted(sizes)}; export one video at a time")
+        raise UsageError(f"expected frames of one size, got {sorted(sizes)}; export one video at a time")
     videos = {each.get("video_id") for each in images.values()}
     if len(videos) > 1:
-        raise UsageError(f"{path}: expected one video, got {len(videos)}; export one at a time")
+        raise UsageError(f"expected one video, got {len(videos)}; export one at a time")
     size = sizes.pop()
     names = {each["id"]: str(each["name"]) for each in data.get("categories", [])}
     ordered = sorted(images.values(), key=lambda each: (each.get("frame_id", 0), str(each.get("file_name", ""))))

@@ -9,6 +9,7 @@ from streamseg.errors import UsageError
 from streamseg.formats.clip import Clip, ReadClip, need_masks
 from streamseg.formats.data_sets.coco import segmentation, shape_of_segmentation
 from streamseg.formats.files.json_file import JsonFile, check_keys, read_json
+from streamseg.formats.files.strangers import taken_from
 from streamseg.formats.format import Format
 from streamseg.formats.shape import Shape
 
@@ -51,10 +52,8 @@ class SaV(Format):
             path = files[0]
         data = read_json(path)
         check_keys(path, data, "masklet", "video_height", "video_width")
-        try:
+        with taken_from(path, "masklets of SA-V"):
             return _clip_of(path, data)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise UsageError(f"{path}: expected masklets of SA-V, got: {error}; see that it is such a file") from error
 
 
 def _head(clip: Clip) -> dict[str, Any]:

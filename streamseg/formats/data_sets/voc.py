@@ -15,6 +15,7 @@ from streamseg.formats.files import xml_file
 from streamseg.formats.files.id_pictures import VOID, read_ids
 from streamseg.formats.files.id_writer import IdWriter
 from streamseg.formats.files.images import write_file, write_jpeg
+from streamseg.formats.files.strangers import taken_from
 from streamseg.formats.files.xml_file import number_in, parse_xml
 from streamseg.formats.format import Format, FormatConfig, Option, Quality
 from streamseg.formats.shape import Shape, of_mask
@@ -78,7 +79,7 @@ class Voc(Format):
         sizes = set()
         for index, file in enumerate(files):
             root = parse_xml(file, "annotation")
-            try:
+            with taken_from(file, "an annotation of Pascal VOC"):
                 size = (int(number_in(root, "size/height")), int(number_in(root, "size/width")))
                 sizes.add(size)
                 picture = folder.parent / "SegmentationObject" / f"{file.stem}.png"
@@ -94,8 +95,6 @@ class Voc(Format):
                     else:
                         edges = (box[0] - 1, box[1] - 1, box[2], box[3])
                         shapes[index].append(Shape(object_id, size, label=label, box_xyxy=edges))
-            except UsageError as error:
-                raise UsageError(f"{file}: {error}") from error
         if len(sizes) > 1:
             raise UsageError(f"expected frames of one size in {folder}, got {sorted(sizes)}; name one video's files")
         return ReadClip(path.name, size or (0, 0), len(files), shapes, objects)

@@ -13,6 +13,7 @@ from streamseg.formats.clip import Clip, ReadClip, need_masks, with_images
 from streamseg.formats.data_sets.coco import categories, segmentation, shape_of_segmentation
 from streamseg.formats.files.images import write_jpeg
 from streamseg.formats.files.json_file import JsonFile, Spools, check_keys, read_json
+from streamseg.formats.files.strangers import taken_from
 from streamseg.formats.format import Format, FormatConfig, Images, Quality
 from streamseg.formats.shape import Shape
 
@@ -68,10 +69,8 @@ class YoutubeVis(Format):
         """The tracks of a YouTube-VIS file with one video."""
         data = read_json(path / "instances.json" if path.is_dir() else path)
         check_keys(path, data, "videos", "annotations")
-        try:
+        with taken_from(path, "YouTube-VIS"):
             return _clip_of(path, data)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise UsageError(f"{path}: expected YouTube-VIS, got: {error!r}; see that it is such a file") from error
 
 
 def _values(shape: Shape | None) -> tuple[Any, Any, Any]:
@@ -83,7 +82,7 @@ def _values(shape: Shape | None) -> tuple[Any, Any, Any]:
 
 def _clip_of(path: Path, data: dict[str, Any]) -> Clip:
     if len(data["videos"]) != 1:
-        raise UsageError(f"{path}: expected one video, got {len(data['videos'])}; export one at a time")
+        raise UsageError(f"expected one video, got {len(data['videos'])}; export one at a time")
     video = data["videos"][0]
     size = (int(video["height"]), int(video["width"]))
     names = {each["id"]: str(each["name"]) for each in data.get("categories", [])}
