@@ -104,7 +104,7 @@ class Encoder:
                 self._wait()
                 self._encode(None)
             self._container.close()
-        except (av.error.FFmpegError, OSError) as reason:
+        except (av.error.FFmpegError, ValueError, OSError) as reason:
             if kind is None:
                 raise self._cannot(reason) from reason
 
