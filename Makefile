@@ -29,8 +29,9 @@ FUZZ_SECONDS ?= 60
 demo: $(INSTALLED)
 	$(BIN)/python samples/demo.py --output "$(OUT)" $(if $(VIDEO),"$(VIDEO)") $(foreach box,$(BOX),--box=$(box))
 
+# Two at once, then those that must be alone.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not fastdds and not label_studio" $(PYTEST)
+	$(BIN)/python tests/quick.py $(PYTEST)
 
 # Needs Fast DDS, its generator and a compiler: apt-get install g++ libfastrtps-dev fastddsgen default-jre-headless
 test-ros2: $(INSTALLED)
@@ -94,7 +95,7 @@ soak: $(INSTALLED)
 test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --disable-pip-version-check -q -c constraints-lowest.txt -e '.[dev]'
-	$(LOWEST)/bin/python -m pytest -m "not slow and not fastdds and not label_studio" $(PYTEST)
+	$(LOWEST)/bin/python tests/quick.py $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
 import yaml
 from support.command import eventually, lines_in, running
 
@@ -15,6 +16,7 @@ FRAMES = 40
 """Of each camera, to tell the shares by."""
 
 
+@pytest.mark.alone
 def test_none_is_starved_and_a_quicker_camera_gets_no_more(tmp_path: Path) -> None:
     cameras = {
         f"camera{number}": {"use": "decode", "options": {"source": f"test://?size=160x120&fps={rate}&seed={number}"}}

@@ -234,6 +234,7 @@ with Supervisor(Plan(graph)) as supervisor:
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "with a stopped worker"])
 def test_a_killed_supervisor_leaves_nothing(tmp_path, stopped):
     before = set(Path("/dev/shm").iterdir())

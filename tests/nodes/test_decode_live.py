@@ -129,6 +129,7 @@ def test_a_camera_that_is_down_does_not_keep_others_from_running(tmp_path: Path)
     assert len(list((tmp_path / "out" / "left" / "masks").iterdir())) >= 10
 
 
+@pytest.mark.alone
 def test_pictures_that_a_graph_had_no_time_for_are_counted_by_the_reason() -> None:
     with Camera(encoded(seconds(200))) as camera:
         node = decoder(camera.url, max_age_s=0.2)

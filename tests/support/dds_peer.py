@@ -372,7 +372,10 @@ def until(reached: Callable[[], Any], within_s: float = 30.0) -> Any:
 
 def enter_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """A domain of this machine alone that, by chance, nobody else is in; also for processes started from now on."""
-    domain = random.randint(20, 200)
+    # Of those that run at once, `make test` has several.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    domain = random.randrange(20 + worker, 200, workers)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
     monkeypatch.delenv("CYCLONEDDS_URI", raising=False)

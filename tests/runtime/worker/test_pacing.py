@@ -224,6 +224,7 @@ def test_a_node_that_works_ahead_waits_for_nobody():
     assert clock.slack_ns("s", 2) is None
 
 
+@pytest.mark.alone
 def test_frames_of_a_live_graph_that_cannot_keep_up_do_not_wait_in_it(tmp_path):
     film = write_video(tmp_path / "film.mp4", moving_images(400), rate=40)
     # At 10 of 40 frames a second six frames in flight would be 600 ms old.

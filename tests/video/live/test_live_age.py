@@ -139,6 +139,7 @@ def slow_decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("slow_decoder")
 def test_a_stream_that_takes_longer_to_decode_than_it_lasts_is_not_fallen_behind() -> None:
     with Camera(encoded(seconds(200))) as camera:
@@ -177,6 +178,7 @@ def test_that_no_picture_is_young_enough_once_it_is_decoded_is_said_however_few_
     assert caplog.text.count("in a row were older than 0.3 s by the time they were decoded") == 1
 
 
+@pytest.mark.alone
 def test_what_came_before_anybody_asked_gives_way_to_what_is_new() -> None:
     with Camera(encoded(seconds(120), gop=1000)) as camera, open_source(camera.url, options=QUICK) as reader:
         # A graph that takes long to start, and a stream whose only key frame was its first.
@@ -190,6 +192,7 @@ def test_what_came_before_anybody_asked_gives_way_to_what_is_new() -> None:
     assert rest == list(range(rest[0], rest[0] + 20))
 
 
+@pytest.mark.alone
 def test_a_reader_that_nobody_asks_for_long_gives_nothing_old() -> None:
     with Camera(encoded(seconds(150))) as camera, open_source(camera.url, options=QUICK) as reader:
         next(reader)
@@ -198,6 +201,7 @@ def test_a_reader_that_nobody_asks_for_long_gives_nothing_old() -> None:
         assert sum(reader.dropped.values()) > 10
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("hang_up", [False, True])
 def test_a_camera_that_freezes_gives_no_old_picture_at_the_end(hang_up: bool) -> None:
     """The demuxer and the decoder each hold a picture back, and let it go when the connection is given up."""
@@ -220,6 +224,7 @@ def test_a_camera_that_freezes_gives_no_old_picture_at_the_end(hang_up: bool) ->
         assert picture.captured_ns - real_ns < SLACK_S * 1e9
 
 
+@pytest.mark.alone
 def test_a_camera_that_freezes_and_goes_on_with_what_it_had_gives_nothing_old() -> None:
     def at_s(number: int) -> float:
         return number / RATE if not 30 <= number < 80 else 80 / RATE

@@ -25,6 +25,7 @@ def _demuxers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "demux"}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("segment", "options"),
     [
