@@ -4,7 +4,7 @@ Runs of 1,000 and of 10,000 frames of 1280 x 720 with ten objects are made, with
 and converted by the command, each time in a process of its own. Memory is flat if it is the same for both lengths. Goal
 is 60 s a format for the longer one.
 
-    python benchmarks/exports.py [--frames N] [--formats coco,cvat | --formats all]
+    python benchmarks/exports.py [--frames N] [--formats coco,cvat | --formats all] [--masks rle | --masks png]
 """
 
 from __future__ import annotations
@@ -110,13 +110,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--formats", default="coco,youtube-vis,cvat,mot,csv", help="or all that need no pictures: all")
+    parser.add_argument("--masks", choices=("rle", "png", "both"), default="both", help="as they are in the run")
     args = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory() as root:
-        for pictures in (False, True):
-            kind = "png" if pictures else "rle"
+        for kind in ("rle", "png") if args.masks == "both" else (args.masks,):
             for frames in (args.frames // 10, args.frames):
-                folder = make_run(Path(root) / f"{kind}-{frames}", frames, pictures=pictures)
+                folder = make_run(Path(root) / f"{kind}-{frames}", frames, pictures=kind == "png")
                 for name in ALL if args.formats == "all" else args.formats.split(","):
                     out = Path(root) / f"{kind}-{frames}-{name}"
                     seconds, work_s, mib = convert(folder, name, out)

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from streamseg.formats.run import Run, load_run
+    from streamseg.formats.runs.run import Run, load_run
     from streamseg.runtime.library.frame_result import FrameResult, ObjectMask
     from streamseg.runtime.library.prompting import send_prompt
     from streamseg.runtime.library.segment_video import Results, segment_video
@@ -40,7 +40,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("FrameResult", "ObjectMask"), "streamseg.runtime.library.frame_result"),
     **dict.fromkeys(("Results", "segment_video"), "streamseg.runtime.library.segment_video"),
-    **dict.fromkeys(("Run", "load_run"), "streamseg.formats.run"),
+    **dict.fromkeys(("Run", "load_run"), "streamseg.formats.runs.run"),
     "AutomaticMaskGenerator": "streamseg.stills.automatic",
     "Predictor": "streamseg.stills.predictor",
     "Tracker": "streamseg.runtime.library.tracker",

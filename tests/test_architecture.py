@@ -101,7 +101,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "streamseg.cli": ("streamseg", "streamseg_nodes.page", "streamseg_nodes.record"),
     "streamseg.__main__": ("streamseg.cli",),
     "streamseg": (
-        "streamseg.formats.run",
+        "streamseg.formats.runs.run",
         "streamseg.runtime.library.frame_result",
         "streamseg.runtime.library.prompting",
         "streamseg.runtime.library.segment_video",
@@ -286,7 +286,7 @@ LIGHT = [
     "streamseg.cli",
     "streamseg.cli.commands.convert",
     "streamseg.cli.running.watching",
-    "streamseg.formats.run",
+    "streamseg.formats.runs.run",
     "streamseg.monitoring.figures",
     "streamseg.runtime.library.segment_video",
     "streamseg.runtime.library.tracker",

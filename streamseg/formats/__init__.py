@@ -1,1 +1,1 @@
-"""Results in the formats of other programs: a module for each, and what they share."""
+"""Results in the formats of other programs, and theirs for us: a module for each, in rooms by what they are for."""

@@ -34,16 +34,21 @@ class ClipFrame:
     picture: Callable[[], np.ndarray | None] | None = None
     """Gives what `ids` does, if that is known without drawing, or None."""
 
-    def ids(self, size: tuple[int, int]) -> np.ndarray:
+    def ids(self, size: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
         """(H, W) uint16: which object each pixel belongs to; 0 is background. Of two, the later one has it.
+
+        Args:
+            size: (height, width) of the frame.
+            out: a picture of zeros to draw into, and to return, of a type that holds the ids; a new one if None.
 
         Raises:
             UsageError: an object has only a box, or an id beyond 16 bits.
         """
+        found = np.zeros(size, np.uint16) if out is None else out
         known = None if self.picture is None else self.picture()
         if known is not None:
-            return known
-        found = np.zeros(size, np.uint16)
+            np.copyto(found, known, casting="unsafe")
+            return found
         for shape in self.shapes:
             if not 1 <= shape.id <= MAX_ID:
                 raise UsageError(f"expected ids from 1 to {MAX_ID}, got object {shape.id}; say --renumber")
@@ -204,6 +209,11 @@ class ReadClip(Clip):
     def __iter__(self) -> Iterator[ClipFrame]:
         for index in range(self.length):
             yield ClipFrame(index, index, index / self.fps, self._shapes.get(index, ()))
+
+
+def with_images(clip: Clip, *, images: bool) -> Iterator[tuple[ClipFrame, np.ndarray | None]]:
+    """The frames of a clip, each with its picture, or with None if they are not wanted."""
+    return clip.with_pictures() if images else ((frame, None) for frame in clip)
 
 
 def need_masks(clip: Clip, what: str) -> None:

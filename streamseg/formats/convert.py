@@ -12,9 +12,9 @@ import msgspec
 from streamseg.errors import UsageError
 from streamseg.formats import format as formats
 from streamseg.formats.clip import Clip, Pictures, Selected
-from streamseg.formats.images import write_file
-from streamseg.formats.json_file import cannot_write
-from streamseg.formats.run import load_run
+from streamseg.formats.files.images import write_file
+from streamseg.formats.files.json_file import cannot_write
+from streamseg.formats.runs.run import load_run
 
 IDS = "ids.json"
 """Which object of the run has which id, where they were numbered anew."""

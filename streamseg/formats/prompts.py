@@ -13,8 +13,8 @@ import yaml
 
 from streamseg.errors import UsageError
 from streamseg.formats.clip import Clip, ClipFrame
+from streamseg.formats.files.images import write_file, write_png
 from streamseg.formats.format import Format, FormatConfig, Option
-from streamseg.formats.images import write_file, write_png
 from streamseg.formats.shape import Shape
 from streamseg.masks.label_map import MAX_ID
 from streamseg.types import MASK_URL

@@ -15,6 +15,7 @@ from streamseg.masks.polygons import Grid, Part, outline
 from streamseg.types import Box, ObjectState
 
 Counts = Callable[[], Sequence[int]]
+Cut = Callable[[], np.ndarray | None]
 
 
 class Shape:
@@ -30,10 +31,10 @@ class Shape:
         area_px: of the mask; None to find it out.
         text: the mask as COCO's compressed run lengths; "" for an empty one.
         counts: gives the mask as COCO's run lengths. With neither it has no mask, only a box.
-        frame: number of the frame in the source, for the table of tracks.
+        cut: gives the mask inside of the box, (h, w) bool, if that is known without run lengths, or None.
     """
 
-    __slots__ = ("_area_px", "_box_xyxy", "_counts", "_load", "_text", "id", "label", "score", "size", "state")
+    __slots__ = ("_area_px", "_box_xyxy", "_counts", "_cut", "_load", "_text", "id", "label", "score", "size", "state")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Shape:
         area_px: int | None = None,
         text: str | None = None,
         counts: Counts | None = None,
+        cut: Cut | None = None,
     ) -> None:
         self.id = object_id
         self.size = size
@@ -57,6 +59,7 @@ class Shape:
         self._area_px = area_px
         self._text = text
         self._load = counts
+        self._cut = cut
         self._counts: Sequence[int] | None = None
 
     @property
@@ -114,6 +117,9 @@ class Shape:
         box = self.box_xyxy
         if box is None:
             return np.zeros((0, 0), bool)
+        known = None if self._cut is None else self._cut()
+        if known is not None:
+            return known
         x0, y0, x1, y1 = (int(edge) for edge in box)
         frame_height, height, width = self.size[0], y1 - y0, x1 - x0
         if height == frame_height or not (0 <= x0 < x1 <= self.size[1] and 0 <= y0 < y1 <= frame_height):
@@ -143,7 +149,7 @@ class Shape:
         box = self.box_xyxy
         if box is not None:
             x0, y0, x1, y1 = (int(edge) for edge in box)
-            picture[y0:y1, x0:x1][self.crop] = value
+            np.copyto(picture[y0:y1, x0:x1], picture.dtype.type(value), where=self.crop)
 
     def outline(self, tolerance_px: float = 0.5, grid: Grid = "edges") -> list[Part]:
         """The polygons of the mask, in pixels of the frame; as `streamseg.masks.polygons.outline`."""
@@ -191,6 +197,7 @@ class Shape:
             area_px=self._area_px,
             text=self._text,
             counts=self._load,
+            cut=self._cut,
         )
 
 

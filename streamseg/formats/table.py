@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from streamseg.extras import load
 from streamseg.formats.clip import Clip
+from streamseg.formats.files.json_file import writing
 from streamseg.formats.format import Format, FormatConfig, Option
-from streamseg.formats.json_file import writing
 
 COLUMNS = ("frame", "pts_s", "id", "label", "state", "score", "x0", "y0", "x1", "y1", "area_px")
 _ROWS = 50_000

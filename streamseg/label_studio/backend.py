@@ -12,7 +12,7 @@ import numpy as np
 
 from streamseg import __version__
 from streamseg.errors import MediaError, PromptError, UsageError
-from streamseg.formats.label_studio import brush_region
+from streamseg.formats.annotation.label_studio import brush_region
 from streamseg.label_studio.following import follow
 from streamseg.label_studio.interface import Interface, read_interface
 from streamseg.label_studio.media import Media

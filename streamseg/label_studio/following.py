@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from streamseg.errors import PromptError
-from streamseg.formats.label_studio import ROW, keyframes, video_rectangle
+from streamseg.formats.annotation.label_studio import ROW, keyframes, video_rectangle
 from streamseg.label_studio.regions import Track
 from streamseg.runtime.library.segment_video import segment_video
 from streamseg.types import Box

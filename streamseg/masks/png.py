@@ -11,16 +11,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from streamseg.errors import OutputError, UsageError
 from streamseg.regular_files import open_own
 
-# Runs of one value are what a label image is made of: a third of the size of zlib's default, at the same speed.
-_ZLIB_RLE = 3
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_GRAY, _PALETTE = 0, 3
 _UP = 2
 """PNG's filter that takes the difference to the row above."""
+_BAND_ROWS = 32
 
 
 @cache
@@ -65,13 +64,15 @@ def write_labels_png(
     """
     if labels.ndim != 2 or labels.dtype not in (np.uint8, np.uint16):
         raise UsageError(f"expected (H, W) labels of uint8 or uint16, got {labels.shape} {labels.dtype}; convert them")
-    image = _image(labels if ids is None else _with_ids(labels, ids))
+    values = labels if ids is None else _with_ids(labels, ids)
+    if values.dtype == np.uint16 and values.max(initial=0) <= 255:
+        values = values.astype(np.uint8)
+    data = encode_labels(values)
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
     try:
-        # PNG is named here since Pillow would judge by the name, which ends otherwise.
         with os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, root=root), "wb") as file:
-            image.save(file, "PNG", compress_level=1, compress_type=_ZLIB_RLE)
+            file.write(data)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -80,23 +81,46 @@ def write_labels_png(
         ) from error
 
 
-def encode_gray16(values: np.ndarray) -> bytes:
-    """A 16-bit gray PNG of values that are the same over large areas, such as ids: thrice as quick as Pillow's.
+def encode_labels(values: np.ndarray) -> bytes:
+    """A PNG of values that are the same over large areas, such as ids, which are packed as runs.
 
     Args:
-        values: (H, W) uint16.
+        values: (H, W) uint8, which makes a palette image in the colors of PASCAL VOC, or uint16, a gray one.
+
+    Raises:
+        UsageError: it has no pixels.
     """
     height, width = values.shape
     if not values.size:
         raise UsageError(f"expected a picture with pixels, got {height} x {width}")
-    pixels = values.astype(">u2").view(np.uint8).reshape(height, 2 * width)
-    # Each row is the difference to the one above, which its first byte says: nearly all of it is 0 then.
-    rows = np.full((height, 1 + 2 * width), _UP, np.uint8)
-    rows[0, 1:] = pixels[0]
-    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
-    packed = zlib.compress(rows.data, level=1)
-    return _PNG_MARK + b"".join(map(_chunk, (b"IHDR", b"IDAT", b"IEND"), (header, packed, b"")))
+    bits, kind = (16, _GRAY) if values.dtype == np.uint16 else (8, _PALETTE)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))]
+    if kind == _PALETTE:
+        parts.append((b"PLTE", _palette_bytes()))
+    return _PNG_MARK + b"".join(_chunk(*part) for part in [*parts, (b"IDAT", _packed(values)), (b"IEND", b"")])
+
+
+def _packed(values: np.ndarray) -> bytes:
+    """The rows of a picture as PNG has them, in bands: fresh memory for all of them would take longer than the rest."""
+    height, width = values.shape
+    is_wide = values.dtype == np.uint16
+    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+    packed = bytearray()
+    rows = np.zeros((_BAND_ROWS, 1 + width * values.itemsize), np.uint8)
+    # Two bytes are no run of one: of these each row is the difference to the one above, nearly all of it 0.
+    rows[:, 0] = _UP if is_wide else 0
+    above = np.zeros((1, width * values.itemsize), np.uint8)
+    for top in range(0, height, _BAND_ROWS):
+        band = values[top : top + _BAND_ROWS]
+        if is_wide:
+            pixels = np.ascontiguousarray(band, ">u2").view(np.uint8)
+            np.subtract(pixels[:1], above, out=rows[:1, 1:])
+            np.subtract(pixels[1:], pixels[:-1], out=rows[1 : len(band), 1:])
+            above = pixels[-1:]
+        else:
+            rows[: len(band), 1:] = band
+        packed += packer.compress(rows[: len(band)].data)
+    return bytes(packed + packer.flush())
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -116,13 +140,3 @@ def _with_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
     table = np.zeros(256, np.uint8)
     table[1 : len(ids) + 1] = ids[:255]
     return cv2.LUT(labels.astype(np.uint8), table)
-
-
-def _image(values: np.ndarray) -> Image.Image:
-    # Not `Image.fromarray`: over thousands of pictures it fills the table of interned strings, which then grows.
-    size = values.shape[::-1]
-    if values.dtype == np.uint16 and values.max(initial=0) > 255:
-        return Image.frombuffer("I;16", size, np.ascontiguousarray(values), "raw", "I;16", 0, 1)
-    image = Image.frombuffer("L", size, np.ascontiguousarray(values, np.uint8), "raw", "L", 0, 1)
-    image.putpalette(_palette_bytes())
-    return image

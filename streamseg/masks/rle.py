@@ -37,18 +37,35 @@ def encode(mask: np.ndarray) -> list[int]:
     top, height = int(rows[0]), int(rows[-1] - rows[0]) + 1
     set_columns = np.flatnonzero(pixels[top : top + height].any(axis=0))
     left, width = int(set_columns[0]), int(set_columns[-1] - set_columns[0]) + 1
+    return encode_crop(pixels[top : top + height, left : left + width], left, top, mask.shape)
+
+
+def encode_crop(crop: np.ndarray, left: int, top: int, size: tuple[int, ...]) -> list[int]:
+    """The uncompressed counts of a mask that has nothing outside of a rectangle.
+
+    Args:
+        crop: (h, w) bool, the rectangle, with a pixel or more.
+        left: column of the mask where it begins.
+        top: row of the mask where it begins.
+        size: (height, width) of the mask.
+    """
+    rows, pixels = crop.shape[0], size[0] * size[1]
     # With one more row, of zeros, no run of the rectangle goes on in its next column but those of the whole mask.
-    if height < mask.shape[0]:
-        top = min(top, mask.shape[0] - height - 1)
-        height += 1
-    columns = cv2.transpose(pixels.view(np.uint8)[top : top + height, left : left + width]).ravel()
+    height = min(rows + 1, size[0])
+    above = top + height - min(top + height, size[0])
+    top -= above
+    image = np.zeros((crop.shape[1], height), np.uint8)
+    image[:, above : above + rows] = cv2.transpose(np.ascontiguousarray(crop, bool).view(np.uint8))
+    columns = image.ravel()
     changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
     edges = np.concatenate([[0] * int(columns[0]), changes, [columns.size] * int(columns[-1])]).astype(np.int64)
+    if not edges.size:
+        return [pixels]
     starts, lasts = edges[::2], edges[1::2] - 1
-    edges[::2] = (starts // height + left) * mask.shape[0] + starts % height + top
-    edges[1::2] = (lasts // height + left) * mask.shape[0] + lasts % height + top + 1
-    counts: list[int] = np.diff(edges, prepend=0, append=mask.size).tolist()
-    return counts if edges[-1] < mask.size else counts[:-1]
+    edges[::2] = (starts // height + left) * size[0] + starts % height + top
+    edges[1::2] = (lasts // height + left) * size[0] + lasts % height + top + 1
+    counts: list[int] = np.diff(edges, prepend=0, append=pixels).tolist()
+    return counts if edges[-1] < pixels else counts[:-1]
 
 
 def decode(counts: Sequence[int], height: int, width: int, out: np.ndarray | None = None) -> np.ndarray:

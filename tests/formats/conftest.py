@@ -9,7 +9,7 @@ from support.media import moving_images, write_video
 from support.recorded import record
 from support.strange_masks import HEIGHT, WIDTH
 
-from streamseg.formats.run import Run, load_run
+from streamseg.formats.runs.run import Run, load_run
 
 FRAMES = 9
 

@@ -15,7 +15,7 @@ from streamseg.errors import UsageError
 from streamseg.formats.clip import ReadClip
 from streamseg.formats.convert import open_clip, write_clip
 from streamseg.formats.prompts import plain_prompts
-from streamseg.formats.run import Run
+from streamseg.formats.runs.run import Run
 from streamseg.prompts.files import read_prompts
 from streamseg.prompts.model import ObjectPrompt
 from streamseg.prompts.prepare import prepare

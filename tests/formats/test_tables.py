@@ -13,8 +13,8 @@ from support.exported import assert_identical, truth
 from support.strange_masks import IDS, LOST
 
 from streamseg.formats.convert import write_clip
-from streamseg.formats.run import Run
-from streamseg.formats.sa_v import SaV
+from streamseg.formats.data_sets.sa_v import SaV
+from streamseg.formats.runs.run import Run
 
 FRAMES = 9
 

@@ -24,8 +24,8 @@ from support.media import write_video
 
 from streamseg.cli.main import make_parser
 from streamseg.errors import MediaError, OutputError, UsageError
-from streamseg.formats import brush
-from streamseg.formats.label_studio import LabelStudio
+from streamseg.formats.annotation import brush
+from streamseg.formats.annotation.label_studio import LabelStudio
 from streamseg.label_studio.media import Media
 from streamseg.masks.boxes import box_iou
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamseg.errors import PromptError, UsageError
-from streamseg.formats.label_studio import ROW, keyframes
+from streamseg.formats.annotation.label_studio import ROW, keyframes
 from streamseg.label_studio.following import Timing
 from streamseg.label_studio.interface import Interface, read_interface
 from streamseg.label_studio.regions import drawn_in, tracks_in

@@ -20,7 +20,7 @@ import pytest
 from support.command import COMMAND
 from support.media import write_video
 
-from streamseg.formats.label_studio import LabelStudio
+from streamseg.formats.annotation.label_studio import LabelStudio
 from streamseg.label_studio.media import Media
 from streamseg.masks.boxes import box_iou
 

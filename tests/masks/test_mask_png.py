@@ -13,7 +13,7 @@ from support.media import moving_images
 
 from streamseg.errors import OutputError, UsageError
 from streamseg.masks.contact_sheet import contact_sheet
-from streamseg.masks.png import encode_gray16, voc_palette
+from streamseg.masks.png import encode_labels, voc_palette
 from streamseg.video.writing.writer import write_labels_png
 
 
@@ -55,7 +55,7 @@ def test_ids_above_255_are_not_cut(tmp_path: Path) -> None:
 def test_sixteen_bits_are_read_back_by_others(size: tuple[int, int]) -> None:
     values = np.random.default_rng(0).integers(0, 1 << 16, size, np.uint16)
     values[size[0] // 2 :] = 1003
-    data = encode_gray16(values)
+    data = encode_labels(values)
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), values)
     with Image.open(io.BytesIO(data)) as image:
         image.load()

@@ -152,3 +152,12 @@ def test_sizes_and_texts_of_other_types_are_refused():
     with pytest.raises(UsageError, match="as text, got a list"):
         rle.decode_compressed([6], 2, 3)
     np.testing.assert_array_equal(rle.decode(np.array([2, 4]), np.int64(2), 3), rle.decode([2, 4], 2, 3))
+
+
+@given(st.integers(0, 2**12 - 1), st.integers(0, 4), st.integers(0, 3))
+def test_a_crop_has_the_counts_of_the_whole_mask(bits: int, left: int, top: int):
+    crop = (bits >> np.arange(12) & 1).reshape(4, 3) > 0
+    mask = np.zeros((4 + 3, 3 + 4), bool)
+    mask[top : top + 4, left : left + 3] = crop
+    assert rle.encode_crop(crop, left, top, mask.shape) == rle.encode(mask)
+    assert np.array_equal(rle.decode(rle.encode_crop(crop, left, top, mask.shape), *mask.shape), mask)

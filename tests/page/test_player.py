@@ -32,7 +32,7 @@ from support.media import write_video
 from streamseg.cli.running.page_formats import PageFormats
 from streamseg.commands import Answer, Applied, Refused
 from streamseg.errors import MediaError, PromptError
-from streamseg.formats.run import load_run
+from streamseg.formats.runs.run import load_run
 from streamseg.graph.plan import Plan
 from streamseg.graph.standard import standard_graph
 from streamseg.masks.measures import mask_iou

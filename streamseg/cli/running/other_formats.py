@@ -9,7 +9,8 @@ from pathlib import Path
 from streamseg.errors import StreamsegError
 from streamseg.formats import format as formats
 from streamseg.formats.convert import write_clip
-from streamseg.formats.run import load_run, stream_folders
+from streamseg.formats.runs.folder import stream_folders
+from streamseg.formats.runs.run import load_run
 from streamseg.graph.options import nodes_of
 from streamseg.graph.plan import Plan
 

@@ -1,0 +1,1 @@
+"""What the files of formats are made of: JSON, XML, pictures, videos."""

@@ -1,0 +1,1 @@
+"""The folder of a recorded run, read: its frames, masks and tracks, and plots of them."""
