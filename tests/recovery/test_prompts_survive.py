@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -65,7 +66,8 @@ def test_with_a_graph_that_starts_again_it_holds_from_the_same_frame_on(
         os.kill(run.pid_with(tmp_path / "out" / "tracks.jsonl"), signal.SIGKILL)
         code, _, errors = run.wait(100)
     assert code == 0, errors
-    assert "starting again at frame 0" in errors
+    # At the first, or where a commit had made durable what there was.
+    assert re.search(r"starting again at frame \d", errors)
     assert corrected.frame > added.frame
     assert frames_of(tmp_path / "out", 2) == list(range(added.frame, 240))
 

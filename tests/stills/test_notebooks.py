@@ -139,7 +139,8 @@ def test_everything(sam, image):
 
 @pytest.mark.slow
 def test_the_registry(nano, vit_b):
-    assert set(sam_model_registry) == {"default", *MODELS}
+    # The very small one is put among the models only by these tests, once the registry is there.
+    assert set(sam_model_registry) - {nano.name} == {"default", *MODELS} - {nano.name}
     assert sam_model_registry["default"]().name == "tiny"
     assert sam_model_registry["default"](checkpoint=vit_b.checkpoint).name == "vit_h"
     model = sam_model_registry["vit_b"](checkpoint=str(vit_b.checkpoint))
