@@ -117,6 +117,7 @@ def test_pictures_and_boxes_at_once(sam, predictor, image):
         assert torch.allclose(found.float(), theirs.float(), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_everything(sam, image):
     masks = SamAutomaticMaskGenerator(sam).generate(image)
     assert len(masks) > 0
