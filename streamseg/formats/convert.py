@@ -14,6 +14,7 @@ from streamseg.formats import format as formats
 from streamseg.formats.clip import Clip, Pictures, Selected
 from streamseg.formats.files.images import write_file
 from streamseg.formats.files.json_file import cannot_write
+from streamseg.formats.files.turns import short_turns
 from streamseg.formats.runs.run import load_run
 
 IDS = "ids.json"
@@ -87,7 +88,8 @@ def write_clip(
             f"{largest}; say --renumber to give the objects the ids 1, 2, …"
         )
     _make(folder, overwrite=overwrite)
-    chosen.write(selected, folder)
+    with short_turns():
+        chosen.write(selected, folder)
     if ids is not None:
         text = msgspec.json.encode({str(number): each for each, number in ids.items()})
         write_file(folder / IDS, msgspec.json.format(text, indent=2) + b"\n")
