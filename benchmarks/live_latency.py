@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = folder / "clip.mp4"
-        box = make_clip(clip, WIDTH, HEIGHT, CLIP_FRAMES, args.fps)
+        box = make_clip(clip, WIDTH, HEIGHT, CLIP_FRAMES, args.fps, in_order=True)
         with camera(clip, folder, args.fps) as (url, _):
             ours, dropped = _streamseg(url, box, folder, 60 * args.minutes)
         _tell("streamseg", ours)

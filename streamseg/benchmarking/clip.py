@@ -13,7 +13,7 @@ Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, right and bottom edges exclusive."""
 
 
-def make_clip(path: Path, width: int, height: int, frames: int, fps: int = FPS) -> Box:
+def make_clip(path: Path, width: int, height: int, frames: int, fps: int = FPS, *, in_order: bool = False) -> Box:
     """Write an H.264 file (MP4). Returns the box round the thing in the first frame.
 
     Args:
@@ -22,6 +22,8 @@ def make_clip(path: Path, width: int, height: int, frames: int, fps: int = FPS) 
         height: in pixels, even.
         frames: how many.
         fps: frames per second.
+        in_order: frames are sent in the order in which they are seen, without B-frames, as cameras do: to put them in
+            order again takes the time of some frames.
     """
     draw = np.random.default_rng(7)
     background = _texture(draw, height + 64, width + 64, (60, 90, 70))
@@ -31,7 +33,8 @@ def make_clip(path: Path, width: int, height: int, frames: int, fps: int = FPS) 
         np.zeros((side, side), np.uint8), (side // 2,) * 2, (side // 2 - 2, side // 3), 0, 0, 360, 1, -1
     )
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "23"})
+        options = {"preset": "veryfast", "crf": "23", **({"bf": "0"} if in_order else {})}
+        stream = container.add_stream("libx264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(frames):
             x, y = _place(number / frames, width - side, height - side)
